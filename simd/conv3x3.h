@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+// What forward and backward of the 3x3 convolution share: winners of the pool as bytes, and "pv", the part of a vec16
+// that the gradient kernels keep nine or sixteen accumulators of in registers.
+#ifndef SHK_SIMD_CONV3X3_H
+#define SHK_SIMD_CONV3X3_H
+
+#include "kernels.h"
+#include "vec16.h"
+
+#include <string.h>
+
+#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
+#include "kernels.def"
+#undef KERNEL
+
+#ifdef __clang__
+#define CONV_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define CONV_UNROLL _Pragma("GCC unroll 32")
+#endif
+
+#define CONV_DEAD 4u // arg of a window whose maximum is not positive
+
+// Sixteen winners <-> 32-bit lanes.
+#if defined(SHK_ISA_AVX512)
+SHK_INLINE vi arg_load(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)p)); }
+SHK_INLINE void arg_store(uint8_t *p, vi a) { _mm_store_si128((__m128i *)p, _mm512_cvtepi32_epi8(a)); }
+#elif defined(SHK_ISA_AVX2)
+SHK_INLINE vi arg_load(const uint8_t *p) {
+    return (vi){_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)),
+                _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))};
+}
+SHK_INLINE void arg_store(uint8_t *p, vi a) {
+    __m256i w = _mm256_permute4x64_epi64(_mm256_packus_epi32(a.lo, a.hi), 0xd8);
+    _mm_store_si128((__m128i *)p, _mm_packus_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
+}
+#else
+SHK_INLINE vi arg_load(const uint8_t *p) {
+    uint32_t t[16];
+    for (int i = 0; i < 16; i++) t[i] = p[i];
+    return vi_loadu(t);
+}
+SHK_INLINE void arg_store(uint8_t *p, vi a) {
+    uint32_t t[16];
+    vi_storeu(t, a);
+    for (int i = 0; i < 16; i++) p[i] = (uint8_t)t[i];
+}
+#endif
+
+// Bit i: arg[i] == a, for n = 16, 32, 48 or 64 channels.
+#if defined(SHK_ISA_AVX512)
+SHK_INLINE uint64_t arg_mask(const uint8_t *arg, size_t n, int a) {
+    const __mmask64 first = ~(__mmask64)0 >> (64 - n);
+    return _mm512_mask_cmpeq_epi8_mask(first, _mm512_maskz_loadu_epi8(first, arg), _mm512_set1_epi8((char)a));
+}
+#elif defined(SHK_ISA_AVX2)
+SHK_INLINE uint64_t arg_mask(const uint8_t *arg, size_t n, int a) {
+    uint64_t m = 0;
+    for (size_t i = 0; i < n; i += 16) {
+        __m128i eq = _mm_cmpeq_epi8(_mm_load_si128((const __m128i *)(arg + i)), _mm_set1_epi8((char)a));
+        m |= (uint64_t)(unsigned)_mm_movemask_epi8(eq) << i;
+    }
+    return m;
+}
+#else
+SHK_INLINE uint64_t arg_mask(const uint8_t *arg, size_t n, int a) {
+    uint64_t m = 0;
+    for (size_t i = 0; i < n; i++) m |= (uint64_t)(arg[i] == a) << i;
+    return m;
+}
+#endif
+
+// The lowest bit of m != 0. `rep bsf` is tzcnt on every CPU that has AVX2; a plain bsf waits for its destination's old
+// value.
+SHK_INLINE size_t lowest_bit(uint64_t m) {
+#if defined(SHK_ISA_AVX2) || defined(SHK_ISA_AVX512)
+    uint64_t i;
+    __asm__("rep bsfq %1, %0" : "=r"(i) : "r"(m) : "cc");
+    return i;
+#else
+    return (size_t)__builtin_ctzll(m);
+#endif
+}
+
+// pv: PV_LANES lanes. pv_choose reads that many winners; pv_pick gives lane i the one of four floats that its winner
+// names, in the order (dy, dx) = (0, 0), (1, 0), (0, 1), (1, 1), or +0 where dead; pv_alive gives d, or -0 where dead.
+// So fma(pick, alive, x) is x to the bit in dead lanes, since x + -0 is x for every x.
+#if defined(SHK_ISA_AVX2)
+#define PV_LANES 8
+typedef __m256 pv;
+typedef struct {
+    __m256i at;
+    __m256 alive;
+} pv_choice;
+SHK_INLINE pv pv_zero(void) { return _mm256_setzero_ps(); }
+SHK_INLINE pv pv_load(const float *p) { return _mm256_load_ps(p); }
+SHK_INLINE void pv_store(float *p, pv a) { _mm256_store_ps(p, a); }
+SHK_INLINE pv pv_set1(float f) { return _mm256_set1_ps(f); }
+SHK_INLINE pv pv_add(pv a, pv b) { return _mm256_add_ps(a, b); }
+SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return _mm256_fmadd_ps(a, b, c); }
+SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
+    const __m256i a = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)arg));
+    return (pv_choice){_mm256_or_si256(_mm256_slli_epi32(a, 1), _mm256_srli_epi32(a, 1)),
+                       _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)CONV_DEAD), a))};
+}
+SHK_INLINE pv pv_pick(const float *p, pv_choice c) {
+    return _mm256_and_ps(c.alive, _mm256_permutevar_ps(_mm256_broadcast_ps((const __m128 *)p), c.at));
+}
+SHK_INLINE pv pv_alive(pv d, pv_choice c) { return _mm256_blendv_ps(_mm256_set1_ps(-0.0f), d, c.alive); }
+#elif defined(SHK_ISA_NEON)
+#define PV_LANES 4
+typedef float32x4_t pv;
+typedef struct {
+    uint8x16_t at; // bytes of the four floats; past 15 where dead
+    uint32x4_t alive;
+} pv_choice;
+SHK_INLINE pv pv_zero(void) { return vdupq_n_f32(0); }
+SHK_INLINE pv pv_load(const float *p) { return vld1q_f32(p); }
+SHK_INLINE void pv_store(float *p, pv a) { vst1q_f32(p, a); }
+SHK_INLINE pv pv_set1(float f) { return vdupq_n_f32(f); }
+SHK_INLINE pv pv_add(pv a, pv b) { return vaddq_f32(a, b); }
+SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return vfmaq_f32(c, a, b); }
+SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
+    const uint32x4_t a = {arg[0], arg[1], arg[2], arg[3]};
+    const uint32x4_t alive = vcltq_u32(a, vdupq_n_u32(CONV_DEAD));
+    const uint32x4_t at = vandq_u32(vorrq_u32(vshlq_n_u32(a, 1), vshrq_n_u32(a, 1)), vdupq_n_u32(3));
+    const uint32x4_t bytes = vmlaq_u32(vdupq_n_u32(0x03020100u), at, vdupq_n_u32(0x04040404u));
+    return (pv_choice){vreinterpretq_u8_u32(vornq_u32(bytes, alive)), alive};
+}
+SHK_INLINE pv pv_pick(const float *p, pv_choice c) {
+    return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(vld1q_f32(p)), c.at));
+}
+SHK_INLINE pv pv_alive(pv d, pv_choice c) { return vbslq_f32(c.alive, d, vdupq_n_f32(-0.0f)); }
+#else
+#define PV_LANES 16
+typedef vf pv;
+typedef struct {
+    vi at;
+    vm alive;
+} pv_choice;
+SHK_INLINE pv pv_zero(void) { return vf_zero(); }
+SHK_INLINE pv pv_load(const float *p) { return vf_load(p); }
+SHK_INLINE void pv_store(float *p, pv a) { vf_store(p, a); }
+SHK_INLINE pv pv_set1(float f) { return vf_set1(f); }
+SHK_INLINE pv pv_add(pv a, pv b) { return vf_add(a, b); }
+SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return vf_fma(a, b, c); }
+SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
+    const vi a = arg_load(arg);
+    return (pv_choice){vi_or(vi_shl(a, 1), vi_shr(a, 1)), vi_lt(a, vi_set1(CONV_DEAD))};
+}
+#ifdef SHK_ISA_AVX512
+// In assembler because the compilers, where neighbouring windows overlap, trade the load for a shuffle: the port that
+// is busy already.
+SHK_INLINE pv pv_pick(const float *p, pv_choice c) {
+    __m512 four;
+    __asm__("vbroadcastf32x4 %1, %0" : "=v"(four) : "m"(*(const float(*)[4])p));
+    return _mm512_maskz_permutevar_ps(c.alive, four, c.at);
+}
+#else
+SHK_INLINE pv pv_pick(const float *p, pv_choice c) {
+    return vf_keep(c.alive, vf_permute(vf_load_n(p, 4), vi_and(c.at, vi_set1(3))));
+}
+#endif
+SHK_INLINE pv pv_alive(pv d, pv_choice c) { return vf_select(c.alive, d, vf_set1(-0.0f)); }
+#endif
+
+#endif

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+// 3x3 convolution + bias + ReLU + 2x2 max-pool, backward (kernels.h). Of the four positions of a window only the winner
+// of each output channel carries a gradient, so a window costs nine FMAs per channel that is alive, not 36.
+#include "conv3x3.h"
+
+// ---- Input gradient
+
+#define BLOCK 64 // output channels per mask
+
+// Adds the channels of `alive` (bits) that won at position a: patch[dy + ky][dx + kx] += dout[co] * weight(co, ky, kx).
+SHK_INLINE void patch_add(pv *patch, const int a, uint64_t alive, const float *dout, const float *taps) {
+    for (; alive; alive &= alive - 1) {
+        const size_t co = lowest_bit(alive);
+        const pv d = pv_set1(dout[co]);
+        const float *w = taps + co * (9 * 16);
+        CONV_UNROLL
+        for (int t = 0; t < 9; t++) {
+            const int at = (a / 2 + t / 3) * 4 + a % 2 + t % 3;
+            patch[at] = pv_fma(d, pv_load(w + 16 * t), patch[at]);
+        }
+    }
+}
+
+// One window, PV_LANES input channels: the patch of 4x4 pixels is made in registers and added to din. Its right half
+// overlaps the next window of the row and is handed on in `carry` [4][2]. masks: [4][blocks].
+SHK_INLINE void window_dgrad(const size_t blocks, const uint64_t *masks, const float *taps, const float *dout,
+                             float *din, size_t row, size_t ld, pv *carry) {
+    pv patch[16];
+    CONV_UNROLL
+    for (int i = 0; i < 16; i++) patch[i] = pv_zero();
+    CONV_UNROLL
+    for (int a = 0; a < 4; a++)
+        for (size_t b = 0; b < blocks; b++)
+            patch_add(patch, a, masks[a * blocks + b], dout + b * BLOCK, taps + b * (BLOCK * 9 * 16));
+    CONV_UNROLL
+    for (int i = 0; i < 8; i++) {
+        float *p = din + i / 2 * row + i % 2 * ld;
+        const pv before = i < 4 ? pv_load(p + 2 * ld) : pv_zero(); // the lower rows are not yet written
+        pv_store(p, pv_add(carry[i], patch[i / 2 * 4 + i % 2]));
+        carry[i] = pv_add(before, patch[i / 2 * 4 + 2 + i % 2]);
+    }
+}
+
+// The winners of a row of windows as bits: masks[window][position][block of channels]. Made ahead of their use, since
+// the end of every list of channels is a branch that nothing can foresee.
+static void row_masks(const struct shk_conv_pool *c, size_t wy, uint64_t *masks) {
+    const uint8_t *arg = c->arg + wy * (c->w / 2) * c->cout;
+    for (size_t wx = 0; wx < c->w / 2; wx++, arg += c->cout) {
+        for (int a = 0; a < 4; a++) {
+            for (size_t co = 0; co < c->cout; co += BLOCK)
+                *masks++ = arg_mask(arg + co, c->cout - co < BLOCK ? c->cout - co : BLOCK, a);
+        }
+    }
+}
+
+// Sixteen input channels from `ci` on; taps: [cout][9][16].
+SHK_INLINE void slice_dgrad(const struct shk_conv_pool *c, const size_t blocks, const size_t ld, const float *taps,
+                            uint64_t *masks, size_t ci) {
+    const size_t row = (c->w + 2) * ld;
+    for (size_t wy = 0; wy < c->h / 2; wy++) {
+        row_masks(c, wy, masks);
+        for (size_t l = 0; l < 16; l += PV_LANES) {
+            const float *dout = c->dout + (ptrdiff_t)wy * c->out_row;
+            float *din = c->din + 2 * wy * row + ci + l;
+            pv carry[8];
+            CONV_UNROLL
+            for (int i = 0; i < 8; i++) carry[i] = i < 4 ? pv_load(din + i / 2 * row + i % 2 * ld) : pv_zero();
+            for (size_t wx = 0; wx < c->w / 2; wx++, dout += c->out_px, din += 2 * ld)
+                window_dgrad(blocks, masks + wx * 4 * blocks, taps + l, dout, din, row, ld, carry);
+            CONV_UNROLL
+            for (int i = 0; i < 8; i++) pv_store(din + i / 2 * row + i % 2 * ld, carry[i]);
+        }
+    }
+}
+
+void SHK_KERNEL(conv_pool_dgrad)(const struct shk_conv_pool *c) {
+    const size_t blocks = (c->cout + BLOCK - 1) / BLOCK;
+    uint64_t *masks = c->scratch;
+    float *slice = (float *)c->scratch + SHK_CONV_POOL_MASKS(c->w, c->cout) / sizeof(float);
+    memset(c->din, 0, 2 * (c->w + 2) * c->in_ld * sizeof(float)); // rows that are read before they are written
+    for (size_t ci = 0; ci < c->in_ld; ci += 16) {
+        const float *taps = c->taps;
+        if (c->in_ld > 16) { // so that the slice is dense in L1
+            for (size_t i = 0; i < c->cout * 9; i++) vf_store(slice + 16 * i, vf_load(c->taps + i * c->in_ld + ci));
+            taps = slice;
+        }
+        if (blocks == 1 && c->in_ld == 16)
+            slice_dgrad(c, 1, 16, taps, masks, ci);
+        else if (blocks == 1)
+            slice_dgrad(c, 1, c->in_ld, taps, masks, ci);
+        else
+            slice_dgrad(c, blocks, c->in_ld, taps, masks, ci);
+    }
+}
+
+// ---- Weight gradient
+
+#define CHUNK 64    // windows that are worked on at a time
+#define CHANNELS 32 // and output channels
+
+// What is known of a chunk, by window and output channel.
+struct chunk {
+    _Alignas(64) uint32_t offset[CHUNK][CHANNELS]; // of the input pixel under tap 0, in floats
+    _Alignas(64) float value[CHUNK][CHANNELS];     // dout
+    _Alignas(64) uint32_t alive[CHUNK];            // bit: channel
+    _Alignas(64) uint64_t windows[CHANNELS];       // bit: window, of those alive
+};
+_Static_assert(sizeof(struct chunk) <= SHK_CONV_POOL_CHUNK, "scratch");
+
+// Windows first .. first+n-1, channels co .. co+15 into lanes l .. l+15; dbias too.
+static void chunk_fill(const struct shk_conv_pool *c, struct chunk *k, size_t first, size_t n, size_t co, size_t l) {
+    const size_t ww = c->w / 2, row = (c->w + 2) * c->in_ld;
+    const uint32_t by_arg[16] = {0, (uint32_t)c->in_ld, (uint32_t)row, (uint32_t)(row + c->in_ld)};
+    const vf table = vi_as_vf(vi_loadu(by_arg));
+    vf bias = vf_load(c->dbias + co);
+    size_t wy = first / ww, wx = first % ww;
+    for (size_t i = 0; i < n; i++) {
+        const vi arg = arg_load(c->arg + (first + i) * c->cout + co);
+        const vm alive = vi_lt(arg, vi_set1(CONV_DEAD));
+        const vf d = vf_load(c->dout + (ptrdiff_t)wy * c->out_row + (ptrdiff_t)wx * c->out_px + co);
+        const uint32_t pixel = (uint32_t)(2 * wy * row + 2 * wx * c->in_ld);
+        bias = vf_select(alive, vf_add(bias, d), bias);
+        vf_store(k->value[i] + l, d);
+        vi_store(k->offset[i] + l, vi_add(vi_set1(pixel), vf_as_vi(vf_permute(table, arg))));
+        k->alive[i] |= vm_bits(alive) << l;
+        if (++wx == ww) {
+            wx = 0;
+            wy++;
+        }
+    }
+    vf_store(c->dbias + co, bias);
+}
+
+// The bit matrix [window][channel] turned over.
+static void chunk_turn(struct chunk *k, size_t channels) {
+    for (size_t i = 0; i < channels; i++) {
+        const vi bit = vi_set1(1u << i);
+        uint64_t m = 0;
+        for (int g = 0; g < CHUNK; g += 16) m |= (uint64_t)vm_bits(vi_eq(vi_and(vi_load(k->alive + g), bit), bit)) << g;
+        k->windows[i] = m;
+    }
+}
+
+// `parts` x PV_LANES input channels of one output channel; in and dw start at them.
+SHK_INLINE void taps_add(const int parts, const struct chunk *k, size_t i, const float *in, size_t row, const size_t ld,
+                         float *dw) {
+    pv acc[18];
+    CONV_UNROLL
+    for (int t = 0; t < 9 * parts; t++) acc[t] = pv_load(dw + t / parts * ld + t % parts * PV_LANES);
+    for (uint64_t m = k->windows[i]; m; m &= m - 1) {
+        const size_t j = lowest_bit(m);
+        const pv d = pv_set1(k->value[j][i]);
+        const float *r0 = in + k->offset[j][i], *r1 = r0 + row, *r2 = r1 + row;
+        CONV_UNROLL
+        for (int t = 0; t < 9 * parts; t++) {
+            const int tap = t / parts;
+            const float *r = tap < 3 ? r0 : tap < 6 ? r1 : r2;
+            acc[t] = pv_fma(d, pv_load(r + tap % 3 * ld + t % parts * PV_LANES), acc[t]);
+        }
+    }
+    CONV_UNROLL
+    for (int t = 0; t < 9 * parts; t++) pv_store(dw + t / parts * ld + t % parts * PV_LANES, acc[t]);
+}
+
+// One chunk's share of the weights of output channels co ...
+static void chunk_add(const struct shk_conv_pool *c, const struct chunk *k, size_t co, size_t channels) {
+    const size_t ld = c->in_ld, row = (c->w + 2) * ld;
+    float *dw = c->dweight + co * 9 * ld;
+    if (ld == 16) {
+        for (size_t i = 0; i < channels; i++)
+            for (size_t l = 0; l < 16; l += PV_LANES) taps_add(1, k, i, c->in + l, row, 16, dw + i * 9 * 16 + l);
+        return;
+    }
+    size_t l = 0;
+#ifdef SHK_ISA_AVX512
+    for (; l + 32 <= ld; l += 32)
+        for (size_t i = 0; i < channels; i++) taps_add(2, k, i, c->in + l, row, ld, dw + i * 9 * ld + l);
+#endif
+    for (; l < ld; l += PV_LANES)
+        for (size_t i = 0; i < channels; i++) taps_add(1, k, i, c->in + l, row, ld, dw + i * 9 * ld + l);
+}
+
+static void map_wgrad(const struct shk_conv_pool *c) {
+    struct chunk *k = c->scratch;
+    const size_t windows = (c->h / 2) * (c->w / 2);
+    for (size_t first = 0; first < windows; first += CHUNK) {
+        const size_t n = windows - first < CHUNK ? windows - first : CHUNK;
+        for (size_t co = 0; co < c->cout; co += CHANNELS) {
+            const size_t channels = c->cout - co < CHANNELS ? c->cout - co : CHANNELS;
+            memset(k->alive, 0, sizeof k->alive);
+            for (size_t l = 0; l < channels; l += 16) chunk_fill(c, k, first, n, co + l, l);
+            chunk_turn(k, channels);
+            chunk_add(c, k, co, channels);
+        }
+    }
+}
+
+// PV_LANES output channels, one input channel. zip: [y][x][2], pixel (y, x) beside (y + 1, x).
+SHK_INLINE void image_lanes(const struct shk_conv_pool *c, const float *zip, float *dw, const size_t tap_ld, size_t co,
+                            float *dbias) {
+    pv acc[9], bias = dbias ? pv_load(dbias) : pv_zero();
+    CONV_UNROLL
+    for (int t = 0; t < 9; t++) acc[t] = pv_load(dw + t * tap_ld);
+    const size_t row = 2 * (c->w + 2);
+    const uint8_t *arg = c->arg + co;
+    for (size_t wy = 0; wy < c->h / 2; wy++) {
+        const float *dout = c->dout + (ptrdiff_t)wy * c->out_row + co, *z = zip + 2 * wy * row;
+        for (size_t wx = 0; wx < c->w / 2; wx++, arg += c->cout, dout += c->out_px, z += 4) {
+            const pv_choice choice = pv_choose(arg);
+            const pv d = pv_alive(pv_load(dout), choice);
+            bias = pv_add(bias, d);
+            CONV_UNROLL
+            for (int t = 0; t < 9; t++) acc[t] = pv_fma(pv_pick(z + t / 3 * row + t % 3 * 2, choice), d, acc[t]);
+        }
+    }
+    if (dbias) pv_store(dbias, bias);
+    CONV_UNROLL
+    for (int t = 0; t < 9; t++) pv_store(dw + t * tap_ld, acc[t]);
+}
+
+// One input channel of the image: zip[y][x] = pixels (y, x) and (y + 1, x).
+SHK_INLINE void zip_rows(const struct shk_conv_pool *c, const float *in, const size_t ld, float *restrict zip) {
+    const size_t wide = c->w + 2;
+    for (size_t y = 0; y <= c->h; y++, in += wide * ld, zip += 2 * wide) {
+        const float *upper = in, *lower = in + wide * ld;
+        for (size_t x = 0; x < wide; x++) {
+            zip[2 * x] = upper[x * ld];
+            zip[2 * x + 1] = lower[x * ld];
+        }
+    }
+}
+
+static void image_wgrad(const struct shk_conv_pool *c) {
+    float *zip = c->scratch;
+    for (size_t ci = 0; ci < c->cin; ci++) {
+        if (c->in_ld == 1)
+            zip_rows(c, c->in, 1, zip);
+        else
+            zip_rows(c, c->in + ci, c->in_ld, zip);
+        for (size_t co = 0; co < c->cout; co += PV_LANES) {
+            float *dw = c->dweight + (co / 16 * 9 * c->cin + ci) * 16 + co % 16;
+            image_lanes(c, zip, dw, c->cin * 16, co, ci == 0 ? c->dbias + co : NULL);
+        }
+    }
+}
+
+void SHK_KERNEL(conv_pool_wgrad)(const struct shk_conv_pool *c) {
+    if (c->in_ld >= 16)
+        map_wgrad(c);
+    else
+        image_wgrad(c);
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// C = A B (kernels.h): tiles of C in registers, a strip of B's columns kept in L1 while the rows of A pass by.
+#include "gemm_tile.h"
+#include "kernels.h"
+
+#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
+#include "kernels.def"
+#undef KERNEL
+
+// One tile: m and n of `g` are those of the tile and known from the function's name.
+typedef void tile_function(const struct shk_gemm *g);
+
+GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g) {
+    vf acc[GEMM_ACC];
+    float *const c = g->c;
+    const ptrdiff_t c_row = g->c_row, c_panel = g->c_panel;
+    if (g->accumulate) {
+        GEMM_UNROLL
+        for (int t = 0; t < rows * width; t++) acc[t] = vf_load(c + t / width * c_row + t % width * c_panel);
+    } else {
+        GEMM_UNROLL
+        for (int t = 0; t < rows * width; t++) acc[t] = g->bias ? vf_load(g->bias + 16 * (t % width)) : vf_zero();
+    }
+    gemm_tile_fma(rows, width, g->k, g->a, g->a_row, g->a_col, g->b, g->b_row, g->b_panel, acc);
+    if (g->relu) {
+        GEMM_UNROLL
+        for (int t = 0; t < rows * width; t++) acc[t] = vf_max(acc[t], vf_zero());
+    }
+    GEMM_UNROLL
+    for (int t = 0; t < rows * width; t++) vf_store(c + t / width * c_row + t % width * c_panel, acc[t]);
+}
+
+#define TILE(rows, width)                                                                                              \
+    static __attribute__((noinline)) void tile_##rows##x##width(const struct shk_gemm *g) { tile(rows, width, g); }
+
+TILE(1, 1)
+TILE(2, 1)
+TILE(3, 1)
+TILE(4, 1)
+TILE(5, 1)
+TILE(6, 1)
+#if GEMM_ROWS > 6
+TILE(7, 1)
+TILE(8, 1)
+TILE(9, 1)
+TILE(10, 1)
+TILE(11, 1)
+TILE(12, 1)
+TILE(13, 1)
+TILE(4, 2)
+TILE(5, 2)
+TILE(6, 2)
+TILE(7, 2)
+TILE(8, 2)
+TILE(9, 2)
+TILE(10, 2)
+TILE(11, 2)
+TILE(12, 2)
+TILE(13, 2)
+TILE(1, 8)
+TILE(1, 4)
+TILE(2, 4)
+TILE(3, 4)
+#else
+TILE(1, 4)
+TILE(1, 2)
+TILE(2, 2)
+TILE(3, 2)
+#endif
+
+// Tiles by height: one panel; GEMM_WIDTH panels; and wider ones for products that have no more than three rows.
+static tile_function *const narrow[GEMM_ROWS + 1] = {
+    NULL,     tile_1x1, tile_2x1, tile_3x1,  tile_4x1,  tile_5x1,  tile_6x1,
+#if GEMM_ROWS > 6
+    tile_7x1, tile_8x1, tile_9x1, tile_10x1, tile_11x1, tile_12x1, tile_13x1,
+#endif
+};
+#if GEMM_ROWS > 6
+static tile_function *const wide[GEMM_ROWS + 1] = {
+    NULL,     NULL,     NULL,     NULL,      tile_4x2,  tile_5x2,  tile_6x2,
+    tile_7x2, tile_8x2, tile_9x2, tile_10x2, tile_11x2, tile_12x2, tile_13x2,
+};
+static tile_function *const few_rows[4] = {NULL, tile_1x4, tile_2x4, tile_3x4};
+static tile_function *const one_row[2] = {NULL, tile_1x8};
+enum { FEW_ROWS_WIDTH = 4, ONE_ROW_WIDTH = 8 };
+#else
+static tile_function *const *const wide = narrow;
+static tile_function *const few_rows[4] = {NULL, tile_1x2, tile_2x2, tile_3x2};
+static tile_function *const one_row[2] = {NULL, tile_1x4};
+enum { FEW_ROWS_WIDTH = 2, ONE_ROW_WIDTH = 4 };
+#endif
+
+// The tiles for products of m rows where `left` panels are left, and how many panels they take.
+static size_t choose(size_t m, size_t left, tile_function *const **tiles) {
+    if (m == 1 && left >= ONE_ROW_WIDTH) return *tiles = one_row, ONE_ROW_WIDTH;
+    if (m < 4 && left >= FEW_ROWS_WIDTH) return *tiles = few_rows, FEW_ROWS_WIDTH;
+    if (m >= 4 && left >= GEMM_WIDTH) return *tiles = wide, GEMM_WIDTH;
+    return *tiles = narrow, 1;
+}
+
+// All rows of a strip of columns, in tiles whose heights differ by one at most.
+static void strip(const struct shk_gemm *g, tile_function *const *tiles) {
+    struct shk_gemm t = *g;
+    const size_t count = (g->m + GEMM_ROWS - 1) / GEMM_ROWS;
+    const size_t height = g->m / count, higher = g->m % count;
+    for (size_t i = 0; i < count; i++) {
+        const size_t rows = height + (i < higher);
+        tiles[rows](&t);
+        t.a += (ptrdiff_t)rows * t.a_row;
+        t.c += (ptrdiff_t)rows * t.c_row;
+    }
+}
+
+// All columns, in strips.
+static void block(const struct shk_gemm *g) {
+    struct shk_gemm s = *g;
+    for (size_t left = g->n / 16, taken; left > 0; left -= taken) {
+        tile_function *const *tiles;
+        taken = choose(g->m, left, &tiles);
+        strip(&s, tiles);
+        s.b += (ptrdiff_t)taken * s.b_panel;
+        s.c += (ptrdiff_t)taken * s.c_panel;
+        if (s.bias) s.bias += 16 * taken;
+    }
+}
+
+// Where every step of k touches other lines of A too (columns of A), long sums go in pieces so that these and the strip
+// of B fit L1 together. The pieces meet in C, which changes no bit. In the other cases this was measured to lose.
+enum { DEPTH = 136 };
+
+void SHK_KERNEL(gemm)(const struct shk_gemm *g) {
+    const size_t pieces = g->a_col == 1 || g->m <= GEMM_ROWS ? 1 : (g->k + DEPTH - 1) / DEPTH;
+    struct shk_gemm s = *g;
+    for (size_t i = 0; i < pieces; i++) {
+        s.k = g->k / pieces + (i < g->k % pieces);
+        s.relu = g->relu && i + 1 == pieces;
+        block(&s);
+        s.a += (ptrdiff_t)s.k * s.a_col;
+        s.b += (ptrdiff_t)s.k * s.b_row;
+        s.accumulate = true;
+        s.bias = NULL;
+    }
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+// The kernels: what each computes, on which shapes, in which order of rounding.
+//
+// Common to all:
+// - f32. A "vec16" is 16 consecutive floats. Every pointer to float is aligned to 64 bytes and every stride is a
+// multiple of 16 floats,
+//   unless a field says "any". Kernels never thread and never allocate; they read and write only what the contract
+//   names.
+// - Channel and column counts are padded to multiples of 16; the pad lanes of weights, biases and activations are zero.
+// - Same bits on every ISA: each output is ONE ordered chain of fused multiply-adds (or of adds), vectorised across
+// outputs; where lanes
+//   are summed, 16 partial sums and the one fold of vf_sum (vec16.h). Tile sizes may differ between ISAs since they do
+//   not enter the bits.
+// - "panels": a matrix [K][N] stored as [N/16][K][16].
+#ifndef SHK_SIMD_KERNELS_H
+#define SHK_SIMD_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+static inline size_t shk_round16(size_t n) { return (n + 15) & ~(size_t)15; }
+
+// C = A B, with C(i, 16p+j) = c[p*c_panel + i*c_row + j], B(k, 16p+j) = b[p*b_panel + k*b_row + j], A(i, k) = a[i*a_row
+// + k*a_col]. Every transposition that training needs is a choice of strides. m, n, k >= 1. Order: the chain of an
+// output starts at C (accumulate), else at bias[n], else at 0; then k ascending; then, if relu, max(x, 0) (-0 and NaN
+// as in vf_max(x, 0)).
+struct shk_gemm {
+    size_t m, n, k;         // n: multiple of 16; m, k: any
+    const float *a;         // alignment: any
+    ptrdiff_t a_row, a_col; // any
+    const float *b;
+    ptrdiff_t b_row, b_panel;
+    float *c; // does not overlap a or b
+    ptrdiff_t c_row, c_panel;
+    const float *bias; // [n] or NULL; not with accumulate
+    bool accumulate;
+    bool relu;
+};
+
+// 3x3 convolution (stride 1, pad 1), bias, ReLU and 2x2 max-pool (stride 2, floor) as one layer, of ONE sample, and its
+// gradients. With (wy, wx) a pool window, wy < h/2, wx < w/2; a in 0..3 a position in it (row-major: dy = a/2, dx =
+// a%2); tap t = ky*3+kx in 0..8:
+//   z[wy][wx][a][co] = bias[co] + sum over (t, ci) ascending of in[2wy+dy+ky][2wx+dx+kx][ci] * weight(co, t, ci) (one
+//   chain) out[wy][wx][co]  = max(0, max over a of z); arg = the first a (row-major) that has the maximum, or 4 if the
+//   maximum is <= 0 or NaN
+// (a NaN among the four is the maximum: out = NaN, bits 0x7fc00000). Odd h or w: the last row or column is not pooled
+// and not computed.
+// Weights come in two layouts: panels [cout/16][9*cin][16] (row index t*cin + ci), and taps [cout][9][cin_pad].
+//
+// forward reads in, panels, bias; writes out, and arg unless NULL.
+// dgrad (cin_pad a multiple of 16) reads dout, arg, taps; overwrites din, a padded map whose border holds unspecified
+// values afterwards. Order: windows
+//   row-major; per window a patch of 4x4 pixels is accumulated from 0, each element over positions a = 0..3, within a
+//   over co ascending (alive co with arg == a only), patch[dy+ky][dx+kx][ci] += dout[co] * weight(co, t, ci) (fma);
+//   then the patch is added to din (which starts at 0).
+// wgrad reads in, dout, arg; accumulates into dweight (layout: taps if in_ld >= 16, else panels) and dbias: every
+// element is one chain starting
+//   from its present value over the windows in row-major order in which co is alive: fma(in[2wy+dy+ky][2wx+dx+kx][ci],
+//   dout[co], acc); dbias: acc + dout. The pad elements of dweight (ci >= cin in taps) stay zero because the pad
+//   channels of `in` are zero.
+struct shk_conv_pool {
+    size_t h, w;  // input height and width, >= 2
+    size_t cin;   // input channels, any >= 1
+    size_t in_ld; // floats per input pixel: cin if cin <= 4 (an image, any alignment), else round16(cin); this is also
+                  // cin_pad
+    size_t cout;  // output channels, padded: multiple of 16
+    const float *in; // [h+2][w+2][in_ld], border zero
+    const float *panels, *taps;
+    const float *bias;         // [cout]
+    float *out;                // out[wy*out_row + wx*out_px + co]
+    ptrdiff_t out_row, out_px; // also the strides of dout
+    uint8_t *arg;              // [h/2][w/2][cout], alignment 16
+    const float *dout;
+    float *din; // [h+2][w+2][in_ld]
+    float *dweight, *dbias;
+    void *scratch; // shk_conv_pool_scratch() bytes, 64-byte aligned, contents unspecified
+};
+// The masks of a row of windows and a packed slice of taps for dgrad; a chunk of windows for wgrad; an image with its
+// rows in pairs.
+#define SHK_CONV_POOL_MASKS(w, cout) (((w) / 2 * (((cout) + 63) / 64) * 32 + 63) & ~(size_t)63)
+#define SHK_CONV_POOL_CHUNK (17 * 1024)
+static inline size_t shk_conv_pool_scratch(size_t h, size_t w, size_t cin, size_t cout) {
+    const size_t image = (h + 1) * (w + 2) * 2 * sizeof(float), taps = cin > 16 ? cout * 9 * 16 * sizeof(float) : 0;
+    const size_t dgrad = SHK_CONV_POOL_MASKS(w, cout) + taps;
+    if (cin <= 4) return (image + 63) & ~(size_t)63;
+    return dgrad > SHK_CONV_POOL_CHUNK ? dgrad : SHK_CONV_POOL_CHUNK;
+}
+
+// Counter-based random numbers: Philox4x32 (Salmon et al., SC 2011). Block b of a stream is philox(counter = {b,
+// stream[0], stream[1], stream[2]}, key).
+struct shk_stream {
+    uint32_t key[2];    // the seed
+    uint32_t stream[3]; // e.g. {sample, epoch, purpose and place}
+};
+
+// Dropout's Bernoulli draws, 16 bits an element, Philox4x32 with 7 rounds (passes BigCrush, same paper). Element e of a
+// site: with B = e/128, j = e/16%8, i = e%16: block 16B+i, word j/2, half j%2 (0: low 16 bits). The element is dropped
+// if its 16 bits < threshold.
+struct shk_dropout_spec {
+    uint32_t threshold; // round(p * 65536); 0: no dropout
+    float scale;        // 65536 / (65536 - threshold)
+    struct shk_stream stream;
+};
+
+// One head of one sample: scaled dot-product attention (Vaswani et al. 2017), dropout on the weights. d = head_dim,
+// multiple of 16. q: [queries][ld_q], k, v: [tokens][ld_kv] (rows of a larger matrix), out: [queries][ld_out].
+//   s = q k^T (chain over d ascending from 0), then s*scale; p = softmax of the row: m = row max, e = exp(s*scale - m),
+//   sum = 16 partial sums over column blocks, folded; p = e / sum. Columns >= tokens do not take part. Element index
+//   for dropout: row * round16(tokens) + column, from `element`. out = sum over tokens ascending of pd * v (one chain
+//   from 0), pd = p dropped ? 0 : p*drop.scale p is kept in `p` [queries][round16(tokens)] for backward, with the SIGN
+//   BIT SET where dropped; pad columns 0. Forward without training: p is still scratch.
+// backward reads q, k, v, p, dout (stride ld_out); overwrites dq [queries][ld_q], dk, dv [tokens][ld_kv]:
+//   dv = pd^T dout (chain over queries ascending); dpd = dout v^T (chain over d); delta = row sum (16 partial sums,
+//   fold) of pd*dpd (fma chains); ds = (pd*dpd - p*delta) * scale, as fma(-p, delta, pd*dpd) * scale; dq = ds k (chain
+//   over tokens); dk = ds^T q (chain over queries).
+struct shk_attention {
+    size_t queries, tokens, d;
+    size_t ld_q, ld_kv, ld_out;
+    float scale;
+    const float *q, *k, *v;
+    float *out;
+    float *p;
+    struct shk_dropout_spec drop;
+    uint32_t element; // first element index of this head, multiple of 128
+    const float *dout;
+    float *dq, *dk, *dv;
+    void *scratch; // shk_attention_scratch() bytes, 64-byte aligned
+};
+size_t shk_attention_scratch(size_t queries, size_t tokens, size_t d);
+
+// Layer normalisation over the first `cols` of each row (Ba et al. 2016), eps 1e-5, biased variance.
+// forward: mean = (16 partial sums, fold) / cols; var = the same of (x-mean)^2 (fma); rstd = 1/sqrt(var+eps); xhat =
+// (x-mean)*rstd; y = fma(xhat, gamma, beta).
+//   stats[2r] = mean, stats[2r+1] = rstd (stats may be NULL). Pad columns of y are written as 0. y may be x.
+// backward reads x, stats, dy; g = dy*gamma; a = sum(g)/cols, b = sum(g*xhat)/cols (fma); dx = (g - a - xhat*b) * rstd
+// [fnma(xhat, b, g - a)];
+//   written to dx, or added to it if accumulate; pad columns 0 (or left). dgamma += dy*xhat (fma), dbeta += dy, chains
+//   over rows ascending from their present values.
+struct shk_layernorm {
+    size_t rows, cols; // cols: any
+    const float *x;
+    ptrdiff_t x_row;
+    const float *gamma, *beta; // [round16(cols)], pads 0
+    float *y;
+    ptrdiff_t y_row;
+    float *stats; // [rows][2], any alignment
+    const float *dy;
+    ptrdiff_t dy_row;
+    float *dx; // may be dy
+    ptrdiff_t dx_row;
+    bool accumulate;
+    float *dgamma, *dbeta;
+};
+
+// Softmax cross-entropy on logits. Per row: m = max, e = exp(z - m), s = (16 partial sums, fold); loss = log(s) -
+// (z[label] - m); dlogits = (e/s - onehot) * scale, pad columns 0; predicted = the first column that has the maximum.
+// dlogits may be NULL, or be logits.
+struct shk_cross_entropy {
+    size_t rows, classes; // classes: any
+    const float *logits;
+    ptrdiff_t row; // of logits and dlogits
+    const uint32_t *labels;
+    float scale;
+    float *dlogits;
+    float *loss;         // [rows], any alignment
+    uint32_t *predicted; // [rows]
+};
+
+// GELU (Hendrycks and Gimpel 2016), the erf form: y = x*Phi(x); derivative d = Phi(x) + x*phi(x), unless NULL. n
+// multiple of 16. y may be x.
+struct shk_gelu {
+    size_t n;
+    const float *x;
+    float *y, *derivative;
+};
+
+// y = a*b, n multiple of 16; y may be a or b.
+struct shk_multiply {
+    size_t n;
+    const float *a, *b;
+    float *y;
+};
+
+// dx = y > 0 ? dy : 0, n multiple of 16; dx may be dy.
+struct shk_relu_backward {
+    size_t n;
+    const float *y, *dy;
+    float *dx;
+};
+
+// rows x cols elements (cols multiple of 16; element index = element + r*cols + c), own row strides.
+// forward: y = (residual ? residual : 0) + (dropped ? 0 : x*scale), the product rounded first; mask bit c%16 of
+// mask[(r*cols + c)/16] = kept. backward: dx = kept ? dy*scale : 0. With threshold 0, forward only adds and backward
+// only copies; mask is not touched.
+struct shk_dropout {
+    size_t rows, cols;
+    const float *x;
+    ptrdiff_t x_row;
+    const float *residual; // or NULL
+    ptrdiff_t residual_row;
+    float *y; // may be x or residual
+    ptrdiff_t y_row;
+    uint16_t *mask; // [rows*cols/16]
+    struct shk_dropout_spec drop;
+    uint32_t element; // multiple of 128
+    const float *dy;
+    ptrdiff_t dy_row;
+    float *dx; // may be dy
+    ptrdiff_t dx_row;
+};
+
+// y += x over rows x cols (cols multiple of 16).
+struct shk_add {
+    size_t rows, cols;
+    const float *x;
+    ptrdiff_t x_row;
+    float *y;
+    ptrdiff_t y_row;
+};
+
+// sum[c] (+)= over rows ascending x[r][c]; cols multiple of 16; starts from sum if accumulate, else from 0.
+struct shk_column_sum {
+    size_t rows, cols;
+    const float *x;
+    ptrdiff_t row;
+    float *sum;
+    bool accumulate;
+};
+
+// dst[b*dst_block + i*dst_row + j] = src[b*src_block + j*src_row + i] for i, j < 16, b < blocks: 16x16 blocks
+// transposed.
+struct shk_transpose {
+    size_t blocks;
+    const float *src;
+    ptrdiff_t src_row, src_block;
+    float *dst; // does not overlap src
+    ptrdiff_t dst_row, dst_block;
+};
+
+// Adam (Kingma and Ba 2015) as PyTorch computes it, on n elements (multiple of 16). g = gradients[0] +
+// gradients[stride] + ... over `sources` buffers ascending (plain adds; sources == 1: no add).
+//   m = fma(1-beta1, g - m, m)... written as m = beta1*m + (1-beta1)*g: fma(beta1, m, (1-beta1)*g); v = fma(beta2, v,
+//   ((1-beta2)*g)*g); w = w - step_size * (m / (sqrt(v)*inv_sqrt_bc2 + eps)), as fnma(step_size, m/(fma(sqrt(v),
+//   inv_sqrt_bc2, eps)), w).
+// |m| or v below 2^-100 is stored as 0, so that idle moments never turn denormal.
+// finite is set to false, and never to true, where a g is not finite.
+struct shk_adam {
+    size_t n;
+    float *w, *m, *v;
+    const float *gradients;
+    size_t stride, sources;
+    float beta1, one_minus_beta1, beta2, one_minus_beta2, eps;
+    float step_size;    // lr / (1 - beta1^t)
+    float inv_sqrt_bc2; // 1 / sqrt(1 - beta2^t)
+    bool *finite;
+};
+
+// n values (any) into out from stream blocks 0, 1, ... (Philox4x32-10). Element e: with B = e/64, j = e/16%4, i = e%16:
+// block 16B+i, word j. uniform: lo + (hi - lo) * ((word >> 9) + 0.5) * 2^-23, as fma(hi - lo, u, lo), u exact. normal:
+// mean + deviation * z, Box-Muller (1958): words j = 0, 1 of a block give z = sqrt(-2 ln u0) * cos and sin (2 pi u1)
+// for j = 0 and 1, words 2, 3 likewise. a = lo or mean, b = hi or deviation.
+struct shk_random_fill {
+    size_t n;
+    float *out; // any alignment
+    float a, b;
+    struct shk_stream stream;
+};
+
+#define KERNEL(name, type) void (*name)(const type *);
+struct shk_kernels {
+    const char *isa; // "c", "avx2", "avx512", "neon"
+#include "kernels.def"
+};
+#undef KERNEL
+
+// The kernels of an ISA by name, or of the best that this CPU has for NULL or "auto". NULL: the name does not exist, or
+// this CPU or build lacks it (then *exists tells which).
+const struct shk_kernels *shk_kernels_find(const char *isa, bool *exists);
+// The ISAs that this CPU can run, weakest first; NULL past the last.
+const struct shk_kernels *shk_kernels_at(size_t index);
+
+#endif

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+// Kernels that reduce each row: layer normalisation, its gradients, softmax cross-entropy.
+#include "kernels.h"
+#include "vec16.h"
+#include "vec16_math.h"
+
+#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
+#include "kernels.def"
+#undef KERNEL
+
+// Rows go in groups of 16: what is one number a row is computed for the whole group at once, one row a lane, and the
+// rows' folds overlap.
+enum { GROUP = 16 };
+
+static const float epsilon = 1e-5f;
+
+// Vectors of a row, the last of which may be partial.
+struct columns {
+    size_t full; // in floats, multiple of 16
+    vm tail;     // lanes of the last, partial vector
+    bool partial;
+};
+
+static inline struct columns columns_of(size_t cols) {
+    const size_t full = cols & ~(size_t)15;
+    return (struct columns){full, vm_first(cols - full), full < cols};
+}
+
+// A group of rows and its statistics.
+struct row_group {
+    size_t row, count;
+    _Alignas(64) float mean[GROUP], rstd[GROUP];
+};
+
+// The lanes of absent rows are those of rows of zeros.
+static inline void layernorm_mean(const struct shk_layernorm *args, struct columns c, size_t row, struct row_group *g) {
+    g->row = row;
+    g->count = row >= args->rows ? 0 : args->rows - row < GROUP ? args->rows - row : GROUP;
+    vf_store(g->mean, vf_zero());
+    for (size_t r = 0; r < g->count; r++) {
+        const float *x = args->x + (ptrdiff_t)(row + r) * args->x_row;
+        vf sum = vf_zero();
+        for (size_t i = 0; i < c.full; i += 16) sum = vf_add(sum, vf_load(x + i));
+        if (c.partial) sum = vf_add(sum, vf_keep(c.tail, vf_load(x + c.full)));
+        g->mean[r] = vf_sum(sum);
+    }
+    vf_store(g->mean, vf_div(vf_load(g->mean), vf_set1((float)args->cols)));
+}
+
+static inline void layernorm_rstd(const struct shk_layernorm *args, struct columns c, struct row_group *g) {
+    vf_store(g->rstd, vf_zero());
+    for (size_t r = 0; r < g->count; r++) {
+        const float *x = args->x + (ptrdiff_t)(g->row + r) * args->x_row;
+        const vf mean = vf_set1(g->mean[r]);
+        vf sum = vf_zero();
+        for (size_t i = 0; i < c.full; i += 16) {
+            const vf d = vf_sub(vf_load(x + i), mean);
+            sum = vf_fma(d, d, sum);
+        }
+        if (c.partial) {
+            const vf d = vf_keep(c.tail, vf_sub(vf_load(x + c.full), mean));
+            sum = vf_fma(d, d, sum);
+        }
+        g->rstd[r] = vf_sum(sum);
+    }
+    const vf variance = vf_div(vf_load(g->rstd), vf_set1((float)args->cols));
+    vf_store(g->rstd, vf_div(vf_set1(1.0f), vf_sqrt(vf_add(variance, vf_set1(epsilon)))));
+}
+
+static inline void layernorm_output(const struct shk_layernorm *args, struct columns c, const struct row_group *g) {
+    const float *gamma = args->gamma, *beta = args->beta;
+    for (size_t r = 0; r < g->count; r++) {
+        const float *x = args->x + (ptrdiff_t)(g->row + r) * args->x_row;
+        float *y = args->y + (ptrdiff_t)(g->row + r) * args->y_row;
+        const vf mean = vf_set1(g->mean[r]), rstd = vf_set1(g->rstd[r]);
+        for (size_t i = 0; i < c.full; i += 16) {
+            const vf xhat = vf_mul(vf_sub(vf_load(x + i), mean), rstd);
+            vf_store(y + i, vf_fma(xhat, vf_load(gamma + i), vf_load(beta + i)));
+        }
+        if (c.partial) {
+            const vf xhat = vf_mul(vf_sub(vf_load(x + c.full), mean), rstd);
+            const vf last = vf_fma(xhat, vf_load(gamma + c.full), vf_load(beta + c.full));
+            vf_store(y + c.full, vf_keep(c.tail, last));
+        }
+        if (args->stats) {
+            args->stats[2 * (g->row + r)] = g->mean[r];
+            args->stats[2 * (g->row + r) + 1] = g->rstd[r];
+        }
+    }
+}
+
+void SHK_KERNEL(layernorm_forward)(const struct shk_layernorm *args) {
+    const struct columns c = columns_of(args->cols);
+    struct row_group groups[2];
+    layernorm_mean(args, c, 0, &groups[0]);
+    layernorm_rstd(args, c, &groups[0]);
+    // While one group is written the next one is summed, so that neither waits for the divisions and the square root.
+    for (size_t row = 0, k = 0; row < args->rows; row += GROUP, k ^= 1) {
+        layernorm_mean(args, c, row + GROUP, &groups[k ^ 1]);
+        layernorm_output(args, c, &groups[k]);
+        layernorm_rstd(args, c, &groups[k ^ 1]);
+    }
+}
+
+// What backward needs to know of each row: its statistics, a = sum(g)/cols and b = sum(g*xhat)/cols.
+struct gradient_stats {
+    _Alignas(64) float mean[GROUP], rstd[GROUP], a[GROUP], b[GROUP];
+};
+
+static inline void layernorm_gradient_stats(const struct shk_layernorm *args, struct columns c, size_t row,
+                                            size_t count, struct gradient_stats *s) {
+    vf_store(s->a, vf_zero());
+    vf_store(s->b, vf_zero());
+    for (size_t r = 0; r < count; r++) {
+        const float *x = args->x + (ptrdiff_t)(row + r) * args->x_row;
+        const float *dy = args->dy + (ptrdiff_t)(row + r) * args->dy_row;
+        s->mean[r] = args->stats[2 * (row + r)];
+        s->rstd[r] = args->stats[2 * (row + r) + 1];
+        const vf mean = vf_set1(s->mean[r]), rstd = vf_set1(s->rstd[r]);
+        vf a = vf_zero(), b = vf_zero();
+        for (size_t i = 0; i < c.full; i += 16) {
+            const vf g = vf_mul(vf_load(dy + i), vf_load(args->gamma + i));
+            a = vf_add(a, g);
+            b = vf_fma(g, vf_mul(vf_sub(vf_load(x + i), mean), rstd), b);
+        }
+        if (c.partial) {
+            const vf g = vf_keep(c.tail, vf_mul(vf_load(dy + c.full), vf_load(args->gamma + c.full)));
+            const vf xhat = vf_keep(c.tail, vf_mul(vf_sub(vf_load(x + c.full), mean), rstd));
+            a = vf_add(a, g);
+            b = vf_fma(g, xhat, b);
+        }
+        s->a[r] = vf_sum(a);
+        s->b[r] = vf_sum(b);
+    }
+    const vf cols = vf_set1((float)args->cols);
+    vf_store(s->a, vf_div(vf_load(s->a), cols));
+    vf_store(s->b, vf_div(vf_load(s->b), cols));
+}
+
+// Columns i .. i+15 of `count` rows, so that dgamma and dbeta stay in registers; `lanes` < 16 in the partial vector.
+static inline void layernorm_gradient_columns(const struct shk_layernorm *args, size_t row, size_t count, size_t i,
+                                              size_t lanes, bool accumulate, const struct gradient_stats *s) {
+    const bool partial = lanes < 16;
+    const vm keep = vm_first(lanes);
+    const float *x = args->x + (ptrdiff_t)row * args->x_row + i;
+    const float *dy = args->dy + (ptrdiff_t)row * args->dy_row + i;
+    float *dx = args->dx + (ptrdiff_t)row * args->dx_row + i;
+    const vf gamma = vf_load(args->gamma + i);
+    vf dgamma = vf_load(args->dgamma + i), dbeta = vf_load(args->dbeta + i);
+    for (size_t r = 0; r < count; r++) {
+        const vf d = vf_load(dy);
+        const vf xhat = vf_mul(vf_sub(vf_load(x), vf_set1(s->mean[r])), vf_set1(s->rstd[r]));
+        const vf centred = vf_sub(vf_mul(d, gamma), vf_set1(s->a[r]));
+        vf result = vf_mul(vf_fnma(xhat, vf_set1(s->b[r]), centred), vf_set1(s->rstd[r]));
+        dgamma = vf_fma(d, xhat, dgamma);
+        dbeta = vf_add(dbeta, d);
+        if (accumulate) {
+            const vf before = vf_load(dx);
+            result = vf_add(before, result);
+            vf_store(dx, partial ? vf_select(keep, result, before) : result);
+        } else {
+            vf_store(dx, partial ? vf_keep(keep, result) : result);
+        }
+        x += args->x_row;
+        dy += args->dy_row;
+        dx += args->dx_row;
+    }
+    if (partial) {
+        vf_store_n(args->dgamma + i, dgamma, lanes);
+        vf_store_n(args->dbeta + i, dbeta, lanes);
+    } else {
+        vf_store(args->dgamma + i, dgamma);
+        vf_store(args->dbeta + i, dbeta);
+    }
+}
+
+void SHK_KERNEL(layernorm_backward)(const struct shk_layernorm *args) {
+    const struct columns c = columns_of(args->cols);
+    struct gradient_stats s;
+    for (size_t row = 0; row < args->rows; row += GROUP) {
+        const size_t count = args->rows - row < GROUP ? args->rows - row : GROUP;
+        layernorm_gradient_stats(args, c, row, count, &s);
+        if (args->accumulate) {
+            for (size_t i = 0; i < c.full; i += 16) layernorm_gradient_columns(args, row, count, i, 16, true, &s);
+        } else {
+            for (size_t i = 0; i < c.full; i += 16) layernorm_gradient_columns(args, row, count, i, 16, false, &s);
+        }
+        if (c.partial) layernorm_gradient_columns(args, row, count, c.full, args->cols - c.full, args->accumulate, &s);
+    }
+}
+
+// The logits of columns i .. i+15, minus infinity beyond the last class.
+static inline vf cross_entropy_logits(const float *z, struct columns c, size_t i) {
+    return i < c.full ? vf_load(z + i) : vf_select(c.tail, vf_load(z + i), vf_set1(-__builtin_inff()));
+}
+
+// The sum of e, with e left in `dlogits` unless NULL; sets the row's maximum and its first column.
+static inline float cross_entropy_exponentials(const float *z, float *dlogits, size_t classes, struct columns c,
+                                               float *max, uint32_t *predicted) {
+    vf highest = cross_entropy_logits(z, c, 0);
+    for (size_t i = 16; i < classes; i += 16) highest = vf_max(cross_entropy_logits(z, c, i), highest);
+    *max = vf_hmax(highest);
+    const vf m = vf_set1(*max);
+    *predicted = 0; // if all are NaN
+    for (size_t i = 0; i < classes; i += 16) {
+        const uint32_t bits = vm_bits(vf_eq(cross_entropy_logits(z, c, i), m));
+        if (bits) {
+            *predicted = (uint32_t)i + (uint32_t)__builtin_ctz(bits);
+            break;
+        }
+    }
+    vf sum = vf_zero();
+    for (size_t i = 0; i < classes; i += 16) {
+        vf e;
+        if (i < c.full)
+            e = vf_exp(vf_sub(vf_load(z + i), m));
+        else // 0 for the exponential beyond the last class: minus infinity would take the slow way of denormals
+            e = vf_keep(c.tail, vf_exp(vf_keep(c.tail, vf_sub(vf_load(z + i), m))));
+        if (dlogits) vf_store(dlogits + i, e);
+        sum = vf_add(sum, e);
+    }
+    return vf_sum(sum);
+}
+
+void SHK_KERNEL(cross_entropy)(const struct shk_cross_entropy *args) {
+    const struct columns c = columns_of(args->classes);
+    const vf scale = vf_set1(args->scale), one = vf_set1(1.0f);
+    _Alignas(64) float sums[GROUP], target[GROUP];
+    for (size_t row = 0; row < args->rows; row += GROUP) {
+        const size_t count = args->rows - row < GROUP ? args->rows - row : GROUP;
+        vf_store(sums, one);
+        for (size_t r = 0; r < count; r++) {
+            const float *z = args->logits + (ptrdiff_t)(row + r) * args->row;
+            float *dlogits = args->dlogits ? args->dlogits + (ptrdiff_t)(row + r) * args->row : NULL;
+            const uint32_t label = args->labels[row + r];
+            const float at_label = z[label]; // before dlogits, which may be logits
+            float max;
+            sums[r] = cross_entropy_exponentials(z, dlogits, args->classes, c, &max, &args->predicted[row + r]);
+            target[r] = at_label - max;
+            if (!dlogits) continue;
+            const vf sum = vf_set1(sums[r]);
+            for (size_t i = 0; i < args->classes; i += 16) {
+                const vm hit = vi_eq(vi_add(vi_iota(), vi_set1((uint32_t)i)), vi_set1(label));
+                const vf p = vf_div(vf_load(dlogits + i), sum);
+                const vf d = vf_mul(vf_sub(p, vf_keep(hit, one)), scale);
+                vf_store(dlogits + i, i == c.full ? vf_keep(c.tail, d) : d);
+            }
+        }
+        vf_store(sums, vf_log(vf_load(sums)));
+        for (size_t r = 0; r < count; r++) args->loss[row + r] = sums[r] - target[r];
+    }
+}

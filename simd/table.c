@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// The table of one ISA's kernels; compiled once per ISA.
+#include "kernels.h"
+#include "vec16.h"
+
+#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
+#include "kernels.def"
+#undef KERNEL
+
+#define SHK_STRING2(x) #x
+#define SHK_STRING(x) SHK_STRING2(x)
+#define KERNEL(name, type) .name = SHK_KERNEL(name),
+extern const struct shk_kernels SHK_KERNEL(kernels);
+const struct shk_kernels SHK_KERNEL(kernels) = {
+    .isa = SHK_STRING(SHK_ISA_NAME),
+#include "kernels.def"
+};

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// vec16: sixteen f32 lanes, the unit in which every kernel is written. One backend per ISA defines the types and operations
+// below; the same operation gives the same bits on each (IEEE, round to nearest; no reciprocal estimates; denormals kept).
+//
+//   types     vf: 16 floats; vi: 16 x 32 bits (unsigned unless said); vm: 16 lane flags
+//   memory    vf_load/vf_store (64-byte aligned), vf_loadu/vf_storeu (any)
+//             vf_load_n(p, n)/vf_store_n(p, v, n): the first n lanes (0..16); nothing beyond is touched, missing lanes read as 0
+//             vi_load/vi_store/vi_loadu/vi_storeu (uint32_t *)
+//   set       vf_zero(), vf_set1(f), vf_iota() = 0..15; vi_set1(u), vi_iota()
+//   float     vf_add, vf_sub, vf_mul, vf_div, vf_sqrt, vf_fma(a, b, c) = a*b+c, vf_fnma(a, b, c) = c-a*b, vf_abs, vf_neg
+//             vf_max(a, b) = a > b ? a : b, vf_min(a, b) = a < b ? a : b   (so -0, +0 and NaN give b)
+//             vf_round(a): nearest integer, ties to even, |a| < 2^22; a result of zero is +0
+//   convert   vi_from_vf(a): a rounded value in int32 range; vf_from_vi(a): as int32; vf_as_vi, vi_as_vf: the bits
+//   integer   vi_add, vi_sub, vi_mullo, vi_mulhi (unsigned high half), vi_and, vi_or, vi_xor, vi_shl(a, imm), vi_shr(a, imm)
+//   compare   vf_lt, vf_le, vf_gt, vf_ge, vf_eq (ordered, quiet), vi_eq, vi_lt (unsigned) -> vm
+//   masks     vm_and, vm_or, vm_not, vm_first(n), vm_bits(m) -> uint32_t (bit i: lane i), vm_from_bits(u)
+//             vf_select(m, a, b) = m ? a : b, vi_select, vf_keep(m, a) = m ? a : +0
+//   lanes     vf_sum(a): the fold: lane i + lane i+8, then i + i+4, i + i+2, i + i+1; vf_hmax(a): the same with vf_max
+//             vf_permute(a, idx): lane i = a[idx[i] & 15]; vf_transpose16(vf r[16]): in place
+#ifndef SHK_SIMD_VEC16_H
+#define SHK_SIMD_VEC16_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(SHK_ISA_AVX512)
+#include "vec16_avx512.h"
+#define SHK_ISA_NAME avx512
+#elif defined(SHK_ISA_AVX2)
+#include "vec16_avx2.h"
+#define SHK_ISA_NAME avx2
+#elif defined(SHK_ISA_NEON)
+#include "vec16_neon.h"
+#define SHK_ISA_NAME neon
+#else
+#include "vec16_c.h"
+#define SHK_ISA_NAME c
+#endif
+
+#define SHK_CAT2(a, b) a##_##b
+#define SHK_CAT(a, b) SHK_CAT2(a, b)
+// The name of a kernel in this ISA's build: SHK_KERNEL(gemm) is shk_gemm_avx2.
+#define SHK_KERNEL(name) SHK_CAT(shk_##name, SHK_ISA_NAME)
+
+#endif

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+// vec16 as one zmm register; lane flags as a mask register. Needs AVX-512 F, DQ, BW, VL.
+#ifndef SHK_SIMD_VEC16_AVX512_H
+#define SHK_SIMD_VEC16_AVX512_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SHK_INLINE static inline __attribute__((always_inline, unused))
+
+typedef __m512 vf;
+typedef __m512i vi;
+typedef __mmask16 vm;
+
+SHK_INLINE vm vm_first(size_t n) { return (vm)((1u << n) - 1); }
+
+SHK_INLINE vf vf_load(const float *p) { return _mm512_load_ps(p); }
+SHK_INLINE vf vf_loadu(const float *p) { return _mm512_loadu_ps(p); }
+SHK_INLINE void vf_store(float *p, vf a) { _mm512_store_ps(p, a); }
+SHK_INLINE void vf_storeu(float *p, vf a) { _mm512_storeu_ps(p, a); }
+SHK_INLINE vf vf_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(vm_first(n), p); }
+SHK_INLINE void vf_store_n(float *p, vf a, size_t n) { _mm512_mask_storeu_ps(p, vm_first(n), a); }
+SHK_INLINE vi vi_load(const uint32_t *p) { return _mm512_load_si512(p); }
+SHK_INLINE vi vi_loadu(const uint32_t *p) { return _mm512_loadu_si512(p); }
+SHK_INLINE void vi_store(uint32_t *p, vi a) { _mm512_store_si512(p, a); }
+SHK_INLINE void vi_storeu(uint32_t *p, vi a) { _mm512_storeu_si512(p, a); }
+
+SHK_INLINE vf vf_zero(void) { return _mm512_setzero_ps(); }
+SHK_INLINE vf vf_set1(float f) { return _mm512_set1_ps(f); }
+SHK_INLINE vf vf_iota(void) { return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+SHK_INLINE vi vi_set1(uint32_t u) { return _mm512_set1_epi32((int)u); }
+SHK_INLINE vi vi_iota(void) { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+SHK_INLINE vi vf_as_vi(vf a) { return _mm512_castps_si512(a); }
+SHK_INLINE vf vi_as_vf(vi a) { return _mm512_castsi512_ps(a); }
+
+SHK_INLINE vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+SHK_INLINE vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+SHK_INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+SHK_INLINE vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+SHK_INLINE vf vf_sqrt(vf a) { return _mm512_sqrt_ps(a); }
+SHK_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+SHK_INLINE vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
+SHK_INLINE vf vf_abs(vf a) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a); }
+SHK_INLINE vf vf_neg(vf a) { return _mm512_xor_ps(_mm512_set1_ps(-0.0f), a); }
+SHK_INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+SHK_INLINE vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+// The sum with 1.5 * 2^23 has no fraction bits left; a result of zero is +0.
+SHK_INLINE vf vf_round(vf a) { return vf_sub(vf_add(a, vf_set1(12582912.0f)), vf_set1(12582912.0f)); }
+
+SHK_INLINE vi vi_from_vf(vf a) { return _mm512_cvtps_epi32(a); }
+SHK_INLINE vf vf_from_vi(vi a) { return _mm512_cvtepi32_ps(a); }
+
+SHK_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
+SHK_INLINE vi vi_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
+SHK_INLINE vi vi_mullo(vi a, vi b) { return _mm512_mullo_epi32(a, b); }
+SHK_INLINE vi vi_mulhi(vi a, vi b) {
+    __m512i even = _mm512_mul_epu32(a, b); // 64-bit products of lanes 0, 2, ...
+    __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
+    return _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xaaaa, odd);
+}
+SHK_INLINE vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
+SHK_INLINE vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
+SHK_INLINE vi vi_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
+// Operators of the vector extension, since the intrinsics want a literal.
+SHK_INLINE vi vi_shl(vi a, int n) { return (__m512i)((__v16su)a << n); }
+SHK_INLINE vi vi_shr(vi a, int n) { return (__m512i)((__v16su)a >> n); }
+
+SHK_INLINE vm vf_lt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+SHK_INLINE vm vf_le(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+SHK_INLINE vm vf_gt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+SHK_INLINE vm vf_ge(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+SHK_INLINE vm vf_eq(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+SHK_INLINE vm vi_eq(vi a, vi b) { return _mm512_cmpeq_epi32_mask(a, b); }
+SHK_INLINE vm vi_lt(vi a, vi b) { return _mm512_cmplt_epu32_mask(a, b); }
+
+SHK_INLINE vm vm_and(vm a, vm b) { return (vm)(a & b); }
+SHK_INLINE vm vm_or(vm a, vm b) { return (vm)(a | b); }
+SHK_INLINE vm vm_not(vm a) { return (vm)~a; }
+SHK_INLINE uint32_t vm_bits(vm m) { return m; }
+SHK_INLINE vm vm_from_bits(uint32_t u) { return (vm)u; }
+SHK_INLINE vf vf_select(vm m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); }
+SHK_INLINE vi vi_select(vm m, vi a, vi b) { return _mm512_mask_blend_epi32(m, b, a); }
+SHK_INLINE vf vf_keep(vm m, vf a) { return _mm512_maskz_mov_ps(m, a); }
+
+SHK_INLINE float vf_sum(vf a) {
+    __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+    __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
+    return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
+}
+SHK_INLINE float vf_hmax(vf a) {
+    __m256 s8 = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+    __m128 s2 = _mm_max_ps(s4, _mm_movehl_ps(s4, s4));
+    return _mm_cvtss_f32(_mm_max_ss(s2, _mm_movehdup_ps(s2)));
+}
+SHK_INLINE vf vf_permute(vf a, vi idx) { return _mm512_permutexvar_ps(idx, a); }
+
+SHK_INLINE void vf_transpose16(vf r[16]) {
+    __m512 t[16], u[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    // u[4g + c]: in its 128-bit lane q, column 4q + c of rows 4g .. 4g + 3
+    for (int i = 0; i < 16; i += 4) {
+        u[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+        u[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+        u[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        u[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    for (int c = 0; c < 4; c++) {
+        __m512 a = _mm512_shuffle_f32x4(u[c], u[c + 4], 0x88);      // q = 0, 2 of rows 0..7
+        __m512 b = _mm512_shuffle_f32x4(u[c], u[c + 4], 0xdd);      // q = 1, 3
+        __m512 d = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0x88); // the same of rows 8..15
+        __m512 e = _mm512_shuffle_f32x4(u[c + 8], u[c + 12], 0xdd);
+        r[c] = _mm512_shuffle_f32x4(a, d, 0x88);
+        r[c + 4] = _mm512_shuffle_f32x4(b, e, 0x88);
+        r[c + 8] = _mm512_shuffle_f32x4(a, d, 0xdd);
+        r[c + 12] = _mm512_shuffle_f32x4(b, e, 0xdd);
+    }
+}
+
+#endif
