@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+// Shikaku: trains small CNNs and ViTs on the CPU, with the same bits on any thread count, instruction set and compiler.
+//
+// Handles are opaque. Functions that can fail return NULL or false and fill *error (shikaku/error.h; NULL is allowed).
+// A handle is used by one thread at a time; the library starts its own threads inside shk_train and shk_evaluate. It
+// prints nothing and never exits. Images are f32, NHWC; labels are 0 .. classes-1.
+#ifndef SHIKAKU_SHIKAKU_H
+#define SHIKAKU_SHIKAKU_H
+
+#include <shikaku/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+const char *shk_version(void); // "0.1.0"
+
+// ---- The machine: kernels and threads ----
+
+struct shk_runtime;
+struct shk_runtime_options {
+    const char *isa;  // "auto", "c", "avx2", "avx512", "neon"; NULL: SHIKAKU_ISA, else auto
+    unsigned threads; // 0: SHIKAKU_THREADS, else OMP_NUM_THREADS, else the CPUs that this process may use
+};
+enum { SHK_MAX_THREADS = 1024 };
+// options may be NULL. An environment variable with a value that makes no sense is an error.
+struct shk_runtime *shk_runtime_create(const struct shk_runtime_options *options, struct shk_error *error);
+void shk_runtime_free(struct shk_runtime *);
+const char *shk_runtime_isa(const struct shk_runtime *);
+unsigned shk_runtime_threads(const struct shk_runtime *);
+const char *shk_runtime_threads_source(const struct shk_runtime *); // why that many: "option", "SHIKAKU_THREADS", ...
+
+// ---- Data ----
+
+struct shk_dataset;
+struct shk_shape {
+    size_t height, width, channels, classes;
+};
+// SquareDataset: `square` x `square` pixels of 1 on 0 inside one cell of a 3x3 grid with cells of size/3 pixels; the
+// class is the cell; with probability `invert` the image is 1 - x. Sample i depends on (seed, stream, i) alone.
+struct shk_squares_options {
+    size_t n;      // samples, 1 .. 10^7
+    size_t size;   // pixels, 8 .. 256; 0: 32
+    size_t square; // pixels, 1 .. size/3; 0: 6
+    double invert; // probability 0 .. 1; negative: 0.5
+    uint64_t seed;
+    uint32_t stream; // 0: training set, 1: test set
+};
+struct shk_dataset *shk_dataset_squares(const struct shk_squares_options *options, struct shk_error *error);
+// Copies n images [n][height][width][channels] and labels [n].
+struct shk_dataset *shk_dataset_copy(const float *images, const uint32_t *labels, size_t n,
+                                     const struct shk_shape *shape, struct shk_error *error);
+void shk_dataset_free(struct shk_dataset *);
+size_t shk_dataset_size(const struct shk_dataset *);
+struct shk_shape shk_dataset_shape(const struct shk_dataset *);
+const float *shk_dataset_image(const struct shk_dataset *, size_t index); // [height][width][channels]
+uint32_t shk_dataset_label(const struct shk_dataset *, size_t index);
+
+// ---- Models ----
+
+struct shk_model;
+// description: a preset (tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos) or
+//   cnn:channels=16-32,hidden=128             (per entry: 3x3 convolution, ReLU, 2x2 max-pool; hidden=0: none)
+//   vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls|mean,norm=post|pre,pos=learned|none,dropout=0.1,act=relu|gelu
+// Keys that are left out have the values above. Weights are drawn from PyTorch's default distributions, keyed by seed.
+struct shk_model *shk_model_create(const char *description, const struct shk_shape *shape, uint64_t seed,
+                                   struct shk_error *error);
+void shk_model_free(struct shk_model *);
+const char *
+shk_model_title(const struct shk_model *); // "TinyCNN", "TinyViT", ...; the description where it is no preset
+const char *shk_model_description(const struct shk_model *); // in full
+struct shk_shape shk_model_shape(const struct shk_model *);
+size_t shk_model_parameters(const struct shk_model *);     // how many numbers
+double shk_model_training_flops(const struct shk_model *); // nominal, one sample, forward + backward, every layer dense
+// XXH3-64 of all weights in PyTorch's names, order and layout, without padding, little-endian.
+uint64_t shk_model_hash(const struct shk_model *);
+
+// The weights as PyTorch's state_dict has them.
+struct shk_tensor_info {
+    const char *name; // e.g. "encoder.layers.0.linear1.weight"
+    size_t dims[4];
+    unsigned ndim;
+    size_t size; // product of dims
+};
+size_t shk_model_tensor_count(const struct shk_model *);
+struct shk_tensor_info shk_model_tensor(const struct shk_model *, size_t index);
+void shk_model_get_tensor(const struct shk_model *, size_t index, float *out);    // size floats
+void shk_model_set_tensor(struct shk_model *, size_t index, const float *values); // size floats
+
+// ---- Training ----
+
+struct shk_trainer;
+struct shk_train_options { // 0 stands for the default
+    size_t batch;          // 64
+    size_t shards;         // fixes the order of sums, not the schedule; default: by batch, 24 for 64
+    double lr;             // 1e-3
+    uint64_t seed;         // of shuffling and dropout; 0 is a seed
+};
+// Adam (betas 0.9, 0.999, eps 1e-8), cross-entropy, shuffled every epoch, last short batch included. The trainer keeps
+// the optimizer's state; model and runtime must outlive it.
+struct shk_trainer *shk_trainer_create(struct shk_model *, const struct shk_runtime *, const struct shk_train_options *,
+                                       struct shk_error *error);
+void shk_trainer_free(struct shk_trainer *);
+size_t shk_trainer_shards(const struct shk_trainer *);
+
+struct shk_metrics {
+    double loss;     // mean over the samples
+    double accuracy; // 0 .. 1
+};
+struct shk_epoch {
+    size_t epoch;                             // 1, 2, ... over the trainer's life
+    double train_loss;                        // sample-weighted mean over the epoch
+    struct shk_metrics test;                  // NaN without a test set
+    double train_seconds, samples_per_second; // of the training steps alone
+};
+// Called after every epoch; false ends the training (shk_train then returns true).
+typedef bool (*shk_epoch_callback)(const struct shk_epoch *, void *user);
+// Trains `epochs` epochs; test and on_epoch may be NULL. A loss that is not finite ends it: false, SHK_FAILED.
+bool shk_train(struct shk_trainer *, const struct shk_dataset *train, const struct shk_dataset *test, size_t epochs,
+               shk_epoch_callback on_epoch, void *user, struct shk_error *error);
+bool shk_evaluate(const struct shk_model *, const struct shk_runtime *, const struct shk_dataset *,
+                  struct shk_metrics *out, struct shk_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+#ifndef SHK_BASE_MEMORY_H
+#define SHK_BASE_MEMORY_H
+
+#include "base/error.h"
+#include <stddef.h>
+
+// `count` objects of `size` bytes, zeroed, aligned to 64 bytes; what they are for goes into the error. Large blocks are
+// mapped on huge pages where the kernel offers them and are not touched here, so that the thread that writes them first
+// places them.
+void *shk_alloc(size_t count, size_t size, const char *what, struct shk_error *err);
+void shk_free(void *); // NULL is allowed
+
+#endif

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#ifndef SHK_BASE_RUNTIME_H
+#define SHK_BASE_RUNTIME_H
+
+#include "base/team.h"
+#include <kernels.h>
+
+// What src/machine found and chose: the handle behind shk_runtime of the public API.
+struct shk_runtime {
+    const struct shk_kernels *kernels;
+    struct shk_team team;
+    const char *threads_source;
+};
+
+#endif

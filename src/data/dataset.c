@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#include "data/dataset.h"
+
+#include "base/memory.h"
+#include "base/stream.h"
+#include <string.h>
+
+enum { MAX_SAMPLES = 10000000, MIN_SIZE = 8, MAX_SIZE = 256, MAX_CHANNELS = 4, MAX_CLASSES = 65536 };
+
+bool shk_shape_check(const struct shk_shape *s, struct shk_error *err) {
+    if (s->height < MIN_SIZE || s->height > MAX_SIZE || s->width < MIN_SIZE || s->width > MAX_SIZE)
+        return shk_fail(err, SHK_BAD_INPUT,
+                        "image size %zux%zu is not supported: height and width must be %d to %d pixels", s->height,
+                        s->width, MIN_SIZE, MAX_SIZE);
+    if (s->channels < 1 || s->channels > MAX_CHANNELS)
+        return shk_fail(err, SHK_BAD_INPUT, "%zu image channels are not supported: use 1 to %d", s->channels,
+                        MAX_CHANNELS);
+    if (s->classes < 2 || s->classes > MAX_CLASSES)
+        return shk_fail(err, SHK_BAD_INPUT, "%zu classes are not supported: use 2 to %d", s->classes, MAX_CLASSES);
+    return true;
+}
+
+struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *shape, struct shk_error *err) {
+    if (!shk_shape_check(shape, err)) return NULL;
+    if (n < 1 || n > MAX_SAMPLES) {
+        shk_fail(err, SHK_BAD_INPUT, "a dataset of %zu samples is not supported: use 1 to %d", n, MAX_SAMPLES);
+        return NULL;
+    }
+    struct shk_dataset *d = shk_alloc(1, sizeof *d, "a dataset", err);
+    if (!d) return NULL;
+    d->n = n;
+    d->shape = *shape;
+    d->images = shk_alloc(n, shape->height * shape->width * shape->channels * sizeof(float), "images", err);
+    d->labels = shk_alloc(n, sizeof(uint32_t), "labels", err);
+    if (d->images && d->labels) return d;
+    shk_dataset_free(d);
+    return NULL;
+}
+
+struct shk_dataset *shk_dataset_copy(const float *images, const uint32_t *labels, size_t n,
+                                     const struct shk_shape *shape, struct shk_error *err) {
+    struct shk_dataset *d = shk_dataset_new(n, shape, err);
+    if (!d) return NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (labels[i] < shape->classes) continue;
+        shk_fail(err, SHK_BAD_INPUT, "label %zu is %u, but there are %zu classes (0 to %zu)", i, labels[i],
+                 shape->classes, shape->classes - 1);
+        shk_dataset_free(d);
+        return NULL;
+    }
+    memcpy(d->images, images, n * shape->height * shape->width * shape->channels * sizeof(float));
+    memcpy(d->labels, labels, n * sizeof(uint32_t));
+    return d;
+}
+
+void shk_dataset_free(struct shk_dataset *d) {
+    if (!d) return;
+    shk_free(d->images);
+    shk_free(d->labels);
+    shk_free(d);
+}
+
+size_t shk_dataset_size(const struct shk_dataset *d) { return d->n; }
+struct shk_shape shk_dataset_shape(const struct shk_dataset *d) {
+    return d->shape;
+}
+const float *shk_dataset_image(const struct shk_dataset *d, size_t i) {
+    return d->images + i * d->shape.height * d->shape.width * d->shape.channels;
+}
+uint32_t shk_dataset_label(const struct shk_dataset *d, size_t i) { return d->labels[i]; }
+
+void shk_shuffle(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch) {
+    struct shk_stream stream = shk_stream_of(seed, SHK_PURPOSE_SHUFFLE, 0, epoch, 0);
+    for (size_t i = 0; i < n; i++) order[i] = (uint32_t)i;
+    for (size_t i = n - 1; i > 0; i--) {
+        uint32_t words[4];
+        shk_stream_words(&stream, (uint32_t)i, words);
+        uint32_t j = shk_below(words[0], (uint32_t)i + 1);
+        uint32_t swap = order[i];
+        order[i] = order[j];
+        order[j] = swap;
+    }
+}
