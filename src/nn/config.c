@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#include "nn/config.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *title, *description;
+} presets[] = {
+    {"tinycnn", "TinyCNN", "cnn:channels=16-32,hidden=128"},
+    {"tinyvit", "TinyViT",
+     "vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls,norm=post,pos=learned,dropout=0.1,act=relu"},
+    {"tinyvit-pre", "TinyViT-pre",
+     "vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls,norm=pre,pos=learned,dropout=0,act=gelu"},
+    {"tinyvit-nopos", "TinyViT-nopos",
+     "vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls,norm=post,pos=none,dropout=0.1,act=relu"},
+};
+enum { PRESETS = sizeof presets / sizeof *presets };
+
+// A whole number lo..hi, and nothing after it but `end`.
+static bool read_number(const char *key, const char *text, const char **rest, size_t lo, size_t hi, size_t *out,
+                        struct shk_error *err) {
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || errno || value < lo || value > hi)
+        return shk_fail(err, SHK_BAD_INPUT, "model description: %s=%s is not a whole number from %zu to %zu", key, text,
+                        lo, hi);
+    *out = (size_t)value;
+    *rest = end;
+    return true;
+}
+
+static bool read_size(const char *key, const char *text, size_t lo, size_t hi, size_t *out, struct shk_error *err) {
+    const char *rest = text;
+    if (!read_number(key, text, &rest, lo, hi, out, err)) return false;
+    if (*rest)
+        return shk_fail(err, SHK_BAD_INPUT, "model description: %s=%s is not a whole number from %zu to %zu", key, text,
+                        lo, hi);
+    return true;
+}
+
+static bool read_channels(const char *text, struct shk_config *c, struct shk_error *err) {
+    const char *rest = text;
+    for (c->blocks = 0;; rest++) {
+        if (c->blocks == SHK_MAX_BLOCKS)
+            return shk_fail(err, SHK_BAD_INPUT, "model description: channels=%s has more than %d entries", text,
+                            SHK_MAX_BLOCKS);
+        if (!read_number("channels", rest, &rest, 1, 4096, &c->channels[c->blocks++], err)) return false;
+        if (!*rest) return true;
+        if (*rest != '-')
+            return shk_fail(err, SHK_BAD_INPUT, "model description: channels=%s is not a list like 16-32", text);
+    }
+}
+
+static bool read_choice(const char *key, const char *text, const char *no, const char *yes, bool *out,
+                        struct shk_error *err) {
+    *out = strcmp(text, yes) == 0;
+    if (*out || strcmp(text, no) == 0) return true;
+    return shk_fail(err, SHK_BAD_INPUT, "model description: %s=%s is not known, use %s=%s or %s=%s", key, text, key,
+                    yes, key, no);
+}
+
+static bool read_dropout(const char *text, double *out, struct shk_error *err) {
+    char *end;
+    *out = strtod(text, &end);
+    if (end != text && !*end && *out >= 0 && *out <= 0.9) return true;
+    return shk_fail(err, SHK_BAD_INPUT, "model description: dropout=%s is not a probability from 0 to 0.9", text);
+}
+
+static bool read_cnn_key(const char *key, const char *value, struct shk_config *c, struct shk_error *err) {
+    if (!strcmp(key, "channels")) return read_channels(value, c, err);
+    if (!strcmp(key, "hidden")) return read_size(key, value, 0, 65536, &c->hidden, err);
+    return shk_fail(err, SHK_BAD_INPUT, "model description: cnn has no key '%s', its keys are channels and hidden",
+                    key);
+}
+
+static bool read_vit_key(const char *key, const char *value, struct shk_config *c, struct shk_error *err) {
+    if (!strcmp(key, "dim")) return read_size(key, value, 1, 4096, &c->dim, err);
+    if (!strcmp(key, "depth")) return read_size(key, value, 1, SHK_MAX_DEPTH, &c->depth, err);
+    if (!strcmp(key, "heads")) return read_size(key, value, 1, 256, &c->heads, err);
+    if (!strcmp(key, "patch")) return read_size(key, value, 1, 256, &c->patch, err);
+    if (!strcmp(key, "ff")) return read_size(key, value, 1, 65536, &c->ff, err);
+    if (!strcmp(key, "pool")) return read_choice(key, value, "cls", "mean", &c->mean_pool, err);
+    if (!strcmp(key, "norm")) return read_choice(key, value, "post", "pre", &c->pre_norm, err);
+    if (!strcmp(key, "pos")) return read_choice(key, value, "none", "learned", &c->positions, err);
+    if (!strcmp(key, "act")) return read_choice(key, value, "relu", "gelu", &c->gelu, err);
+    if (!strcmp(key, "dropout")) return read_dropout(value, &c->dropout, err);
+    return shk_fail(err, SHK_BAD_INPUT,
+                    "model description: vit has no key '%s', its keys are dim, depth, heads, patch, ff, pool, norm, "
+                    "pos, dropout and act",
+                    key);
+}
+
+static bool read_keys(char *keys, struct shk_config *c, struct shk_error *err) {
+    char *save = NULL;
+    for (char *key = strtok_r(keys, ",", &save); key; key = strtok_r(NULL, ",", &save)) {
+        char *value = strchr(key, '=');
+        if (!value || !value[1])
+            return shk_fail(err, SHK_BAD_INPUT, "model description: '%s' is not of the form key=value", key);
+        *value++ = 0;
+        if (!(c->family == SHK_CNN ? read_cnn_key : read_vit_key)(key, value, c, err)) return false;
+    }
+    return true;
+}
+
+static void describe(struct shk_config *c) {
+    int at = 0, size = sizeof c->description;
+    if (c->family == SHK_VIT) {
+        snprintf(c->description, (size_t)size,
+                 "vit:dim=%zu,depth=%zu,heads=%zu,patch=%zu,ff=%zu,pool=%s,norm=%s,pos=%s,dropout=%g,act=%s", c->dim,
+                 c->depth, c->heads, c->patch, c->ff, c->mean_pool ? "mean" : "cls", c->pre_norm ? "pre" : "post",
+                 c->positions ? "learned" : "none", c->dropout, c->gelu ? "gelu" : "relu");
+        return;
+    }
+    at += snprintf(c->description, (size_t)size, "cnn:channels=");
+    for (unsigned i = 0; i < c->blocks; i++)
+        at += snprintf(c->description + at, (size_t)(size - at), "%s%zu", i ? "-" : "", c->channels[i]);
+    snprintf(c->description + at, (size_t)(size - at), ",hidden=%zu", c->hidden);
+}
+
+static const char *find_preset(const char *text, struct shk_config *c) {
+    for (unsigned i = 0; i < PRESETS; i++) {
+        if (strcmp(text, presets[i].name) != 0) continue;
+        snprintf(c->title, sizeof c->title, "%s", presets[i].title);
+        return presets[i].description;
+    }
+    return text;
+}
+
+bool shk_config_parse(const char *text, struct shk_config *c, struct shk_error *err) {
+    *c = (struct shk_config){.blocks = 2,
+                             .channels = {16, 32},
+                             .hidden = 128,
+                             .dim = 64,
+                             .depth = 2,
+                             .heads = 4,
+                             .patch = 4,
+                             .ff = 256,
+                             .positions = true,
+                             .dropout = 0.1};
+    char copy[400];
+    if (snprintf(copy, sizeof copy, "%s", find_preset(text, c)) >= (int)sizeof copy)
+        return shk_fail(err, SHK_BAD_INPUT, "the model description is longer than %zu characters", sizeof copy - 1);
+    bool cnn = !strncmp(copy, "cnn", 3), vit = !strncmp(copy, "vit", 3);
+    if ((!cnn && !vit) || (copy[3] && copy[3] != ':'))
+        return shk_fail(err, SHK_BAD_INPUT,
+                        "unknown model '%s': use tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos, cnn:... or vit:...",
+                        text);
+    c->family = cnn ? SHK_CNN : SHK_VIT;
+    if (copy[3] && !read_keys(copy + 4, c, err)) return false;
+    if (vit && c->dim % c->heads)
+        return shk_fail(err, SHK_BAD_INPUT, "model description: heads=%zu does not divide dim=%zu", c->heads, c->dim);
+    describe(c);
+    return true;
+}

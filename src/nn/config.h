@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// A model's description: `cnn:channels=16-32,hidden=128`, `vit:dim=64,...`, or the name of a preset, which is such a
+// description.
+#ifndef SHK_NN_CONFIG_H
+#define SHK_NN_CONFIG_H
+
+#include "base/error.h"
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SHK_MAX_BLOCKS = 8, SHK_MAX_DEPTH = 64 };
+
+enum shk_family { SHK_CNN, SHK_VIT };
+
+struct shk_config {
+    enum shk_family family;
+    // CNN
+    unsigned blocks;
+    size_t channels[SHK_MAX_BLOCKS];
+    size_t hidden; // 0: none
+    // ViT
+    size_t dim, depth, heads, patch, ff;
+    bool mean_pool; // else CLS
+    bool pre_norm;
+    bool positions;
+    bool gelu; // else ReLU
+    double dropout;
+    char title[32];        // "TinyCNN", or empty where it is no preset
+    char description[200]; // in full, canonical
+};
+
+bool shk_config_parse(const char *text, struct shk_config *, struct shk_error *);
+
+#endif

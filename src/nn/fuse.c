@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: MIT
+// Layers to ops: what is computed together, and what need not be computed at all.
+#include "nn/plan_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+
+// A value between two ops, and its gradient. `shared`: the gradient is also that of a residual sum, so the consumer
+// adds to it.
+struct edge {
+    struct shk_view value, grad;
+    bool shared;
+};
+
+struct fuser {
+    struct shk_plan *plan;
+    const struct shk_model *model;
+    const struct shk_layer *layer, *end; // the next layer
+    struct edge at, residual;
+    size_t h, w, c;                         // of the feature map
+    const struct shk_layer *last_attention; // of a net whose head reads CLS alone; else NULL
+    bool cls_next;                          // this half block goes on for CLS alone
+};
+
+static const struct shk_view no_view = {.buffer = -1};
+
+static int new_buffer(struct fuser *f, size_t floats) {
+    struct shk_plan *p = f->plan;
+    p->buffers[p->buffer_count] = (struct shk_buffer){.per_sample = shk_round16(floats)};
+    return (int)p->buffer_count++;
+}
+
+static struct shk_view new_view(struct fuser *f, size_t rows, size_t cols) {
+    return (struct shk_view){new_buffer(f, rows * cols), 0, rows, cols, cols};
+}
+
+static struct shk_view new_grad(struct fuser *f, size_t rows, size_t cols) {
+    return f->plan->training ? new_view(f, rows, cols) : no_view;
+}
+
+static struct edge new_edge(struct fuser *f, size_t rows, size_t cols) {
+    struct edge e = {.value = new_view(f, rows, cols)};
+    e.grad = new_grad(f, rows, cols);
+    return e;
+}
+
+static struct shk_op *new_op(struct fuser *f, const struct shk_op_kind *kind, const char *name) {
+    struct shk_op *op = &f->plan->ops[f->plan->op_count++];
+    *op = (struct shk_op){.kind = kind, .in = f->at.value, .in_grad = f->at.grad, .accumulate = f->at.shared};
+    op->site = f->plan->op_count;
+    snprintf(op->name, sizeof op->name, "%s", name);
+    return op;
+}
+
+static void goes_on(struct fuser *f, struct shk_op *op, struct edge out) {
+    op->out = out.value;
+    op->out_grad = out.grad;
+    f->at = out;
+}
+
+static const struct shk_param *param_of(const struct fuser *f, int index) {
+    return index < 0 ? NULL : &f->model->params[index];
+}
+
+static void set_params(struct fuser *f, struct shk_op *op, const int *params) {
+    op->weight = param_of(f, params[0]);
+    op->bias = param_of(f, params[1]);
+}
+
+static uint32_t threshold_of(const struct fuser *f, double dropout) {
+    return f->plan->training ? (uint32_t)lrint(dropout * 65536) : 0;
+}
+
+static bool next_is(const struct fuser *f, enum shk_layer_kind kind) {
+    return f->layer < f->end && f->layer->kind == kind;
+}
+
+// ---- CNN ----
+
+// A padded map of h x w pixels, or flat rows of windows for a linear layer; value or gradient.
+static struct shk_view map_view(struct fuser *f, size_t ld, bool padded) {
+    size_t row = padded ? (f->w + 2) * ld : f->w * ld;
+    if (!padded) return new_view(f, 1, f->h * row);
+    struct shk_view v = {new_buffer(f, (f->h + 2) * row), row + ld, f->h, f->w * ld, row};
+    return v;
+}
+
+static void fuse_input(struct fuser *f) {
+    struct shk_op *op = new_op(f, &shk_op_input, "input");
+    struct edge e = {.value = map_view(f, f->c, true), .grad = no_view};
+    f->plan->buffers[e.value.buffer].kept = true;
+    goes_on(f, op, e);
+}
+
+// Conv2d, ReLU and MaxPool2d: layer points behind the convolution.
+static void fuse_conv(struct fuser *f, const struct shk_layer *conv) {
+    bool of_image = f->plan->op_count == 1; // whose pixels are not padded
+    struct shk_op *op = new_op(f, &shk_op_conv, conv->name);
+    set_params(f, op, conv->params);
+    f->layer += 2;
+    size_t cout = shk_round16(conv->a), in_ld = of_image ? f->c : shk_round16(f->c);
+    op->u.conv.h = f->h;
+    op->u.conv.w = f->w;
+    op->u.conv.cin = f->c;
+    op->u.conv.in_ld = in_ld;
+    op->u.conv.cout = cout;
+    f->h /= 2;
+    f->w /= 2;
+    f->c = conv->a;
+    op->u.conv.arg = f->plan->training ? new_buffer(f, f->h * f->w * cout / sizeof(float)) : -1;
+    bool padded = next_is(f, SHK_CONV2D);
+    struct edge e = {.value = map_view(f, cout, padded), .grad = no_view};
+    f->plan->buffers[e.value.buffer].kept = padded;
+    if (f->plan->training) e.grad = map_view(f, cout, padded);
+    op->u.conv.out_px = (ptrdiff_t)cout;
+    op->u.conv.out_row = (ptrdiff_t)(padded ? (f->w + 2) * cout : f->w * cout);
+    goes_on(f, op, e);
+}
+
+// ---- Linear ----
+
+static struct shk_op *linear_op(struct fuser *f, const char *name, const int params[2]) {
+    struct shk_op *op = new_op(f, &shk_op_linear, name);
+    set_params(f, op, params);
+    op->u.linear.residual = op->u.linear.dz = no_view;
+    op->u.linear.derivative = op->u.linear.mask = -1;
+    op->u.linear.columns = op->weight->length / op->weight->row;
+    return op;
+}
+
+// The layers behind a linear one that its op takes in: activation, dropout, residual sum.
+static void fuse_followers(struct fuser *f, struct shk_op *op) {
+    size_t rows = op->in.rows, cols = op->u.linear.columns;
+    bool training = f->plan->training;
+    if (next_is(f, SHK_RELU)) {
+        op->u.linear.relu = true;
+        f->layer++;
+    } else if (next_is(f, SHK_GELU)) {
+        op->u.linear.gelu = true;
+        if (training) op->u.linear.derivative = new_buffer(f, rows * cols);
+        f->layer++;
+    }
+    if (next_is(f, SHK_DROPOUT)) {
+        op->threshold = threshold_of(f, f->layer->dropout);
+        if (op->threshold) op->u.linear.mask = new_buffer(f, (rows * cols / 16 + 1) / 2);
+        f->layer++;
+    }
+    struct edge out = {.value = new_view(f, rows, cols)};
+    if (next_is(f, SHK_ADD)) {
+        op->u.linear.residual = f->residual.value;
+        out.grad = f->residual.grad; // the sum's gradient is also its input's
+        f->layer++;
+    } else {
+        out.grad = new_grad(f, rows, cols);
+    }
+    goes_on(f, op, out);
+}
+
+static bool covers_buffer(const struct shk_plan *p, const struct shk_view *v) {
+    return p->buffers[v->buffer].per_sample == v->rows * v->cols;
+}
+
+// dW = X^T dY is left to the update tasks: X and dY stay until all samples are through. With a residual, out_grad goes
+// on to collect the branch's gradients, so dY needs a place of its own.
+static void use_batch_gradient(struct fuser *f, struct shk_op *op) {
+    op->u.linear.batch_gradient = true;
+    f->plan->buffers[op->in.buffer].space = SHK_BATCH;
+    if (op->u.linear.residual.buffer >= 0 && op->u.linear.dz.buffer < 0)
+        op->u.linear.dz = new_view(f, op->out.rows, op->out.cols);
+    f->plan->buffers[op->u.linear.dz.buffer >= 0 ? op->u.linear.dz.buffer : op->out_grad.buffer].space = SHK_BATCH;
+}
+
+static void place_gradient(struct fuser *f, struct shk_op *op) {
+    if (!f->plan->training) return;
+    bool residual = op->u.linear.residual.buffer >= 0;
+    if (residual && op->u.linear.mask >= 0) op->u.linear.dz = new_view(f, op->out.rows, op->out.cols);
+    if (op->in.rows == 1 && covers_buffer(f->plan, &op->in)) use_batch_gradient(f, op);
+}
+
+// A gradient source per linear layer, from shapes and shards alone: the largest go to the whole batch until the shards'
+// buffers fit.
+static void bound_shard_buffers(struct fuser *f) {
+    enum { MOST_FLOATS = 2 << 20 }; // 8 MiB, all shards together
+    struct shk_plan *p = f->plan;
+    for (;;) {
+        size_t total = 0, largest = 0;
+        struct shk_op *pick = NULL;
+        for (unsigned i = 0; i < p->op_count; i++) {
+            struct shk_op *op = &p->ops[i];
+            if (op->kind != &shk_op_linear || op->u.linear.batch_gradient) continue;
+            size_t floats = op->u.linear.columns * op->weight->row;
+            total += floats;
+            if (floats <= largest || !covers_buffer(p, &op->in)) continue;
+            largest = floats;
+            pick = op;
+        }
+        if (total * p->shards <= MOST_FLOATS || !pick) return;
+        use_batch_gradient(f, pick);
+    }
+}
+
+static void fuse_linear(struct fuser *f, const char *name, const int params[2]) {
+    struct shk_op *op = linear_op(f, name, params);
+    fuse_followers(f, op);
+    place_gradient(f, op);
+}
+
+// ---- ViT ----
+
+static void fuse_embed(struct fuser *f, const struct shk_layer *embed) {
+    struct shk_op *op = new_op(f, &shk_op_embed, embed->name);
+    set_params(f, op, embed->params);
+    size_t rows = f->h / embed->b * (f->w / embed->b);
+    op->u.embed.patch = embed->b;
+    op->u.embed.patches = rows;
+    op->u.embed.patch_rows = new_buffer(f, rows * op->weight->row);
+    f->plan->buffers[op->u.embed.patch_rows].kept = true; // its pad columns stay zero
+    if (next_is(f, SHK_CLS_TOKEN)) {
+        op->u.embed.cls = param_of(f, f->layer++->params[0]);
+        rows++;
+    }
+    if (next_is(f, SHK_POSITIONS)) op->u.embed.positions = param_of(f, f->layer++->params[0]);
+    goes_on(f, op, new_edge(f, rows, shk_round16(embed->a)));
+}
+
+static void fuse_norm(struct fuser *f, const struct shk_layer *norm) {
+    struct shk_op *op = new_op(f, &shk_op_norm, norm->name);
+    set_params(f, op, norm->params);
+    op->u.norm.cols = norm->a;
+    op->u.norm.stats = f->plan->training ? new_buffer(f, 2 * op->in.rows) : -1;
+    goes_on(f, op, new_edge(f, op->in.rows, op->in.cols));
+}
+
+static struct shk_view row0_of(struct shk_view v) {
+    v.rows = 1;
+    return v;
+}
+
+// From here on the residual path carries CLS alone: it has a gradient of its own, which select_cls adds to row 0 of the
+// tokens'.
+static void select_cls(struct fuser *f) {
+    struct shk_op *op = new_op(f, &shk_op_select_cls, "select cls");
+    op->out = row0_of(f->at.value);
+    op->out_grad = new_grad(f, 1, op->out.cols);
+    f->residual = (struct edge){.value = op->out, .grad = op->out_grad};
+}
+
+static void fuse_residual(struct fuser *f) {
+    const struct shk_layer *next = f->layer->kind == SHK_LAYER_NORM ? f->layer + 1 : f->layer;
+    f->cls_next = next == f->last_attention;
+    if (f->cls_next) {
+        select_cls(f);
+        return;
+    }
+    f->at.shared = true;
+    f->residual = f->at;
+}
+
+// Columns `column`.. of the stacked projection, of all tokens or of CLS.
+static struct shk_op *fuse_projection(struct fuser *f, const struct shk_layer *attention, bool cls, size_t column,
+                                      size_t columns) {
+    struct shk_op *op = linear_op(f, attention->name, attention->params);
+    if (cls) {
+        op->in = row0_of(op->in);
+        op->in_grad = row0_of(op->in_grad);
+        op->accumulate = true; // the tokens' keys and values have written it before
+    }
+    op->u.linear.column = column;
+    op->u.linear.columns = columns;
+    struct edge out = new_edge(f, op->in.rows, columns);
+    op->out = out.value;
+    op->out_grad = out.grad;
+    return op;
+}
+
+static struct shk_view columns_of(struct shk_view v, size_t column, size_t columns) {
+    if (v.buffer < 0) return v;
+    v.offset += column;
+    v.cols = columns;
+    return v;
+}
+
+static void fuse_attention(struct fuser *f, const struct shk_layer *attention) {
+    size_t d = attention->b / attention->a, inner = attention->a * shk_round16(d);
+    struct shk_op *q = NULL, *kv;
+    if (f->cls_next) {
+        q = fuse_projection(f, attention, true, 0, inner);
+        kv = fuse_projection(f, attention, false, inner, 2 * inner);
+    } else {
+        kv = fuse_projection(f, attention, false, 0, 3 * inner);
+        q = kv;
+    }
+    size_t k_column = q == kv ? inner : 0, tokens = kv->out.rows;
+    struct shk_op *op = new_op(f, &shk_op_attention, attention->name);
+    op->in = kv->out;
+    op->in_grad = kv->out_grad;
+    op->threshold = threshold_of(f, attention->dropout);
+    op->u.attention.heads = attention->a;
+    op->u.attention.d = shk_round16(d);
+    op->u.attention.tokens = tokens;
+    op->u.attention.scale = 1.0f / sqrtf((float)d);
+    op->u.attention.q = columns_of(q->out, 0, inner);
+    op->u.attention.q_grad = columns_of(q->out_grad, 0, inner);
+    op->u.attention.k = columns_of(kv->out, k_column, inner);
+    op->u.attention.k_grad = columns_of(kv->out_grad, k_column, inner);
+    op->u.attention.v = columns_of(kv->out, k_column + inner, inner);
+    op->u.attention.v_grad = columns_of(kv->out_grad, k_column + inner, inner);
+    size_t queries = q->out.rows;
+    op->u.attention.p = new_buffer(f, attention->a * queries * shk_round16(tokens));
+    goes_on(f, op, new_edge(f, queries, inner));
+    fuse_linear(f, attention->name, attention->params + 2);
+}
+
+static void fuse_mean(struct fuser *f) {
+    struct shk_op *op = new_op(f, &shk_op_mean_tokens, "mean");
+    goes_on(f, op, new_edge(f, 1, op->in.cols));
+}
+
+static void fuse_layer(struct fuser *f) {
+    const struct shk_layer *l = f->layer++;
+    switch (l->kind) {
+    case SHK_CONV2D:
+        fuse_conv(f, l);
+        break;
+    case SHK_LINEAR:
+        fuse_linear(f, l->name, l->params);
+        break;
+    case SHK_PATCH_EMBED:
+        fuse_embed(f, l);
+        break;
+    case SHK_RESIDUAL:
+        fuse_residual(f);
+        break;
+    case SHK_ATTENTION:
+        fuse_attention(f, l);
+        break;
+    case SHK_LAYER_NORM:
+        fuse_norm(f, l);
+        break;
+    case SHK_MEAN_TOKENS:
+        fuse_mean(f);
+        break;
+    case SHK_FLATTEN:    // the last map is flat already
+    case SHK_SELECT_CLS: // done in the last block
+    default:
+        break;
+    }
+}
+
+static const struct shk_layer *find_last_attention(const struct shk_model *m) {
+    const struct shk_layer *last = NULL;
+    bool cls = false;
+    for (unsigned i = 0; i < m->layer_count; i++) {
+        if (m->layers[i].kind == SHK_ATTENTION) last = &m->layers[i];
+        cls = cls || m->layers[i].kind == SHK_SELECT_CLS;
+    }
+    return cls ? last : NULL;
+}
+
+void shk_plan_fuse(struct shk_plan *plan) {
+    const struct shk_model *m = plan->model;
+    struct fuser f = {.plan = plan, .model = m, .layer = m->layers, .end = m->layers + m->layer_count};
+    f.h = m->shape.height;
+    f.w = m->shape.width;
+    f.c = m->shape.channels;
+    f.at = (struct edge){.value = no_view, .grad = no_view};
+    f.last_attention = find_last_attention(m);
+    if (m->config.family == SHK_CNN) fuse_input(&f);
+    while (f.layer < f.end) fuse_layer(&f);
+    plan->logits = f.at.value;
+    new_op(&f, &shk_op_cross_entropy, "cross-entropy");
+    if (plan->training) bound_shard_buffers(&f);
+}

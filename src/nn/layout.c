@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+// Buffers: when each is alive, and where it lies so that what is never alive together shares memory.
+#include "nn/plan_internal.h"
+
+static const size_t slice_floats = 256 * 1024; // a slice's workspace is to fit L2 beside the weights: 1 MiB
+enum { MAX_USES = 16 };
+
+static unsigned uses_of(const struct shk_op *op, int uses[MAX_USES]) {
+    unsigned n = 0;
+    uses[n++] = op->in.buffer;
+    uses[n++] = op->out.buffer;
+    uses[n++] = op->in_grad.buffer;
+    uses[n++] = op->out_grad.buffer;
+    if (op->kind == &shk_op_conv) uses[n++] = op->u.conv.arg;
+    if (op->kind == &shk_op_embed) uses[n++] = op->u.embed.patch_rows;
+    if (op->kind == &shk_op_norm) uses[n++] = op->u.norm.stats;
+    if (op->kind == &shk_op_linear) {
+        uses[n++] = op->u.linear.residual.buffer;
+        uses[n++] = op->u.linear.derivative;
+        uses[n++] = op->u.linear.mask;
+        uses[n++] = op->u.linear.dz.buffer;
+    }
+    if (op->kind == &shk_op_attention) {
+        uses[n++] = op->u.attention.p;
+        uses[n++] = op->u.attention.q.buffer;
+        uses[n++] = op->u.attention.q_grad.buffer;
+    }
+    return n;
+}
+
+// Gradients are alive in the backward pass only, but for the loss's, which the forward pass makes.
+static bool is_gradient(const struct shk_op *op, int buffer) {
+    if (op->kind == &shk_op_cross_entropy) return false;
+    if (op->kind == &shk_op_linear && buffer == op->u.linear.dz.buffer) return true;
+    if (op->kind == &shk_op_attention && buffer == op->u.attention.q_grad.buffer) return true;
+    return buffer == op->in_grad.buffer || buffer == op->out_grad.buffer;
+}
+
+static void touch(struct shk_buffer *b, int time) {
+    if (time < b->first) b->first = time;
+    if (time > b->last) b->last = time;
+}
+
+static void find_lifetimes(struct shk_plan *p) {
+    int ops = (int)p->op_count;
+    for (unsigned i = 0; i < p->buffer_count; i++) {
+        p->buffers[i].first = 2 * ops;
+        p->buffers[i].last = -1;
+    }
+    for (int i = 0; i < ops; i++) {
+        int uses[MAX_USES];
+        unsigned n = uses_of(&p->ops[i], uses);
+        for (unsigned j = 0; j < n; j++) {
+            if (uses[j] < 0) continue;
+            struct shk_buffer *b = &p->buffers[uses[j]];
+            if (!is_gradient(&p->ops[i], uses[j])) touch(b, i);
+            if (p->training) touch(b, 2 * ops - 1 - i);
+        }
+    }
+}
+
+static bool share_time(const struct shk_buffer *a, const struct shk_buffer *b) {
+    return a->kept || b->kept || (a->first <= b->last && b->first <= a->last);
+}
+
+// The lowest offset (floats a sample) at which `b` overlaps none of the placed buffers that are alive with it.
+static size_t find_place(const struct shk_plan *p, const struct shk_buffer *b, const bool *placed) {
+    size_t at = 0;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (unsigned i = 0; i < p->buffer_count; i++) {
+            const struct shk_buffer *o = &p->buffers[i];
+            if (!placed[i] || !share_time(b, o) || at >= o->offset + o->per_sample || o->offset >= at + b->per_sample)
+                continue;
+            at = o->offset + o->per_sample;
+            moved = true;
+        }
+    }
+    return at;
+}
+
+// Largest first.
+static size_t place_workspace(struct shk_plan *p) {
+    bool placed[SHK_MAX_BUFFERS] = {false};
+    size_t total = 0;
+    for (;;) {
+        int largest = -1;
+        for (unsigned i = 0; i < p->buffer_count; i++) {
+            const struct shk_buffer *b = &p->buffers[i];
+            if (placed[i] || b->space == SHK_BATCH || b->last < 0) continue;
+            if (largest < 0 || b->per_sample > p->buffers[largest].per_sample) largest = (int)i;
+        }
+        if (largest < 0) return total;
+        struct shk_buffer *b = &p->buffers[largest];
+        b->offset = find_place(p, b, placed);
+        placed[largest] = true;
+        if (b->offset + b->per_sample > total) total = b->offset + b->per_sample;
+    }
+}
+
+static size_t kernel_scratch(const struct shk_plan *p) {
+    size_t most = 64;
+    for (unsigned i = 0; i < p->op_count; i++) {
+        const struct shk_op *op = &p->ops[i];
+        size_t bytes = 0;
+        if (op->kind == &shk_op_conv)
+            bytes = shk_conv_pool_scratch(op->u.conv.h, op->u.conv.w, op->u.conv.cin, op->u.conv.cout);
+        if (op->kind == &shk_op_attention)
+            bytes = shk_attention_scratch(op->out.rows, op->u.attention.tokens, op->u.attention.d);
+        if (bytes > most) most = bytes;
+    }
+    return (most + 63) & ~(size_t)63;
+}
+
+void shk_plan_layout(struct shk_plan *p) {
+    find_lifetimes(p);
+    size_t per_sample = place_workspace(p);
+    p->slice = per_sample ? slice_floats / per_sample : SHK_MAX_SLICE;
+    if (p->slice > SHK_MAX_SLICE) p->slice = SHK_MAX_SLICE;
+    if (p->slice > p->batch) p->slice = p->batch;
+    if (p->slice < 1) p->slice = 1;
+    p->workspace_floats = per_sample * p->slice;
+    p->scratch_bytes = kernel_scratch(p);
+    for (unsigned i = 0; i < p->buffer_count; i++) {
+        struct shk_buffer *b = &p->buffers[i];
+        if (b->space == SHK_WORKSPACE) {
+            b->offset *= p->slice;
+        } else {
+            b->offset = p->batch_floats;
+            p->batch_floats += b->per_sample * p->batch;
+        }
+    }
+}

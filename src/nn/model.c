@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#include "nn/model.h"
+
+#include "base/memory.h"
+#include "base/stream.h"
+#include "nn/build.h"
+
+#define XXH_INLINE_ALL
+#include <string.h>
+#include <xxhash.h>
+
+// Values in PyTorch's order, a block at a time, so that the draw of an element does not depend on our padding.
+static const struct shk_kernels *best_kernels(void) {
+    bool exists;
+    return shk_kernels_find(NULL, &exists);
+}
+
+static bool init_param(struct shk_model *m, unsigned index, uint64_t seed, const struct shk_kernels *k,
+                       struct shk_error *err) {
+    const struct shk_param *p = &m->params[index];
+    float *values = shk_alloc(p->size, sizeof(float), "initial weights", err);
+    if (!values) return false;
+    struct shk_random_fill fill = {.n = p->size,
+                                   .out = values,
+                                   .a = p->a,
+                                   .b = p->b,
+                                   .stream = shk_stream_of(seed, SHK_PURPOSE_INIT, index, 0, 0)};
+    if (p->init == SHK_INIT_UNIFORM) k->random_uniform(&fill);
+    if (p->init == SHK_INIT_NORMAL) k->random_normal(&fill);
+    for (size_t i = 0; i < p->size; i++)
+        m->weights[shk_param_position(p, i)] = p->init == SHK_INIT_CONSTANT ? p->a : values[i];
+    shk_free(values);
+    return true;
+}
+
+static void derive_whole(const struct shk_model *m, const struct shk_param *p, const struct shk_kernels *k) {
+    for (size_t panel = 0; panel < shk_param_panels(p); panel++) shk_param_derive(m, p, panel, 0, p->row, k);
+}
+
+struct shk_model *shk_model_create(const char *description, const struct shk_shape *shape, uint64_t seed,
+                                   struct shk_error *err) {
+    struct shk_config config;
+    if (!shk_config_parse(description, &config, err)) return NULL;
+    struct shk_model *m = shk_alloc(1, sizeof *m, "a model", err);
+    if (!m) return NULL;
+    m->config = config;
+    m->shape = *shape;
+    bool ok = shk_build(m, err);
+    if (ok) m->weights = shk_alloc(m->weight_floats, sizeof(float), "weights", err);
+    if (ok && m->weights) m->derived = shk_alloc(m->derived_floats + 16, sizeof(float), "packed weights", err);
+    ok = ok && m->weights && m->derived;
+    const struct shk_kernels *k = best_kernels();
+    for (unsigned i = 0; ok && i < m->param_count; i++) ok = init_param(m, i, seed, k, err);
+    if (!ok) {
+        shk_model_free(m);
+        return NULL;
+    }
+    for (unsigned i = 0; i < m->param_count; i++) derive_whole(m, &m->params[i], k);
+    return m;
+}
+
+void shk_model_free(struct shk_model *m) {
+    if (!m) return;
+    shk_free(m->weights);
+    shk_free(m->derived);
+    shk_free(m);
+}
+
+const char *shk_model_title(const struct shk_model *m) {
+    return m->config.title[0] ? m->config.title : m->config.description;
+}
+const char *shk_model_description(const struct shk_model *m) { return m->config.description; }
+struct shk_shape shk_model_shape(const struct shk_model *m) {
+    return m->shape;
+}
+size_t shk_model_parameters(const struct shk_model *m) { return m->parameters; }
+double shk_model_training_flops(const struct shk_model *m) { return m->training_flops; }
+size_t shk_model_tensor_count(const struct shk_model *m) { return m->param_count; }
+
+struct shk_tensor_info shk_model_tensor(const struct shk_model *m, size_t index) {
+    const struct shk_param *p = &m->params[index];
+    struct shk_tensor_info info = {.name = p->name, .ndim = p->ndim, .size = p->size};
+    memcpy(info.dims, p->dims, sizeof info.dims);
+    return info;
+}
+
+void shk_model_get_tensor(const struct shk_model *m, size_t index, float *out) {
+    const struct shk_param *p = &m->params[index];
+    for (size_t i = 0; i < p->size; i++) out[i] = m->weights[shk_param_position(p, i)];
+}
+
+void shk_model_set_tensor(struct shk_model *m, size_t index, const float *values) {
+    const struct shk_param *p = &m->params[index];
+    const struct shk_kernels *k = best_kernels();
+    for (size_t i = 0; i < p->size; i++) m->weights[shk_param_position(p, i)] = values[i];
+    derive_whole(m, p, k);
+}
+
+uint64_t shk_model_hash(const struct shk_model *m) {
+    enum { CHUNK = 1024 };
+    float values[CHUNK];
+    XXH3_state_t state;
+    XXH3_64bits_reset(&state);
+    for (unsigned i = 0; i < m->param_count; i++) {
+        const struct shk_param *p = &m->params[i];
+        XXH3_64bits_update(&state, p->name, strlen(p->name) + 1);
+        for (size_t at = 0; at < p->size; at += CHUNK) {
+            size_t n = p->size - at < CHUNK ? p->size - at : CHUNK;
+            for (size_t j = 0; j < n; j++) values[j] = m->weights[shk_param_position(p, at + j)];
+            XXH3_64bits_update(&state, values, n * sizeof(float));
+        }
+    }
+    return XXH3_64bits_digest(&state);
+}

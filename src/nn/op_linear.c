@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// Linear layer with what follows it: activation, dropout, residual sum.
+#include "nn/op.h"
+
+static void forward(const struct shk_op *op, const struct shk_slice *s) {
+    const struct shk_param *w = op->weight;
+    size_t m = shk_row_count(s, &op->in), column = op->u.linear.column;
+    float *out = shk_rows_at(s, &op->out);
+    ptrdiff_t out_row = shk_row_stride(s, &op->out);
+    struct shk_gemm gemm = {.m = m,
+                            .n = op->u.linear.columns,
+                            .k = w->row,
+                            .a = shk_rows_at(s, &op->in),
+                            .a_row = shk_row_stride(s, &op->in),
+                            .a_col = 1,
+                            .b = s->weights + w->offset + column * w->row,
+                            .b_row = 16,
+                            .b_panel = (ptrdiff_t)w->row * 16,
+                            .c = out,
+                            .c_row = out_row,
+                            .c_panel = 16,
+                            .bias = s->weights + op->bias->offset + column,
+                            .relu = op->u.linear.relu};
+    s->k->gemm(&gemm);
+    if (op->u.linear.gelu) {
+        int derivative = op->u.linear.derivative;
+        struct shk_gelu gelu = {m * op->out.cols, out, out, derivative >= 0 ? shk_buffer_at(s, derivative) : NULL};
+        s->k->gelu_forward(&gelu);
+    }
+    bool residual = op->u.linear.residual.buffer >= 0;
+    if (op->u.linear.mask < 0 && !residual) return;
+    size_t cells = op->out.rows * op->out.cols;
+    for (size_t i = 0; i < s->samples; i++) {
+        struct shk_dropout d = {.rows = op->out.rows, .cols = op->out.cols, .drop = shk_dropout_of(op, s, i)};
+        d.x = d.y = out + i * shk_sample_stride(s, &op->out);
+        d.x_row = d.y_row = (ptrdiff_t)op->out.ld;
+        if (residual) {
+            const struct shk_view *r = &op->u.linear.residual;
+            d.residual = shk_rows_at(s, r) + i * shk_sample_stride(s, r);
+            d.residual_row = (ptrdiff_t)r->ld;
+        }
+        if (op->u.linear.mask >= 0) d.mask = (uint16_t *)shk_buffer_at(s, op->u.linear.mask) + i * cells / 16;
+        s->k->dropout_forward(&d);
+    }
+}
+
+// The gradient of the linear output: out = residual + dropout(act(z)); returns dz.
+static float *output_gradient(const struct shk_op *op, const struct shk_slice *s) {
+    float *dy = shk_rows_at(s, &op->out_grad), *dz = dy;
+    ptrdiff_t ld = (ptrdiff_t)op->out.ld;
+    size_t n = s->samples * op->out.rows * op->out.cols, cells = op->out.rows * op->out.cols;
+    bool copy = op->u.linear.dz.buffer >= 0;
+    if (copy) dz = shk_rows_at(s, &op->u.linear.dz);
+    if (copy || op->u.linear.mask >= 0) {
+        for (size_t i = 0; i < s->samples; i++) {
+            struct shk_dropout d = {.rows = op->out.rows, .cols = op->out.cols, .drop = shk_dropout_of(op, s, i)};
+            d.dy = dy + i * shk_sample_stride(s, &op->out_grad);
+            d.dx = dz + i * cells;
+            d.dy_row = d.dx_row = ld;
+            if (op->u.linear.mask >= 0) d.mask = (uint16_t *)shk_buffer_at(s, op->u.linear.mask) + i * cells / 16;
+            s->k->dropout_backward(&d);
+        }
+    }
+    if (op->u.linear.relu) s->k->relu_backward(&(struct shk_relu_backward){n, shk_rows_at(s, &op->out), dz, dz});
+    if (op->u.linear.gelu) s->k->multiply(&(struct shk_multiply){n, dz, shk_buffer_at(s, op->u.linear.derivative), dz});
+    return dz;
+}
+
+// dW += X^T dY, db += sum of dY, over the rows of each shard.
+static void weight_gradient(const struct shk_op *op, const struct shk_slice *s, const float *dz, ptrdiff_t dz_row) {
+    size_t rows = op->in.rows, columns = op->u.linear.columns, k = op->weight->row;
+    ptrdiff_t in_row = shk_row_stride(s, &op->in);
+    SHK_EACH_SEGMENT(s, g) {
+        const float *dy = dz + (ptrdiff_t)(g.start * rows) * dz_row;
+        struct shk_gemm gemm = {.m = k,
+                                .n = columns,
+                                .k = g.samples * rows,
+                                .a = shk_rows_at(s, &op->in) + (ptrdiff_t)(g.start * rows) * in_row,
+                                .a_row = 1,
+                                .a_col = in_row,
+                                .b = dy,
+                                .b_row = dz_row,
+                                .b_panel = 16,
+                                .c = g.grads + op->weight_grad,
+                                .c_row = 16,
+                                .c_panel = (ptrdiff_t)k * 16,
+                                .accumulate = !g.fresh};
+        s->k->gemm(&gemm);
+        struct shk_column_sum sum = {g.samples * rows, columns, dy, dz_row, g.grads + op->bias_grad, !g.fresh};
+        s->k->column_sum(&sum);
+    }
+}
+
+static void backward(const struct shk_op *op, const struct shk_slice *s) {
+    const struct shk_param *w = op->weight;
+    const float *dz = output_gradient(op, s);
+    ptrdiff_t dz_row = shk_row_stride(s, op->u.linear.dz.buffer >= 0 ? &op->u.linear.dz : &op->out_grad);
+    if (!op->u.linear.batch_gradient) weight_gradient(op, s, dz, dz_row);
+    struct shk_gemm gemm = {.m = shk_row_count(s, &op->in),
+                            .n = w->row,
+                            .k = op->u.linear.columns,
+                            .a = dz,
+                            .a_row = dz_row,
+                            .a_col = 1,
+                            .b = s->derived + w->derived_offset + op->u.linear.column * 16,
+                            .b_row = 16,
+                            .b_panel = (ptrdiff_t)(w->length / w->row) * 16,
+                            .c = shk_rows_at(s, &op->in_grad),
+                            .c_row = shk_row_stride(s, &op->in_grad),
+                            .c_panel = 16,
+                            .accumulate = op->accumulate};
+    s->k->gemm(&gemm);
+}
+
+const struct shk_op_kind shk_op_linear = {"linear", forward, backward};

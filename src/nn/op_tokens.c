@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+// Token matrices: patch embedding, LayerNorm, attention, and what the head reads.
+#include "nn/op.h"
+
+#include <math.h>
+#include <string.h>
+
+// ---- Patch embedding: Conv2d(c, dim, patch, stride patch), CLS token in row 0, positions ----
+
+// Rows (c, y, x) of each patch, as PyTorch's weight has them; the pads behind stay zero.
+static void cut_patches(const struct shk_op *op, const struct shk_slice *s, const float *image, float *rows) {
+    const struct shk_shape *shape = &s->plan->model->shape;
+    size_t patch = op->u.embed.patch, across = shape->width / patch, ld = op->weight->row;
+    for (size_t i = 0; i < op->u.embed.patches; i++) {
+        const float *corner = image + (i / across * shape->width + i % across) * patch * shape->channels;
+        float *out = rows + i * ld;
+        for (size_t c = 0; c < shape->channels; c++)
+            for (size_t y = 0; y < patch; y++)
+                for (size_t x = 0; x < patch; x++) *out++ = corner[(y * shape->width + x) * shape->channels + c];
+    }
+}
+
+static void embed_forward(const struct shk_op *op, const struct shk_slice *s) {
+    const struct shk_param *w = op->weight, *cls = op->u.embed.cls, *positions = op->u.embed.positions;
+    size_t ld = op->out.ld;
+    for (size_t i = 0; i < s->samples; i++) {
+        float *rows =
+            shk_buffer_at(s, op->u.embed.patch_rows) + i * s->plan->buffers[op->u.embed.patch_rows].per_sample;
+        float *out = shk_rows_at(s, &op->out) + i * shk_sample_stride(s, &op->out);
+        cut_patches(op, s, s->images[i], rows);
+        if (cls) memcpy(out, s->weights + cls->offset, ld * sizeof(float));
+        struct shk_gemm gemm = {.m = op->u.embed.patches,
+                                .n = ld,
+                                .k = w->row,
+                                .a = rows,
+                                .a_row = (ptrdiff_t)w->row,
+                                .a_col = 1,
+                                .b = s->weights + w->offset,
+                                .b_row = 16,
+                                .b_panel = (ptrdiff_t)w->row * 16,
+                                .c = out + (cls ? ld : 0),
+                                .c_row = (ptrdiff_t)ld,
+                                .c_panel = 16,
+                                .bias = s->weights + op->bias->offset};
+        s->k->gemm(&gemm);
+        if (positions)
+            s->k->add(
+                &(struct shk_add){op->out.rows, ld, s->weights + positions->offset, (ptrdiff_t)ld, out, (ptrdiff_t)ld});
+    }
+}
+
+static void add_rows(const struct shk_slice *s, size_t rows, size_t ld, const float *x, float *y) {
+    s->k->add(&(struct shk_add){rows, ld, x, (ptrdiff_t)ld, y, (ptrdiff_t)ld});
+}
+
+static void embed_backward(const struct shk_op *op, const struct shk_slice *s) {
+    const struct shk_param *w = op->weight, *cls = op->u.embed.cls, *positions = op->u.embed.positions;
+    size_t ld = op->out.ld;
+    SHK_EACH_SEGMENT(s, g) {
+        if (g.fresh && cls) memset(g.grads + op->u.embed.cls_grad, 0, cls->length * sizeof(float));
+        if (g.fresh && positions) memset(g.grads + op->u.embed.positions_grad, 0, positions->length * sizeof(float));
+        for (size_t i = g.start; i < g.start + g.samples; i++) {
+            const float *rows =
+                shk_buffer_at(s, op->u.embed.patch_rows) + i * s->plan->buffers[op->u.embed.patch_rows].per_sample;
+            const float *dy = shk_rows_at(s, &op->out_grad) + i * shk_sample_stride(s, &op->out_grad);
+            bool accumulate = !(g.fresh && i == g.start);
+            if (positions) add_rows(s, op->out.rows, ld, dy, g.grads + op->u.embed.positions_grad);
+            if (cls) add_rows(s, 1, ld, dy, g.grads + op->u.embed.cls_grad);
+            dy += cls ? ld : 0;
+            struct shk_gemm gemm = {.m = w->row,
+                                    .n = ld,
+                                    .k = op->u.embed.patches,
+                                    .a = rows,
+                                    .a_row = 1,
+                                    .a_col = (ptrdiff_t)w->row,
+                                    .b = dy,
+                                    .b_row = (ptrdiff_t)ld,
+                                    .b_panel = 16,
+                                    .c = g.grads + op->weight_grad,
+                                    .c_row = 16,
+                                    .c_panel = (ptrdiff_t)w->row * 16,
+                                    .accumulate = accumulate};
+            s->k->gemm(&gemm);
+            struct shk_column_sum sum = {op->u.embed.patches,     ld,        dy, (ptrdiff_t)ld,
+                                         g.grads + op->bias_grad, accumulate};
+            s->k->column_sum(&sum);
+        }
+    }
+}
+
+// ---- LayerNorm ----
+
+static struct shk_layernorm norm_of(const struct shk_op *op, const struct shk_slice *s, size_t start, size_t samples) {
+    ptrdiff_t first = (ptrdiff_t)(start * op->in.rows);
+    struct shk_layernorm n = {.rows = samples * op->in.rows, .cols = op->u.norm.cols};
+    n.x_row = shk_row_stride(s, &op->in);
+    n.x = shk_rows_at(s, &op->in) + first * n.x_row;
+    n.gamma = s->weights + op->weight->offset;
+    n.beta = s->weights + op->bias->offset;
+    n.y_row = shk_row_stride(s, &op->out);
+    n.y = shk_rows_at(s, &op->out) + first * n.y_row;
+    if (op->u.norm.stats >= 0) {
+        const struct shk_buffer *b = &s->plan->buffers[op->u.norm.stats];
+        n.stats = shk_buffer_at(s, op->u.norm.stats) + start * b->per_sample;
+    }
+    return n;
+}
+
+// Samples one by one, since a sample's statistics are padded to a multiple of 16 floats.
+static void norm_forward(const struct shk_op *op, const struct shk_slice *s) {
+    for (size_t i = 0; i < s->samples; i++) {
+        struct shk_layernorm n = norm_of(op, s, i, 1);
+        s->k->layernorm_forward(&n);
+    }
+}
+
+static void norm_backward(const struct shk_op *op, const struct shk_slice *s) {
+    SHK_EACH_SEGMENT(s, g) {
+        float *dgamma = g.grads + op->weight_grad, *dbeta = g.grads + op->bias_grad;
+        if (g.fresh) {
+            memset(dgamma, 0, op->weight->length * sizeof(float));
+            memset(dbeta, 0, op->bias->length * sizeof(float));
+        }
+        for (size_t i = g.start; i < g.start + g.samples; i++) {
+            struct shk_layernorm n = norm_of(op, s, i, 1);
+            n.dy_row = shk_row_stride(s, &op->out_grad);
+            n.dy = shk_rows_at(s, &op->out_grad) + (ptrdiff_t)(i * op->in.rows) * n.dy_row;
+            n.dx_row = shk_row_stride(s, &op->in_grad);
+            n.dx = shk_rows_at(s, &op->in_grad) + (ptrdiff_t)(i * op->in.rows) * n.dx_row;
+            n.accumulate = op->accumulate;
+            n.dgamma = dgamma;
+            n.dbeta = dbeta;
+            s->k->layernorm_backward(&n);
+        }
+    }
+}
+
+// ---- Attention: the heads, between the two projections ----
+
+static float *head_rows(const struct shk_slice *s, const struct shk_view *v, size_t sample, size_t column) {
+    return shk_rows_at(s, v) + sample * shk_sample_stride(s, v) + column;
+}
+
+static struct shk_attention attention_of(const struct shk_op *op, const struct shk_slice *s, size_t sample,
+                                         size_t head) {
+    size_t queries = op->out.rows, tokens = op->u.attention.tokens, d = op->u.attention.d;
+    size_t cells = queries * shk_round16(tokens), column = head * d;
+    size_t site_cells = (cells + 127) & ~(size_t)127;
+    return (struct shk_attention){
+        .queries = queries,
+        .tokens = tokens,
+        .d = d,
+        .ld_q = op->u.attention.q.ld,
+        .ld_kv = op->u.attention.k.ld,
+        .ld_out = op->out.ld,
+        .scale = op->u.attention.scale,
+        .q = head_rows(s, &op->u.attention.q, sample, column),
+        .k = head_rows(s, &op->u.attention.k, sample, column),
+        .v = head_rows(s, &op->u.attention.v, sample, column),
+        .out = head_rows(s, &op->out, sample, column),
+        .p = shk_buffer_at(s, op->u.attention.p) + (sample * op->u.attention.heads + head) * cells,
+        .drop = shk_dropout_of(op, s, sample),
+        .element = (uint32_t)(head * site_cells),
+        .scratch = s->scratch,
+    };
+}
+
+static void attention_forward(const struct shk_op *op, const struct shk_slice *s) {
+    for (size_t i = 0; i < s->samples; i++) {
+        for (size_t h = 0; h < op->u.attention.heads; h++) {
+            struct shk_attention a = attention_of(op, s, i, h);
+            s->k->attention_forward(&a);
+        }
+    }
+}
+
+static void attention_backward(const struct shk_op *op, const struct shk_slice *s) {
+    for (size_t i = 0; i < s->samples; i++) {
+        for (size_t h = 0; h < op->u.attention.heads; h++) {
+            struct shk_attention a = attention_of(op, s, i, h);
+            size_t column = h * op->u.attention.d;
+            a.dout = head_rows(s, &op->out_grad, i, column);
+            a.dq = head_rows(s, &op->u.attention.q_grad, i, column);
+            a.dk = head_rows(s, &op->u.attention.k_grad, i, column);
+            a.dv = head_rows(s, &op->u.attention.v_grad, i, column);
+            s->k->attention_backward(&a);
+        }
+    }
+}
+
+// ---- What the head reads ----
+
+// CLS alone goes on: `out` is row 0 of `in`, in place.
+static void select_forward(const struct shk_op *op, const struct shk_slice *s) { (void)op, (void)s; }
+
+static void select_backward(const struct shk_op *op, const struct shk_slice *s) {
+    struct shk_view row0 = op->in_grad;
+    row0.rows = 1;
+    s->k->add(&(struct shk_add){s->samples, op->out.cols, shk_rows_at(s, &op->out_grad),
+                                shk_row_stride(s, &op->out_grad), shk_rows_at(s, &row0), shk_row_stride(s, &row0)});
+}
+
+static void mean_forward(const struct shk_op *op, const struct shk_slice *s) {
+    float inverse = 1.0f / (float)op->in.rows;
+    for (size_t i = 0; i < s->samples; i++) {
+        float *out = shk_rows_at(s, &op->out) + i * shk_sample_stride(s, &op->out);
+        const float *x = shk_rows_at(s, &op->in) + i * shk_sample_stride(s, &op->in);
+        s->k->column_sum(&(struct shk_column_sum){op->in.rows, op->in.cols, x, (ptrdiff_t)op->in.ld, out, false});
+        for (size_t c = 0; c < op->out.cols; c++) out[c] *= inverse;
+    }
+}
+
+static void mean_backward(const struct shk_op *op, const struct shk_slice *s) {
+    float inverse = 1.0f / (float)op->in.rows;
+    for (size_t i = 0; i < s->samples; i++) {
+        const float *dy = shk_rows_at(s, &op->out_grad) + i * shk_sample_stride(s, &op->out_grad);
+        float *dx = shk_rows_at(s, &op->in_grad) + i * shk_sample_stride(s, &op->in_grad);
+        for (size_t r = 0; r < op->in.rows; r++)
+            for (size_t c = 0; c < op->in.cols; c++) dx[r * op->in.ld + c] = dy[c] * inverse;
+    }
+}
+
+static void cross_entropy(const struct shk_op *op, const struct shk_slice *s) {
+    struct shk_cross_entropy x = {.rows = s->samples,
+                                  .classes = s->plan->model->shape.classes,
+                                  .logits = shk_rows_at(s, &op->in),
+                                  .row = shk_row_stride(s, &op->in),
+                                  .labels = s->labels,
+                                  .scale = 1.0f / (float)s->batch_samples,
+                                  .dlogits = op->in_grad.buffer >= 0 ? shk_rows_at(s, &op->in_grad) : NULL,
+                                  .loss = s->loss,
+                                  .predicted = s->predicted};
+    s->k->cross_entropy(&x);
+}
+
+static void cross_entropy_backward(const struct shk_op *op, const struct shk_slice *s) {
+    (void)op, (void)s; // done with the loss
+}
+
+const struct shk_op_kind shk_op_embed = {"embed", embed_forward, embed_backward};
+const struct shk_op_kind shk_op_norm = {"layernorm", norm_forward, norm_backward};
+const struct shk_op_kind shk_op_attention = {"attention", attention_forward, attention_backward};
+const struct shk_op_kind shk_op_select_cls = {"select cls", select_forward, select_backward};
+const struct shk_op_kind shk_op_mean_tokens = {"mean tokens", mean_forward, mean_backward};
+const struct shk_op_kind shk_op_cross_entropy = {"cross-entropy", cross_entropy, cross_entropy_backward};

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#include "base/memory.h"
+#include "nn/plan_internal.h"
+
+enum { DEFAULT_SHARDS = 24 };
+
+// 24 shards deal a batch of 64 out to 6, 12 and 24 workers as evenly as whole samples allow (11, 6 and 3 samples at
+// most for 10.7, 5.3 and 2.7 on average); more shards only cost memory.
+size_t shk_default_shards(size_t batch) { return batch < DEFAULT_SHARDS ? batch : DEFAULT_SHARDS; }
+
+struct shk_plan *shk_plan_create(const struct shk_model *model, size_t batch, size_t shards, bool training,
+                                 struct shk_error *err) {
+    struct shk_plan *p = shk_alloc(1, sizeof *p, "a plan", err);
+    if (!p) return NULL;
+    p->model = model;
+    p->batch = batch;
+    p->shards = shards < batch ? shards : batch;
+    p->training = training;
+    shk_plan_fuse(p);
+    shk_plan_layout(p);
+    if (!training || shk_plan_updates(p, err)) return p;
+    shk_plan_free(p);
+    return NULL;
+}
+
+void shk_plan_free(struct shk_plan *p) {
+    if (!p) return;
+    shk_free(p->updates);
+    shk_free(p);
+}
+
+void shk_plan_forward(const struct shk_plan *p, const struct shk_slice *s) {
+    for (unsigned i = 0; i < p->op_count; i++) p->ops[i].kind->forward(&p->ops[i], s);
+}
+
+void shk_plan_backward(const struct shk_plan *p, const struct shk_slice *s) {
+    for (unsigned i = p->op_count; i-- > 0;) p->ops[i].kind->backward(&p->ops[i], s);
+}
+
+bool shk_next_segment(const struct shk_slice *s, struct shk_segment *g) {
+    size_t first = g->samples ? g->start + g->samples : 0; // in the slice
+    if (first >= s->samples || g->shard >= s->shards) return false;
+    size_t shard_start = shk_shard_start(s->batch_samples, s->shards, g->shard);
+    size_t shard_end = shk_shard_start(s->batch_samples, s->shards, g->shard + 1);
+    size_t end = shard_end - s->first < s->samples ? shard_end - s->first : s->samples;
+    g->start = first;
+    g->samples = end - first;
+    g->fresh = s->first + first == shard_start;
+    g->grads = s->shard_grads + g->shard * s->plan->shard_floats;
+    g->shard++;
+    return true;
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+// The plan: what is computed for one model, one largest batch, one number of shards, in training or evaluation. Fusing
+// and pruning live here and nowhere else; the step executes the plan and knows nothing more.
+//
+// A batch is cut into shards, which fix the order of sums: each shard has its own gradient buffer, and they are added
+// in shard order. A worker takes a *slice* (some samples, of one shard or of several consecutive ones) through all ops
+// forward and then backward, in its own workspace. What needs the whole batch (the gradients of linear layers that see
+// one row a sample) is left to the update tasks.
+#ifndef SHK_NN_PLAN_H
+#define SHK_NN_PLAN_H
+
+#include "nn/model.h"
+
+enum shk_space {
+    SHK_WORKSPACE, // of the worker, holds a slice
+    SHK_BATCH,     // shared, holds the whole batch, until the update tasks have read it
+};
+
+struct shk_buffer {
+    size_t per_sample; // floats, multiple of 16
+    enum shk_space space;
+    bool kept;       // never shared with another buffer: its borders stay zero
+    int first, last; // times at which it is alive; forward op i runs at time i, its backward at 2 * ops - 1 - i
+    size_t offset;   // floats, for a whole slice or batch
+};
+
+// Rows of a buffer: row r of sample s at s * per_sample + offset + r * ld. Over a slice the rows are equally spaced:
+// either rows == 1 or rows * ld == per_sample.
+struct shk_view {
+    int buffer; // -1: none
+    size_t offset;
+    size_t rows, cols; // a sample; cols padded
+    size_t ld;
+};
+
+struct shk_op;
+struct shk_slice;
+struct shk_op_kind {
+    const char *name;
+    void (*forward)(const struct shk_op *, const struct shk_slice *);
+    void (*backward)(const struct shk_op *, const struct shk_slice *);
+};
+
+// Gradient offsets are in a shard's gradient buffer. `in_grad` and `out_grad` are gradients with the geometry of `in`
+// and `out`.
+struct shk_op {
+    const struct shk_op_kind *kind;
+    char name[48]; // of the first layer in it
+    const struct shk_param *weight, *bias;
+    struct shk_view in, out, in_grad, out_grad;
+    bool accumulate; // the input gradient is added to what is there
+    size_t weight_grad, bias_grad;
+    union {
+        struct {
+            size_t h, w, cin, in_ld, cout; // cout padded
+            int arg;
+            ptrdiff_t out_row, out_px; // strides of the pooled map
+        } conv;
+        struct {
+            size_t column, columns; // the outputs computed: a range of the weight's panels
+            struct shk_view residual;
+            bool relu, gelu, batch_gradient; // batch_gradient: dW = X^T dY over the whole batch, by the update tasks
+            int derivative;                  // GELU's, in training, or -1
+            int mask;                        // dropout's, in training, or -1
+            struct shk_view dz;              // gradient of the linear output where that is not out_grad itself
+        } linear;
+        struct {
+            size_t patch, patches;                   // patch size in pixels, patches a sample
+            int patch_rows;                          // buffer [patches][round16(c * patch * patch)]
+            const struct shk_param *cls, *positions; // or NULL
+            size_t cls_grad, positions_grad;
+        } embed;
+        struct {
+            size_t cols;
+            int stats;
+        } norm;
+        struct {
+            size_t heads, d, tokens; // d padded
+            float scale;
+            struct shk_view q, k, v, q_grad, k_grad, v_grad;
+            int p;
+        } attention;
+    } u;
+    uint32_t site; // dropout's place in the model
+    uint32_t threshold;
+};
+
+// A unit of work after all gradients are there: sum them up, apply the optimizer, refresh the packing.
+struct shk_update {
+    const struct shk_param *param;
+    size_t start, length; // floats of the parameter; of each panel where there are two
+    size_t panel, panels; // the panels that they belong to, to be derived afterwards; panels == 0: none
+    size_t row;           // first row in the panel
+    const struct shk_op
+        *batch_op; // gradient over the whole batch of this op; NULL: it is in the shards' buffers, from shard_grad on
+    size_t shard_grad;
+};
+
+enum { SHK_MAX_SLICE = 32 }; // samples
+enum { SHK_MAX_OPS = 8 * SHK_MAX_DEPTH + 32, SHK_MAX_BUFFERS = 6 * SHK_MAX_OPS };
+
+struct shk_plan {
+    const struct shk_model *model;
+    bool training;
+    size_t batch, shards;
+    unsigned op_count, buffer_count, update_count;
+    struct shk_op ops[SHK_MAX_OPS];
+    struct shk_buffer buffers[SHK_MAX_BUFFERS];
+    struct shk_update *updates;
+    size_t slice;            // most samples in a slice
+    size_t workspace_floats; // a worker
+    size_t scratch_bytes;    // a worker, for kernels
+    size_t batch_floats;     // shared
+    size_t shard_floats;     // a shard's gradient buffer
+    struct shk_view logits;
+};
+
+struct shk_plan *shk_plan_create(const struct shk_model *, size_t batch, size_t shards, bool training,
+                                 struct shk_error *);
+void shk_plan_free(struct shk_plan *);
+
+// The default number of shards for a batch.
+size_t shk_default_shards(size_t batch);
+// First sample of shard s; shard s has shk_shard_start(s + 1) - shk_shard_start(s) samples, which may be none in a
+// short batch.
+static inline size_t shk_shard_start(size_t batch, size_t shards, size_t s) { return s * batch / shards; }
+
+// What a worker runs at a time: `samples` samples, consecutive in the batch from `first` on.
+struct shk_slice {
+    const struct shk_plan *plan;
+    const struct shk_kernels *k;
+    const float *weights, *derived;
+    float *workspace, *batch_space;
+    void *scratch;
+    size_t first, samples;
+    size_t batch_samples;         // in the whole batch
+    const float *const *images;   // [samples]
+    const uint32_t *labels, *ids; // [samples]; ids: places in the data set, which key dropout
+    size_t shard;                 // of the first sample
+    size_t shards;                // of this batch
+    float *shard_grads;           // [shards][shard_floats]
+    float *loss;                  // [samples]
+    uint32_t *predicted;          // [samples]
+    uint64_t seed;
+    uint32_t epoch;
+};
+
+void shk_plan_forward(const struct shk_plan *, const struct shk_slice *);
+void shk_plan_backward(const struct shk_plan *, const struct shk_slice *); // after forward, of a training plan
+
+#endif

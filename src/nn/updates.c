@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// Where each parameter's gradient comes from, and the tasks that apply it.
+#include "base/memory.h"
+#include "nn/plan_internal.h"
+
+enum { TILE_ROWS = 128, CHUNK = 4096 };
+
+static void add_update(struct shk_plan *p, struct shk_update u) {
+    if (p->updates) p->updates[p->update_count] = u;
+    p->update_count++;
+}
+
+// Panels `first`.. of a derived parameter, or all of one that is not, from the shards' buffers.
+static size_t update_from_shards(struct shk_plan *p, const struct shk_param *param, size_t start, size_t length) {
+    size_t grad = p->shard_floats, panel = param->row * 16;
+    p->shard_floats += length;
+    size_t step = param->derived ? panel : CHUNK;
+    for (size_t at = 0; at < length; at += step) {
+        struct shk_update u = {.param = param, .start = start + at, .length = length - at < step ? length - at : step};
+        u.shard_grad = grad + at;
+        if (param->derived) {
+            u.panel = u.start / panel;
+            u.panels = 1;
+        }
+        add_update(p, u);
+    }
+    return grad;
+}
+
+// Tiles of two panels (32 outputs) by TILE_ROWS inputs.
+static void update_from_batch(struct shk_plan *p, const struct shk_op *op) {
+    const struct shk_param *w = op->weight;
+    size_t panels = op->u.linear.columns / 16, first = op->u.linear.column / 16;
+    for (size_t panel = 0; panel < panels; panel += 2) {
+        for (size_t row = 0; row < w->row; row += TILE_ROWS) {
+            struct shk_update u = {.param = w, .panel = first + panel, .row = row, .batch_op = op};
+            u.panels = panels - panel < 2 ? 1 : 2;
+            u.length = (w->row - row < TILE_ROWS ? w->row - row : TILE_ROWS) * 16;
+            u.start = ((first + panel) * w->row + row) * 16;
+            add_update(p, u);
+        }
+    }
+    add_update(p, (struct shk_update){
+                      .param = op->bias, .start = op->u.linear.column, .length = op->u.linear.columns, .batch_op = op});
+}
+
+static void place_updates(struct shk_plan *p) {
+    p->update_count = 0;
+    p->shard_floats = 0;
+    for (unsigned i = 0; i < p->op_count; i++) {
+        struct shk_op *op = &p->ops[i];
+        if (!op->weight) continue;
+        if (op->kind == &shk_op_linear && op->u.linear.batch_gradient) {
+            update_from_batch(p, op);
+            continue;
+        }
+        size_t start = 0, length = op->weight->length, bias_start = 0, bias_length = op->bias->length;
+        if (op->kind == &shk_op_linear) {
+            start = op->u.linear.column * op->weight->row;
+            length = op->u.linear.columns * op->weight->row;
+            bias_start = op->u.linear.column;
+            bias_length = op->u.linear.columns;
+        }
+        op->weight_grad = update_from_shards(p, op->weight, start, length);
+        op->bias_grad = update_from_shards(p, op->bias, bias_start, bias_length);
+        if (op->kind != &shk_op_embed) continue;
+        if (op->u.embed.cls) op->u.embed.cls_grad = update_from_shards(p, op->u.embed.cls, 0, op->u.embed.cls->length);
+        if (op->u.embed.positions)
+            op->u.embed.positions_grad = update_from_shards(p, op->u.embed.positions, 0, op->u.embed.positions->length);
+    }
+}
+
+// Once to count, once to write.
+bool shk_plan_updates(struct shk_plan *p, struct shk_error *err) {
+    place_updates(p);
+    p->updates = shk_alloc(p->update_count, sizeof *p->updates, "the plan's update tasks", err);
+    if (!p->updates) return false;
+    place_updates(p);
+    return true;
+}
