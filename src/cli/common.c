@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#include "cli/common.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Noreturn void cli_die(int status, const char *format, ...) {
+    fputs("shikaku: ", stderr);
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(status);
+}
+
+_Noreturn void cli_die_error(const struct shk_error *error) {
+    cli_die(error->code == SHK_BAD_INPUT ? CLI_USAGE : CLI_FAILED, "%s", error->text);
+}
+
+uint64_t cli_whole(const char *option, const char *text, uint64_t least, uint64_t most) {
+    errno = 0;
+    char *end = NULL;
+    const uint64_t value = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+    if (!end || *end || errno || value < least || value > most) {
+        cli_die(CLI_USAGE, "--%s must be a whole number from %" PRIu64 " to %" PRIu64 ", not '%s'", option, least, most,
+                text);
+    }
+    return value;
+}
+
+double cli_real(const char *option, const char *text, double least, bool least_allowed, double most) {
+    const bool plain = *text && strspn(text, "0123456789.eE+-") == strlen(text) && *text != '+';
+    errno = 0;
+    char *end = NULL;
+    const double value = plain ? strtod(text, &end) : 0;
+    const bool above = least_allowed ? value >= least : value > least;
+    if (!plain || end == text || *end || errno || !isfinite(value) || !above || value > most) {
+        cli_die(CLI_USAGE, "--%s must be a number %s %g%s%g, not '%s'", option, least_allowed ? "from" : "above", least,
+                least_allowed ? " to " : " and at most ", most, text);
+    }
+    return value;
+}
+
+bool cli_print(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    const bool written = vprintf(format, args) >= 0;
+    va_end(args);
+    return written && !ferror(stdout);
+}
+
+int cli_finish_output(void) {
+    const bool failed = ferror(stdout);
+    if (fclose(stdout) || failed) cli_die(CLI_FAILED, "standard output cannot be written");
+    return CLI_DONE;
+}
+
+// How many options begin with the first `length` characters of `name`; an exact match counts as the only one.
+// *takes_value: of the last one found.
+static size_t count_options(const struct argp *argp, const char *name, size_t length, bool *takes_value) {
+    size_t count = 0;
+    for (const struct argp_option *o = argp->options; o && (o->name || o->key || o->doc || o->group); o++) {
+        if (!o->name || strncmp(o->name, name, length) != 0) continue;
+        *takes_value = o->arg != NULL;
+        if (!o->name[length]) return 1;
+        count++;
+    }
+    for (const struct argp_child *c = argp->children; c && c->argp; c++) {
+        count += count_options(c->argp, name, length, takes_value);
+    }
+    return count;
+}
+
+_Noreturn void cli_bad_option(const struct argp_state *state) {
+    // The parser has gone past the bad option, except inside a cluster of short ones such as -xy.
+    const char *text = state->argv[state->next - 1];
+    const char *next = state->next < state->argc ? state->argv[state->next] : "";
+    bool takes_value = false;
+    if (text[0] == '-' && text[1] == '-') {
+        const size_t length = strcspn(text + 2, "=");
+        const bool has_value = text[2 + length] == '=';
+        const size_t count = count_options(state->root_argp, text + 2, length, &takes_value);
+        const int shown = (int)length + 2;
+        if (count > 1) cli_die(CLI_USAGE, "option '%.*s' fits more than one option, write it in full", shown, text);
+        if (count == 1 && takes_value && !has_value) {
+            cli_die(CLI_USAGE, "option '%s' needs a value, as in %s=...", text, text);
+        }
+        if (count == 1 && !takes_value && has_value) {
+            cli_die(CLI_USAGE, "option '%.*s' takes no value", shown, text);
+        }
+        if (count == 0) {
+            cli_die(CLI_USAGE, "unknown option '%.*s', see '%s --help'", shown, text, state->name);
+        }
+    }
+    const bool in_cluster = text[0] != '-' || text[1] == '-';
+    cli_die(CLI_USAGE, "unknown option '%s', see '%s --help'", in_cluster ? next : text, state->name);
+}
+
+_Noreturn void cli_extra_argument(const struct argp_state *state, const char *argument) {
+    cli_die(CLI_USAGE, "unexpected argument '%s', '%s' takes options only", argument, state->name);
+}
+
+_Noreturn void cli_help(const struct argp_state *state) {
+    argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP & ~(unsigned)ARGP_HELP_EXIT_OK, state->name);
+    exit(cli_finish_output());
+}
+
+void cli_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input) {
+    char *shown = strdup(name); // argp shows argv[0]
+    if (!shown) cli_die(CLI_FAILED, "out of memory");
+    char *first = argv[0];
+    argv[0] = shown;
+    // argp's own messages take two lines, so ours replace them.
+    const error_t error = argp_parse(argp, argc, argv, ARGP_IN_ORDER | ARGP_NO_ERRS | ARGP_NO_HELP, NULL, input);
+    argv[0] = first;
+    free(shown);
+    if (error) cli_die(CLI_USAGE, "the options cannot be read (%s), see '%s --help'", strerror(error), name);
+}

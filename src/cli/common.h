@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// What every subcommand shares: one error printer, strict numbers, checked output, options through argp.
+#ifndef SHK_CLI_COMMON_H
+#define SHK_CLI_COMMON_H
+
+#include <argp.h>
+#include <shikaku/shikaku.h>
+
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 }; // exit codes
+
+// Prints "shikaku: <sentence>" to stderr and exits.
+_Noreturn void cli_die(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void cli_die_error(const struct shk_error *error); // bad input: CLI_USAGE, else CLI_FAILED
+
+// A number and nothing else (no space, sign, hexadecimal, nan, inf), or the end in one sentence that names the option.
+uint64_t cli_whole(const char *option, const char *text, uint64_t least, uint64_t most);
+double cli_real(const char *option, const char *text, double least, bool least_allowed, double most);
+
+// Prints to stdout; false after a write error, now or earlier.
+bool cli_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+// CLI_DONE if all output was written, else it ends the program with CLI_FAILED.
+int cli_finish_output(void);
+
+// Parses argv in order; a bad option ends the program. name: what the user typed, such as "shikaku train". A parser
+// adds CLI_HELP_OPTION to its options and sends the key 'h' to cli_help.
+#define CLI_HELP_OPTION                                                                                                \
+    { "help", 'h', 0, 0, "Print this help and exit", -1 }
+void cli_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input);
+_Noreturn void cli_help(const struct argp_state *state);
+// The end for ARGP_KEY_ERROR: says what is wrong with the option at which the parser stopped.
+_Noreturn void cli_bad_option(const struct argp_state *state);
+// The end for an argument that a subcommand does not take.
+_Noreturn void cli_extra_argument(const struct argp_state *state, const char *argument);
+
+// Subcommands: argv[0] is the name of the subcommand; the value is the exit code.
+int cli_train(int argc, char **argv);
+int cli_compare(int argc, char **argv);
+
+#endif

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+// shikaku compare: the founding experiment, several models on the same squares and a table.
+#include "cli/run.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct compare_settings {
+    struct run_settings run;
+    const char *models;
+};
+
+enum { KEY_MODELS = 1024 }; // beyond the characters and run.c's keys: no short form
+
+static const struct argp_option options[] = {
+    {"models", KEY_MODELS, "LIST", 0, "Presets or descriptions, with commas between (tinycnn,tinyvit)", 0},
+    CLI_HELP_OPTION,
+    {0},
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state) {
+    struct compare_settings *s = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &s->run;
+        return 0;
+    case KEY_MODELS:
+        s->models = arg;
+        return 0;
+    case 'h':
+        cli_help(state);
+    case ARGP_KEY_ARG:
+        cli_extra_argument(state, arg);
+    case ARGP_KEY_ERROR:
+        cli_bad_option(state);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+// The length of the first description in a list. Descriptions hold commas too: a piece such as "depth=2" belongs to the
+// description before it, "cnn:hidden=64" and "tinycnn" begin one.
+static size_t first_description(const char *list) {
+    size_t length = strcspn(list, ",");
+    while (list[length]) {
+        const char *piece = list + length + 1;
+        const size_t key = strcspn(piece, ":=,");
+        if (piece[key] != '=') break;
+        length += 1 + strcspn(piece, ",");
+    }
+    return length;
+}
+
+// Cuts `list` in place into descriptions, at most `most` of them.
+static size_t split_models(char *list, char **descriptions, size_t most) {
+    size_t count = 0;
+    for (char *rest = list; rest;) {
+        const size_t length = first_description(rest);
+        if (length == 0)
+            cli_die(CLI_USAGE, "--models must name models with single commas between, as in tinycnn,tinyvit");
+        if (count == most) cli_die(CLI_USAGE, "--models must name at most %zu models", most);
+        descriptions[count++] = rest;
+        const bool more = rest[length] != 0;
+        rest[length] = 0;
+        rest = more ? rest + length + 1 : NULL;
+    }
+    return count;
+}
+
+static void print_table(const struct contender *contenders, size_t count) {
+    int width = (int)strlen("model");
+    for (size_t i = 0; i < count; i++) {
+        const int length = (int)strlen(shk_model_title(contenders[i].model));
+        if (length > width) width = length;
+    }
+    cli_print("\n%-*s  parameters  final loss  accuracy  time (s)  samples/s  weights\n", width, "model");
+    for (size_t i = 0; i < count; i++) {
+        const struct contender *c = &contenders[i];
+        cli_print("%-*s  %10zu  %10.4f  %8.3f  %8.2f  %9.0f  %016" PRIx64 "\n", width, shk_model_title(c->model),
+                  shk_model_parameters(c->model), c->last.train_loss, c->last.test.accuracy, c->seconds,
+                  c->samples_per_second, shk_model_hash(c->model));
+    }
+}
+
+int cli_compare(int argc, char **argv) {
+    static const struct argp_child children[] = {{&run_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .doc = "Trains several models on the same images of squares and compares them in a table.\vTime and samples/s "
+               "are those of the training steps alone, without the test after each epoch.",
+        .children = children,
+    };
+    struct compare_settings settings = {.run = run_defaults, .models = "tinycnn,tinyvit"};
+    cli_parse(&argp, "shikaku compare", argc, argv, &settings);
+
+    enum { MOST_MODELS = 16 };
+    char *list = strdup(settings.models), *descriptions[MOST_MODELS];
+    if (!list) cli_die(CLI_FAILED, "out of memory");
+    const size_t count = split_models(list, descriptions, MOST_MODELS);
+
+    struct run run = run_create(&settings.run);
+    struct contender contenders[MOST_MODELS];
+    for (size_t i = 0; i < count; i++) contenders[i] = contender_create(&run, descriptions[i]);
+    bool ok = run_print_device(&run) && run_print_data(&run);
+    for (size_t i = 0; ok && i < count; i++) ok = contender_train(&contenders[i], &run);
+    if (ok) print_table(contenders, count);
+
+    for (size_t i = 0; i < count; i++) contender_free(&contenders[i]);
+    run_free(&run);
+    free(list);
+    return cli_finish_output();
+}

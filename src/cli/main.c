@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// shikaku: finds the subcommand and hands over to it.
+#include "cli/common.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} commands[] = {
+    {"compare", cli_compare, "train several models on the same data, then a table"},
+    {"train", cli_train, "train one model"},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+struct choice {
+    const struct command *command;
+    int first; // index of the subcommand in argv
+};
+
+static const struct argp_option options[] = {
+    CLI_HELP_OPTION,
+    {"version", 'V', 0, 0, "Print the version and exit", -1},
+    {0},
+};
+
+static const struct command *find_command(const char *name) {
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(name, commands[i].name) == 0) return &commands[i];
+    }
+    cli_die(CLI_USAGE, "unknown command '%s', 'shikaku --help' lists the commands", name);
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state) {
+    struct choice *choice = state->input;
+    switch (key) {
+    case 'h':
+        cli_help(state);
+    case 'V':
+        cli_print("shikaku %s\n", shk_version());
+        exit(cli_finish_output());
+    case ARGP_KEY_ARG:
+        choice->command = find_command(arg);
+        choice->first = state->next - 1;
+        state->next = state->argc; // the rest is the subcommand's
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        cli_die(CLI_USAGE, "a command is missing, 'shikaku --help' lists the commands");
+    case ARGP_KEY_ERROR:
+        cli_bad_option(state);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+// Puts the table of commands after the first sentence of the help.
+static char *filter_help(int key, const char *text, void *input) {
+    (void)input;
+    if (key != ARGP_KEY_HELP_PRE_DOC) return (char *)(uintptr_t)text; // argp wants its own pointer back
+    char *help = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&help, &size);
+    if (!out) return NULL;
+    fprintf(out, "%s\n\nCommands ('shikaku COMMAND --help' lists the options of each):\n", text);
+    for (size_t i = 0; i < COMMANDS; i++) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    return fclose(out) == 0 ? help : NULL;
+}
+
+int main(int argc, char **argv) {
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .args_doc = "COMMAND [OPTION...]",
+        .doc = "Trains small CNNs and ViTs on the CPU, with the same bits on any thread count, instruction set and "
+               "compiler.\v"
+               "Models: tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos, or a description; keys that are left out have "
+               "these values:\n"
+               "  cnn:channels=16-32,hidden=128\n"
+               "  vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls|mean,\n"
+               "      norm=post|pre,pos=learned|none,dropout=0.1,act=relu|gelu\n"
+               "\n"
+               "Environment:\n"
+               "  SHIKAKU_THREADS   threads, where --threads is not given\n"
+               "  OMP_NUM_THREADS   threads, where SHIKAKU_THREADS is not set either\n"
+               "  SHIKAKU_ISA       auto, c, avx2, avx512 or neon: the kernels to use\n"
+               "\n"
+               "Exit codes: 0 done, 1 failed, 2 bad usage or input.",
+        .help_filter = filter_help,
+    };
+    argp_err_exit_status = CLI_USAGE;
+    signal(SIGPIPE, SIG_IGN); // a reader that goes away is a write error
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+    struct choice choice = {0};
+    if (argc < 1) cli_die(CLI_USAGE, "a command is missing, 'shikaku --help' lists the commands");
+    cli_parse(&argp, "shikaku", argc, argv, &choice);
+    return choice.command->run(argc - choice.first, argv + choice.first);
+}
