@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+# make [CC=clang] [BUILD=dir] [CFLAGS=flags] [EXTRA=flags]
+# Targets: all demo test check-all asan tsan check-bits check-bits-ci bench format check-format install clean
+
+VERSION := 0.1.0
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+# A static library with OpenMP inside must be linked by the same family of compilers: clang -> clang++, gcc -> g++.
+ifeq ($(origin CXX),default)
+CXX := $(subst gcc,g++,$(subst clang,clang++,$(CC)))
+endif
+BUILD ?= build/$(notdir $(CC))
+PREFIX ?= /usr/local
+DESTDIR ?=
+CFLAGS ?= -O3 -g
+CXXFLAGS ?= -O2 -g
+EXTRA ?=
+
+MACHINE := $(shell $(CC) -dumpmachine)
+ARCH := $(firstword $(subst -, ,$(MACHINE)))
+ifeq ($(ARCH),x86_64)
+ISAS := c avx2 avx512
+else ifeq ($(ARCH),aarch64)
+ISAS := c neon
+else
+ISAS := c
+endif
+# gcc 12 for AArch64 at -O3 otherwise moves a scalar load above the 64-byte block store of the same lanes.
+ISA_FLAGS_c := -DSHK_ISA_C -fno-strict-aliasing
+ISA_FLAGS_avx2 := -DSHK_ISA_AVX2 -mavx2 -mfma
+ISA_FLAGS_avx512 := -DSHK_ISA_AVX512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma
+ISA_FLAGS_neon := -DSHK_ISA_NEON -fno-strict-aliasing
+
+# Header-only libraries (xxHash, Random123) come through one folder of links, so that a cross compiler sees them and nothing else of the host.
+DEPS_INCLUDE := $(BUILD)/deps
+WARN := -Wall -Wextra -Werror -Wvla -Wstrict-prototypes -Wmissing-prototypes
+CPPFLAGS_ALL := -Iinclude -Isrc -Isimd -isystem $(DEPS_INCLUDE) -D_GNU_SOURCE -DSHK_VERSION='"$(VERSION)"' $(foreach i,$(ISAS),-DSHK_HAVE_$(i))
+# What the bits depend on comes after CFLAGS.
+CFLAGS_ALL := -std=c11 $(CFLAGS) -ffp-contract=off -fno-math-errno -fopenmp $(WARN) $(EXTRA)
+CXXFLAGS_ALL := -std=c++17 $(CXXFLAGS) -fopenmp -Wall -Wextra $(EXTRA)
+LDLIBS := -lm
+
+KERNEL_SRC := $(filter-out simd/dispatch.c,$(wildcard simd/*.c))
+CORE_SRC := simd/dispatch.c $(wildcard src/base/*.c src/nn/*.c src/train/*.c) $(wildcard src/data/squares.c src/data/dataset.c)
+LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC),$(wildcard src/data/*.c)) $(wildcard src/machine/*.c src/api/*.c)
+CLI_SRC := $(wildcard src/cli/*.c)
+KERNEL_OBJ := $(foreach i,$(ISAS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).o))
+CORE_OBJ := $(KERNEL_OBJ) $(CORE_SRC:%.c=$(BUILD)/%.o)
+LIB_OBJ := $(KERNEL_OBJ) $(LIB_SRC:%.c=$(BUILD)/%.o)
+CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
+LIB := $(BUILD)/libshikaku.a
+BIN := $(BUILD)/shikaku
+
+all: $(LIB) $(BIN)
+
+# Compiler and flags of the last build; every object depends on them.
+FLAGS_FILE := $(BUILD)/flags
+FLAGS := $(CC) $(shell $(CC) --version | head -n 1) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CXX) $(CXXFLAGS_ALL)
+ifneq ($(filter-out clean format check-format,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(file <$(FLAGS_FILE)),$(FLAGS))
+$(shell mkdir -p $(BUILD))
+$(file >$(FLAGS_FILE),$(FLAGS))
+endif
+endif
+$(FLAGS_FILE): ;
+
+$(DEPS_INCLUDE)/.made:
+	@mkdir -p $(DEPS_INCLUDE)
+	ln -sfn /usr/include/xxhash.h $(DEPS_INCLUDE)/xxhash.h
+	ln -sfn /usr/include/Random123 $(DEPS_INCLUDE)/Random123
+	@touch $@
+
+define kernel_rule
+$(BUILD)/%.$(1).o: %.c $(DEPS_INCLUDE)/.made $(FLAGS_FILE)
+	@mkdir -p $$(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(ISA_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+endef
+$(foreach i,$(ISAS),$(eval $(call kernel_rule,$(i))))
+
+$(BUILD)/%.o: %.c $(DEPS_INCLUDE)/.made $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+
+$(LIB): $(LIB_OBJ)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(BIN): $(CLI_OBJ) $(LIB)
+	$(CC) $(CFLAGS_ALL) $^ $(LDLIBS) -o $@
+
+demo: all
+	$(BIN) compare
+
+# Tests: every tests/test_*.c is one cmocka program; the other tests/*.c are shared by them. TESTS=... runs fewer.
+TEST_SRC := $(wildcard tests/test_*.c)
+TEST_BIN := $(TEST_SRC:%.c=$(BUILD)/%)
+TEST_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(TEST_SRC),$(wildcard tests/*.c)))
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_SHARED) $(LIB)
+	$(CC) $(CFLAGS_ALL) $^ -lcmocka $(LDLIBS) -o $@
+.PRECIOUS: $(BUILD)/%.o
+
+TESTS ?= $(TEST_BIN) "tests/cli_usage.sh $(BIN)" "tests/symbols.sh $(BUILD)" "tests/install_example.sh $(BUILD)"
+test: all $(TEST_BIN)
+	@CC='$(CC)' tests/run.sh $(TESTS)
+
+# The tests themselves go through the instruction sets; here: compilers x sanitizers, a build folder each.
+SANITIZE := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+check-all:
+	$(MAKE) test CC=gcc BUILD=build/check/gcc
+	$(MAKE) test CC=clang BUILD=build/check/clang
+	$(MAKE) test CC=gcc BUILD=build/check/gcc-asan EXTRA='$(SANITIZE)'
+	$(MAKE) test CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
+	$(MAKE) tsan
+
+# A shorter pass of the sanitizers: the command's usage, and a training of each kind in plain C and on the best instruction set.
+ASAN_RUN := build/check/gcc-asan/shikaku compare --models tinycnn,tinyvit,tinyvit-pre,vit:pool=mean,cnn:channels=3-5-7,hidden=0 \
+    --epochs 1 --train-samples 70 --test-samples 10 --batch 32 --threads 2
+asan:
+	$(MAKE) all CC=gcc BUILD=build/check/gcc-asan EXTRA='$(SANITIZE)'
+	tests/cli_usage.sh build/check/gcc-asan/shikaku
+	for isa in c auto; do SHIKAKU_ISA=$$isa $(ASAN_RUN) || exit 1; done
+
+# ThreadSanitizer understands OpenMP through LLVM's own runtime and its tool Archer.
+TSAN_RUN := OMP_TOOL_LIBRARIES=libarcher.so ARCHER_OPTIONS=verbose=1 \
+    TSAN_OPTIONS='ignore_noninstrumented_modules=1 halt_on_error=1' \
+    build/check/tsan/shikaku train --threads 2 --train-samples 200 --test-samples 100 --epochs 2
+tsan:
+	$(MAKE) all CC=clang BUILD=build/check/tsan EXTRA='-O1 -fsanitize=thread'
+	$(TSAN_RUN) --model tinycnn
+	$(TSAN_RUN) --model tinyvit
+	$(TSAN_RUN) --model tinyvit-pre
+
+# The core without hwloc and the command line; cross-compiles alone.
+$(BUILD)/tests/core/bits: $(BUILD)/tests/core/bits.o $(CORE_OBJ)
+	$(CC) $(CFLAGS_ALL) $^ $(LDLIBS) -o $@
+
+# The full matrix of threads, instruction sets and compilers takes long; -ci is a part of it.
+check-bits:
+	tests/check_bits
+check-bits-ci:
+	tests/check_bits --ci
+
+# Benchmarks: every bench/bench_*.cc is one Google Benchmark program. BENCH_ARGS go to all of them.
+BENCH_SRC := $(wildcard bench/bench_*.cc)
+BENCH_BIN := $(BENCH_SRC:%.cc=$(BUILD)/%)
+BENCH_ARGS ?=
+$(BUILD)/bench/%.o: bench/%.cc $(DEPS_INCLUDE)/.made $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS_ALL) $(CXXFLAGS_ALL) -MMD -MP -c $< -o $@
+$(BUILD)/bench/bench_%: $(BUILD)/bench/bench_%.o $(LIB)
+	$(CXX) $(CXXFLAGS_ALL) $^ -lbenchmark -lpthread $(LDLIBS) -o $@
+bench: $(BENCH_BIN)
+	@set -e; for b in $(BENCH_BIN); do $$b --benchmark_out=$$b.json --benchmark_out_format=json $(BENCH_ARGS); done
+	@echo "JSON: $(BENCH_BIN:%=%.json)"
+
+FORMATTED := $(wildcard include/*/*.h simd/*.[ch] src/*/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.cc bench/*.h)
+format:
+	clang-format -i $(FORMATTED)
+check-format:
+	clang-format --dry-run -Werror $(FORMATTED)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/shikaku
+	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 include/shikaku/*.h $(DESTDIR)$(PREFIX)/include/shikaku/
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/shikaku.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/shikaku.pc
+
+clean:
+	rm -rf build
+
+-include $(BUILD)/tests/core/bits.d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
+
+.PHONY: all demo test check-all asan tsan check-bits check-bits-ci bench format check-format install clean
