@@ -1,0 +1,220 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# tests/cli_usage.sh BIN: bad usage ends with exit code 2, one line on stderr and nothing on stdout; good usage prints what
+# the README says.
+set -u
+bin=${1:?usage: cli_usage.sh BIN}
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+unset SHIKAKU_THREADS SHIKAKU_ISA OMP_NUM_THREADS
+passed=0 failed=0
+
+count() { # count STATUS WHAT...: 0 is a pass
+    status=$1
+    shift
+    if [ "$status" -eq 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAIL: %s\n' "$*"
+        sed 's/^/    stdout: /' "$dir/out"
+        sed 's/^/    stderr: /' "$dir/err"
+    fi
+}
+
+# bad ARGUMENT...: also checks that the line is "shikaku: <text>". Leading NAME=value arguments go to the environment. What
+# the OpenMP runtime says of its variables, before main, is not counted.
+bad() {
+    env_args=
+    while [ $# -gt 0 ]; do
+        case $1 in
+        [A-Z]*=*) env_args="$env_args $1" && shift ;;
+        *) break ;;
+        esac
+    done
+    # shellcheck disable=SC2086 # the values hold no spaces
+    timeout 60 env $env_args "$bin" "$@" >"$dir/out" 2>"$dir/all"
+    status=$?
+    grep -v -e '^$' -e '^libgomp: ' -e '^OMP: ' "$dir/all" >"$dir/err"
+    [ $status -eq 2 ] && [ ! -s "$dir/out" ] && [ "$(wc -l <"$dir/err")" -eq 1 ] && grep -q '^shikaku: [^ ].\{9,\}' "$dir/err"
+    count $? "bad usage, exit $status:$env_args $*"
+}
+
+# bad_model DESCRIPTION [OPTION...]: for train and compare.
+bad_model() {
+    description=$1
+    shift
+    bad train --model "$description" "$@"
+    bad compare --models "tinycnn,$description" "$@"
+}
+
+# good PATTERN... -- ARGUMENT...: exit 0, nothing on stderr, and for each pattern (extended, whole line) a line on stdout.
+good() {
+    : >"$dir/patterns"
+    while [ "$1" != -- ]; do
+        printf '%s\n' "$1" >>"$dir/patterns"
+        shift
+    done
+    shift
+    timeout 120 "$bin" "$@" >"$dir/out" 2>"$dir/err"
+    status=$?
+    ok=0
+    [ $status -eq 0 ] && [ ! -s "$dir/err" ] || ok=1
+    while IFS= read -r pattern; do
+        grep -Exq -e "$pattern" "$dir/out" || { ok=1 && printf 'no line matches: %s\n' "$pattern"; }
+    done <"$dir/patterns"
+    count $ok "good usage, exit $status: $*"
+}
+
+# Commands, options, arguments
+bad
+bad trian
+bad ''
+bad --
+bad --frobnicate
+bad -x
+bad --help=yes
+bad train
+bad train --model
+bad train --model tinycnn extra
+bad train --model tinycnn -- --extra
+bad train --model tinycnn --frobnicate
+bad train --model tinycnn --frobnicate=1
+bad train --model tinycnn -xy
+bad train --s 3
+bad train tinycnn
+bad compare extra
+bad compare --frobnicate
+bad compare --models ''
+bad compare --models tinycnn,
+bad compare --models tinycnn,,tinyvit
+bad compare --model tinycnn,nosuch
+
+# Numbers
+for option in epochs batch shards threads train-samples test-samples size square; do
+    for value in 0 -1 nan 1.5 abc '' 8x ' 8' +8 0x8 1e9 1000000000 99999999999999999999; do
+        bad train --model tinycnn "--$option" "$value"
+    done
+done
+bad compare --threads 1000000000
+for value in -1 nan abc '' 1.5 18446744073709551616; do bad train --model tinycnn --seed "$value"; done
+for value in nan NaN -nan inf -inf -1 -1e-3 0 0.0 -0 abc '' 1e-3x ' 1' +1 0x1p-3 1e400 1e-400; do
+    bad train --model tinycnn --lr "$value"
+    bad compare --lr "$value"
+done
+for value in nan inf -0.1 1.1 abc ''; do bad train --model tinycnn --invert "$value"; done
+for value in 7 257; do bad train --model tinycnn --square 2 --size "$value"; done
+bad train --model tinycnn --square 11
+bad train --model tinycnn --size 9 --square 4
+bad train --model tinycnn --size 8
+
+# Models
+bad_model nosuch
+bad_model TinyCNN
+bad train --model ''
+bad train --model :
+bad train --model ,
+bad train --model tinycnn,
+bad_model cnn:nosuch=1
+bad_model cnn:channels
+bad_model cnn:channels=
+bad_model cnn:channels=0
+bad_model cnn:channels=16-0
+bad_model cnn:channels=-16
+bad_model cnn:channels=16-
+bad_model cnn:channels=abc
+bad_model cnn:channels=16x
+bad_model cnn:hidden=-1
+bad_model cnn:hidden=nan
+bad_model cnn:dim=64
+bad_model cnn:channels=1-1-1-1 --size 8 --square 2
+bad_model vit:nosuch=1
+bad_model vit:channels=16
+bad_model vit:dim=0
+bad_model vit:depth=0
+bad_model vit:heads=0
+bad_model vit:patch=0
+bad_model vit:ff=0
+bad_model vit:dim=64,heads=5
+bad_model vit:patch=5
+bad_model vit:patch=64
+bad_model vit:pool=max
+bad_model vit:norm=none
+bad_model vit:pos=sine
+bad_model vit:act=tanh
+for value in nan inf -0.1 1 1.5 abc; do bad_model "vit:dropout=$value"; done
+bad_model tinyvit:dim=64
+# 10^9 parameters and more
+bad_model cnn:hidden=1000000000
+bad_model cnn:channels=16-4096,hidden=65536
+bad_model cnn:channels=4096-4096-4096-4096,hidden=65536 --size 256
+bad_model vit:dim=4096,ff=16384,depth=64
+bad_model vit:dim=1024,depth=1000000000
+bad_model cnn:hidden=99999999999999999999
+
+# Environment
+for name in SHIKAKU_THREADS OMP_NUM_THREADS; do
+    for value in 0 -1 abc nan 1e9 1000000000 2x 99999999999999999999; do
+        bad $name=$value train --model tinycnn
+        bad $name=$value compare
+    done
+done
+# A value that makes no sense is an error where a stronger setting hides it, too.
+bad SHIKAKU_THREADS=abc train --model tinycnn --threads 1
+bad OMP_NUM_THREADS=1000000000 train --model tinycnn --threads 1
+bad SHIKAKU_THREADS=1 OMP_NUM_THREADS=abc train --model tinycnn
+bad SHIKAKU_ISA=sse9 train --model tinycnn
+bad SHIKAKU_ISA=sse9 compare
+bad SHIKAKU_ISA=AVX2 train --model tinycnn
+case $(uname -m) in
+x86_64) bad SHIKAKU_ISA=neon train --model tinycnn ;;
+aarch64) bad SHIKAKU_ISA=avx2 train --model tinycnn ;;
+esac
+
+# Good usage
+number='[0-9]+' loss='[0-9]+\.[0-9]{4}' accuracy='[01]\.[0-9]{3}' seconds='[0-9]+\.[0-9]{2}' hash='[0-9a-f]{16}'
+isa='(c|avx2|avx512|neon)'
+small='--epochs 2 --train-samples 100 --test-samples 40 --seed 3'
+good 'shikaku [0-9]+\.[0-9]+\.[0-9]+' -- --version
+good 'Usage: shikaku .*' '  train .*' '  compare .*' '  SHIKAKU_THREADS .*' '  OMP_NUM_THREADS .*' '  SHIKAKU_ISA .*' -- --help
+good 'Usage: shikaku train .*' ' +--model=MODEL .*' ' +--epochs=N .*' -- train --help
+good 'Usage: shikaku compare .*' ' +--models=LIST .*' ' +--threads=N .*' -- compare --help
+# shellcheck disable=SC2086 # words
+good "device: CPU, $isa, 2 threads \(.+\)" "\[TinyCNN\] epoch 1/2 - loss: $loss, acc: $accuracy" \
+    "\[TinyCNN\] epoch 2/2 - loss: $loss, acc: $accuracy" \
+    "\[TinyCNN\] done - 268233 parameters, $seconds s, $number samples/s, weights $hash" \
+    -- train --model tinycnn --threads 2 $small
+cp "$dir/out" "$dir/first"
+# shellcheck disable=SC2086
+good "device: CPU, $isa, 1 thread \(.+\)" "dataset: squares, 100 training and 40 test images .*" \
+    "\[TinyCNN\] epoch 2/2 - loss: $loss, acc: $accuracy" "\[cnn:.*4.*\] epoch 1/2 - loss: $loss, acc: $accuracy" \
+    "\[TinyViT\] done - $number parameters, $seconds s, $number samples/s, weights $hash" \
+    'model +parameters +final loss +accuracy +time \(s\) +samples/s +weights' \
+    "TinyCNN +268233 +$loss +$accuracy +$seconds +$number +$hash" "TinyViT +$number +$loss +$accuracy +$seconds +$number +$hash" \
+    -- compare --models tinycnn,cnn:channels=4,hidden=0,tinyvit --threads 1 $small
+# shellcheck disable=SC2086
+
+# The same weights alone and in a comparison, on any number of threads
+expected=$(sed -n 's/.*done .* weights //p' "$dir/first")
+[ -n "$expected" ] && grep -q "^TinyCNN .* $expected\$" "$dir/out"
+count $? 'the weights of TinyCNN differ between train on 2 threads and compare on 1'
+
+# Output that cannot be written
+for command in --version --help "train --model tinycnn $small" "compare --models tinycnn $small"; do
+    # shellcheck disable=SC2086 # words
+    "$bin" $command >&- 2>"$dir/err"
+    status=$?
+    : >"$dir/out"
+    [ $status -eq 1 ] && [ "$(wc -l <"$dir/err")" -eq 1 ]
+    count $? "closed stdout, exit $status: $command"
+    # shellcheck disable=SC2086
+    if [ -w /dev/full ]; then
+        "$bin" $command >/dev/full 2>"$dir/err"
+        status=$?
+        [ $status -eq 1 ] && [ "$(wc -l <"$dir/err")" -eq 1 ]
+        count $? "full stdout, exit $status: $command"
+    fi
+done
+
+echo "cli_usage: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]

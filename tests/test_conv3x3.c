@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MIT
+// The 3x3 convolution layer: every ISA against a reference written from the contract (to the bit), and the gradients
+// against differences.
+#include "kernel_test.h"
+
+// One layer with its own buffers; `k` is what the kernels get.
+struct layer {
+    struct shk_conv_pool k;
+    size_t wh, ww, pixels, outputs; // windows down and across; floats of `in` and `out`
+    size_t weights;                 // floats of dweight
+};
+
+static float *image(size_t n, size_t ld) { return ld < 16 ? kt_floats_any(n) : kt_floats(n); }
+
+static float weight(const struct shk_conv_pool *k, size_t co, size_t t, size_t ci) {
+    return k->panels[co / 16 * 9 * k->cin * 16 + (t * k->cin + ci) * 16 + co % 16];
+}
+
+static size_t weight_index(const struct shk_conv_pool *k, size_t co, size_t t, size_t ci) {
+    return k->in_ld >= 16 ? (co * 9 + t) * k->in_ld + ci : co / 16 * 9 * k->cin * 16 + (t * k->cin + ci) * 16 + co % 16;
+}
+
+// A multiple of 0.5 up to steps / 2 (so that maxima tie), or continuous for steps = 0.
+static float value(int steps) {
+    return steps ? (float)((int)kt_below(2 * (size_t)steps + 1) - steps) * 0.5f : kt_uniform(-1, 1);
+}
+
+static struct layer layer_new(size_t h, size_t w, size_t cin, size_t cout, int steps) {
+    const size_t ld = cin <= 4 ? cin : shk_round16(cin), gap = 16 * kt_below(2);
+    struct layer l = {.k = {.h = h, .w = w, .cin = cin, .in_ld = ld, .cout = cout}, .wh = h / 2, .ww = w / 2};
+    l.k.out_px = (ptrdiff_t)(cout + gap);
+    l.k.out_row = (ptrdiff_t)(l.ww * (cout + gap) + gap);
+    l.pixels = (h + 2) * (w + 2) * ld;
+    l.outputs = (l.wh - 1) * (size_t)l.k.out_row + (l.ww - 1) * (size_t)l.k.out_px + cout;
+    l.weights = ld >= 16 ? cout * 9 * ld : 9 * cin * cout;
+    float *in = image(l.pixels, ld), *panels = kt_floats(9 * cin * cout), *bias = kt_floats(cout);
+    memset(in, 0, l.pixels * sizeof *in);
+    for (size_t y = 1; y <= h; y++)
+        for (size_t x = 1; x <= w; x++)
+            for (size_t ci = 0; ci < cin; ci++) in[(y * (w + 2) + x) * ld + ci] = value(steps);
+    for (size_t i = 0; i < 9 * cin * cout; i++) panels[i] = value(steps);
+    for (size_t i = 0; i < cout; i++) bias[i] = value(steps) - (i % 5 == 0 ? (float)cin : 0);
+    l.k.in = in;
+    l.k.panels = panels;
+    l.k.bias = bias;
+    if (ld >= 16) {
+        float *taps = kt_floats(cout * 9 * ld);
+        memset(taps, 0, cout * 9 * ld * sizeof *taps);
+        for (size_t co = 0; co < cout; co++)
+            for (size_t t = 0; t < 9; t++)
+                for (size_t ci = 0; ci < cin; ci++) taps[(co * 9 + t) * ld + ci] = weight(&l.k, co, t, ci);
+        l.k.taps = taps;
+    }
+    return l;
+}
+
+static void layer_free(struct layer *l) {
+    kt_free((float *)l->k.in);
+    kt_free((float *)l->k.panels);
+    kt_free((float *)l->k.taps);
+    kt_free((float *)l->k.bias);
+}
+
+static size_t out_at(const struct layer *l, size_t wy, size_t wx) {
+    return wy * (size_t)l->k.out_row + wx * (size_t)l->k.out_px;
+}
+
+// ---- The reference
+
+static float pixel(const struct shk_conv_pool *k, size_t y, size_t x, size_t ci) {
+    return k->in[(y * (k->w + 2) + x) * k->in_ld + ci];
+}
+
+static float reference_z(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t a, size_t co) {
+    float z = k->bias[co];
+    for (size_t t = 0; t < 9; t++)
+        for (size_t ci = 0; ci < k->cin; ci++)
+            z = fmaf(pixel(k, 2 * wy + a / 2 + t / 3, 2 * wx + a % 2 + t % 3, ci), weight(k, co, t, ci), z);
+    return z;
+}
+
+static void reference_forward(const struct layer *l, float *out, uint8_t *arg) {
+    for (size_t wy = 0; wy < l->wh; wy++)
+        for (size_t wx = 0; wx < l->ww; wx++)
+            for (size_t co = 0; co < l->k.cout; co++) {
+                float best = -INFINITY;
+                uint8_t at = 0;
+                for (size_t a = 0; a < 4; a++) {
+                    const float z = reference_z(&l->k, wy, wx, a, co);
+                    if (isnan(z)) best = NAN;
+                    if (z > best) {
+                        best = z;
+                        at = (uint8_t)a;
+                    }
+                }
+                out[out_at(l, wy, wx) + co] = isnan(best) ? NAN : best > 0 ? best : 0;
+                arg[(wy * l->ww + wx) * l->k.cout + co] = best > 0 ? at : 4;
+            }
+}
+
+static void reference_dgrad(const struct layer *l, const float *dout, const uint8_t *arg, float *din) {
+    const struct shk_conv_pool *k = &l->k;
+    float *patch = kt_floats(16 * k->in_ld);
+    memset(din, 0, l->pixels * sizeof *din);
+    for (size_t wy = 0; wy < l->wh; wy++)
+        for (size_t wx = 0; wx < l->ww; wx++) {
+            memset(patch, 0, 16 * k->in_ld * sizeof *patch);
+            for (size_t a = 0; a < 4; a++)
+                for (size_t co = 0; co < k->cout; co++) {
+                    if (arg[(wy * l->ww + wx) * k->cout + co] != a) continue;
+                    for (size_t t = 0; t < 9; t++)
+                        for (size_t ci = 0; ci < k->in_ld; ci++) {
+                            float *p = patch + ((a / 2 + t / 3) * 4 + a % 2 + t % 3) * k->in_ld + ci;
+                            *p = fmaf(dout[out_at(l, wy, wx) + co], k->taps[(co * 9 + t) * k->in_ld + ci], *p);
+                        }
+                }
+            for (size_t i = 0; i < 16 * k->in_ld; i++) {
+                const size_t at = i / k->in_ld;
+                din[((2 * wy + at / 4) * (k->w + 2) + 2 * wx + at % 4) * k->in_ld + i % k->in_ld] += patch[i];
+            }
+        }
+    kt_free(patch);
+}
+
+static void reference_wgrad(const struct layer *l, const float *dout, const uint8_t *arg, float *dweight,
+                            float *dbias) {
+    const struct shk_conv_pool *k = &l->k;
+    for (size_t i = 0; i < l->wh * l->ww * k->cout; i++) {
+        const size_t wy = i / k->cout / l->ww, wx = i / k->cout % l->ww, co = i % k->cout, a = arg[i];
+        if (a == 4) continue;
+        const float d = dout[out_at(l, wy, wx) + co];
+        dbias[co] += d;
+        for (size_t t = 0; t < 9; t++)
+            for (size_t ci = 0; ci < k->in_ld; ci++) {
+                float *w = dweight + weight_index(k, co, t, ci);
+                *w = fmaf(pixel(k, 2 * wy + a / 2 + t / 3, 2 * wx + a % 2 + t % 3, ci), d, *w);
+            }
+    }
+}
+
+// ---- Every ISA against the reference
+
+// Only pixels that the contract specifies: the border of din is not.
+static void same_inside(const struct layer *l, const char *isa, float *got, const float *want) {
+    const size_t ld = l->k.in_ld, row = (l->k.w + 2) * ld;
+    for (size_t y = 1; y <= l->k.h; y++)
+        kt_same_bits("dgrad", isa, got + y * row + ld, want + y * row + ld, l->k.w * ld, ld);
+}
+
+static void check_layer(struct layer *l) {
+    const size_t args = l->wh * l->ww * l->k.cout;
+    struct shk_conv_pool k = l->k;
+    float *out = kt_floats(l->outputs), *dout = kt_random(l->outputs, -1, 1);
+    uint8_t *arg = kt_bytes(args), *got_arg = kt_bytes(args);
+    float *dweight = kt_random(l->weights, -1, 1), *dbias = kt_random(k.cout, -1, 1);
+    if (k.in_ld >= 16)
+        for (size_t i = 0; i < l->weights; i++)
+            if (i % k.in_ld >= k.cin) dweight[i] = 0;
+    float *in_before = kt_copy(k.in, l->pixels), *dw_before = kt_copy(dweight, l->weights);
+    float *db_before = kt_copy(dbias, k.cout), *din = kt_floats(l->pixels);
+    reference_forward(l, out, arg);
+    reference_wgrad(l, dout, arg, dweight, dbias);
+    if (k.in_ld >= 16) reference_dgrad(l, dout, arg, din);
+    KT_FOR_ISAS(kernels) {
+        k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.cin, k.cout));
+        k.out = kt_floats(l->outputs);
+        k.arg = NULL;
+        kernels->conv_pool_forward(&k);
+        kt_same_bits("forward without arg", kernels->isa, k.out, out, l->outputs, k.cout);
+        kt_repoison(k.out, l->outputs);
+        k.arg = got_arg;
+        kernels->conv_pool_forward(&k);
+        kt_same_bits("forward", kernels->isa, k.out, out, l->outputs, k.cout);
+        assert_memory_equal(got_arg, arg, args);
+        k.dout = dout;
+        k.dweight = kt_copy(dw_before, l->weights);
+        k.dbias = kt_copy(db_before, k.cout);
+        kernels->conv_pool_wgrad(&k);
+        kt_same_bits("wgrad", kernels->isa, k.dweight, dweight, l->weights, k.in_ld >= 16 ? k.in_ld : 16);
+        kt_same_bits("wgrad bias", kernels->isa, k.dbias, dbias, k.cout, 0);
+        if (k.in_ld >= 16) {
+            k.din = kt_floats(l->pixels);
+            kernels->conv_pool_dgrad(&k);
+            same_inside(l, kernels->isa, k.din, din);
+            kt_free(k.din);
+        }
+        kt_same_bits("in", kernels->isa, k.in, in_before, l->pixels, k.in_ld);
+        kt_free(k.scratch);
+        kt_free(k.out);
+        kt_free(k.dweight);
+        kt_free(k.dbias);
+    }
+    float *mine[] = {out, dout, dweight, dbias, in_before, dw_before, db_before, din};
+    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++) kt_free(mine[i]);
+    kt_free(arg);
+    kt_free(got_arg);
+}
+
+static const size_t all_cin[] = {1, 2, 3, 4, 5, 12, 16, 20, 32, 48}, all_cout[] = {16, 32, 48, 80};
+
+static void test_sizes(void **state) {
+    (void)state;
+    size_t pair = 0;
+    for (size_t h = 2; h <= 11; h++)
+        for (size_t w = 2; w <= 11; w++)
+            for (int repeat = 0; repeat < 3; repeat++, pair += 7) {
+                struct layer l = layer_new(h, w, all_cin[pair % 10], all_cout[pair / 10 % 4], repeat == 0 ? 1 : 0);
+                check_layer(&l);
+                layer_free(&l);
+            }
+}
+
+// More windows than are worked on at a time, and the shapes of the models.
+static void test_large(void **state) {
+    (void)state;
+    const size_t shapes[][4] = {{32, 32, 1, 16},  {16, 16, 16, 32}, {19, 21, 16, 16},
+                                {18, 14, 20, 48}, {8, 8, 64, 128},  {4, 6, 32, 80}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct layer l = layer_new(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], 0);
+        check_layer(&l);
+        layer_free(&l);
+    }
+}
+
+// All windows dead; all equal; a NaN pixel; a weight that makes -0 and denormals.
+static void test_special(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 10; i++)
+        for (int kind = 0; kind < 4; kind++) {
+            struct layer l = layer_new(7, 10, all_cin[i], 48, kind == 1 ? 1 : 0);
+            float *in = (float *)l.k.in, *panels = (float *)l.k.panels, *bias = (float *)l.k.bias;
+            const size_t middle = (4 * (l.k.w + 2) + 5) * l.k.in_ld;
+            if (kind == 0)
+                for (size_t co = 0; co < 48; co++) bias[co] = -1e6f;
+            if (kind == 1) memset(panels, 0, 9 * l.k.cin * 48 * sizeof *panels);
+            if (kind == 1 && l.k.taps) memset((float *)l.k.taps, 0, l.weights * sizeof *panels);
+            if (kind == 2) in[middle] = NAN;
+            if (kind == 3)
+                for (size_t j = 0; j < l.pixels; j++) in[j] *= 1e-38f;
+            check_layer(&l);
+            layer_free(&l);
+        }
+}
+
+// ---- Gradients against central differences, in double
+
+// sum over outputs of dout * maxpool(relu(conv + bias)), dense.
+static double loss(const struct layer *l, const double *in, const double *w, const double *bias, const float *dout) {
+    const struct shk_conv_pool *k = &l->k;
+    double sum = 0;
+    for (size_t i = 0; i < l->wh * l->ww * k->cout; i++) {
+        const size_t wy = i / k->cout / l->ww, wx = i / k->cout % l->ww, co = i % k->cout;
+        double best = 0;
+        for (size_t a = 0; a < 4; a++) {
+            double z = bias[co];
+            for (size_t t = 0; t < 9; t++)
+                for (size_t ci = 0; ci < k->cin; ci++)
+                    z += in[((2 * wy + a / 2 + t / 3) * (k->w + 2) + 2 * wx + a % 2 + t % 3) * k->in_ld + ci] *
+                         w[weight_index(k, co, t, ci)];
+            best = fmax(best, z);
+        }
+        sum += best * dout[out_at(l, wy, wx) + co];
+    }
+    return sum;
+}
+
+static double difference(const struct layer *l, double *x, const double *in, const double *w, const double *bias,
+                         const float *dout) {
+    const double before = *x, step = 1e-6;
+    *x = before + step;
+    const double up = loss(l, in, w, bias, dout);
+    *x = before - step;
+    const double down = loss(l, in, w, bias, dout);
+    *x = before;
+    return (up - down) / (2 * step);
+}
+
+static void check_gradients(struct layer *l) {
+    struct shk_conv_pool k = l->k;
+    double *in = calloc(l->pixels, sizeof *in), *w = calloc(l->weights, sizeof *w),
+           *bias = calloc(k.cout, sizeof *bias);
+    double *want_in = calloc(l->pixels, sizeof *in), *want_w = calloc(l->weights, sizeof *w);
+    double want_bias[32];
+    float *dout = kt_random(l->outputs, -1, 1);
+    for (size_t i = 0; i < l->pixels; i++) in[i] = (double)k.in[i];
+    for (size_t i = 0; i < k.cout * 9 * k.cin; i++) {
+        const size_t co = i / (9 * k.cin), t = i / k.cin % 9, ci = i % k.cin;
+        w[weight_index(&k, co, t, ci)] = (double)weight(&k, co, t, ci);
+    }
+    for (size_t i = 0; i < k.cout; i++) bias[i] = (double)k.bias[i];
+    for (size_t i = 0; i < k.cout; i++) want_bias[i] = difference(l, bias + i, in, w, bias, dout);
+    for (size_t i = 0; i < l->weights; i++)
+        if (w[i] != 0) want_w[i] = difference(l, w + i, in, w, bias, dout);
+    for (size_t i = 0; i < l->pixels; i++)
+        if (in[i] != 0) want_in[i] = difference(l, in + i, in, w, bias, dout);
+    k.out = kt_floats(l->outputs);
+    k.arg = kt_bytes(l->wh * l->ww * k.cout);
+    k.dout = dout;
+    k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.cin, k.cout));
+    k.dweight = kt_floats(l->weights);
+    k.dbias = kt_floats(k.cout);
+    k.din = kt_floats(l->pixels);
+    KT_FOR_ISAS(kernels) {
+        memset(k.dweight, 0, l->weights * sizeof(float));
+        memset(k.dbias, 0, k.cout * sizeof(float));
+        kernels->conv_pool_forward(&k);
+        kernels->conv_pool_wgrad(&k);
+        kt_close("dweight", kernels->isa, k.dweight, want_w, NULL, l->weights, 16, 2e-5);
+        kt_close("dbias", kernels->isa, k.dbias, want_bias, NULL, k.cout, 0, 2e-5);
+        if (k.in_ld < 16) continue;
+        kernels->conv_pool_dgrad(&k);
+        for (size_t i = 0; i < l->pixels; i++)
+            if (in[i] == 0) k.din[i] = 0; // border and pad
+        kt_close("din", kernels->isa, k.din, want_in, NULL, l->pixels, k.in_ld, 2e-5);
+    }
+    kt_report();
+    double *doubles[] = {in, w, bias, want_in, want_w};
+    for (size_t i = 0; i < 5; i++) free(doubles[i]);
+    float *floats[] = {dout, k.out, k.dweight, k.dbias, k.din, k.scratch};
+    for (size_t i = 0; i < 6; i++) kt_free(floats[i]);
+    kt_free(k.arg);
+}
+
+static void test_gradients(void **state) {
+    (void)state;
+    const size_t shapes[][4] = {{6, 7, 1, 16}, {7, 6, 3, 32}, {6, 5, 5, 16}, {4, 6, 16, 16}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct layer l = layer_new(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], 0);
+        check_gradients(&l);
+        layer_free(&l);
+    }
+}
+
+KT_MAIN(cmocka_unit_test(test_sizes), cmocka_unit_test(test_large), cmocka_unit_test(test_special),
+        cmocka_unit_test(test_gradients))

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+// GEMM on every ISA: the bits of the chain that the contract names, the values of a double reference, and nothing
+// touched beside C.
+#include "kernel_test.h"
+
+enum a_layout { ROWS_OF_A, COLUMNS_OF_A, STRIDED_A, REVERSED_A, A_LAYOUTS };
+enum b_layout { PANELS_OF_B, ROWS_OF_B, SPACED_B, B_LAYOUTS };
+enum c_layout { ROWS_OF_C, PANELS_OF_C, SPACED_C, C_LAYOUTS };
+
+struct setup {
+    struct shk_gemm g;
+    float *a, *b, *c, *bias; // whole buffers; elements that the product must not read are poison
+    size_t c_size;
+    char name[128];
+};
+
+static void make_a(struct setup *s, enum a_layout layout) {
+    struct shk_gemm *g = &s->g;
+    const ptrdiff_t m = (ptrdiff_t)g->m, k = (ptrdiff_t)g->k, gap = (ptrdiff_t)kt_below(5);
+    ptrdiff_t first = 0;
+    switch (layout) {
+    case ROWS_OF_A:
+        g->a_row = k + gap, g->a_col = 1;
+        break;
+    case COLUMNS_OF_A:
+        g->a_row = 1, g->a_col = m + gap;
+        break;
+    case STRIDED_A:
+        g->a_row = 3, g->a_col = 3 * m + gap;
+        break;
+    default:
+        g->a_row = -(k + gap), g->a_col = 1, first = (m - 1) * (k + gap);
+        break;
+    }
+    const ptrdiff_t last_row = (m - 1) * g->a_row;
+    s->a = kt_floats_any((size_t)((last_row > 0 ? last_row : -last_row) + (k - 1) * g->a_col + 1));
+    g->a = s->a + first;
+    for (ptrdiff_t i = 0; i < m; i++)
+        for (ptrdiff_t j = 0; j < k; j++) s->a[first + i * g->a_row + j * g->a_col] = kt_uniform(-1, 1);
+}
+
+// Strides of `rows` x `n` in rows, in panels, or in panels with something between.
+static size_t strides(int layout, size_t rows, size_t n, ptrdiff_t *row, ptrdiff_t *panel) {
+    const ptrdiff_t gap = 16 * (ptrdiff_t)kt_below(3);
+    *row = layout == 0 ? 16 : layout == 1 ? (ptrdiff_t)n + gap : 48;
+    *panel = layout == 0 ? 16 * (ptrdiff_t)rows + gap : layout == 1 ? 16 : 48 * (ptrdiff_t)rows + gap;
+    return (rows - 1) * (size_t)*row + (n / 16 - 1) * (size_t)*panel + 16;
+}
+
+static void make(struct setup *s, size_t m, size_t n, size_t k, int a_layout, int b_layout, int c_layout, int start) {
+    *s = (struct setup){.g = {.m = m, .n = n, .k = k}};
+    struct shk_gemm *g = &s->g;
+    make_a(s, a_layout);
+    s->b = kt_floats(strides(b_layout, k, n, &g->b_row, &g->b_panel));
+    g->b = s->b;
+    for (size_t i = 0; i < k; i++)
+        for (size_t j = 0; j < n; j++) s->b[i * g->b_row + j / 16 * g->b_panel + j % 16] = kt_uniform(-1, 1);
+    s->c_size = strides((c_layout + 1) % 3, m, n, &g->c_row, &g->c_panel);
+    s->c = kt_floats(s->c_size);
+    g->accumulate = start % 3 == 1;
+    g->relu = start >= 3;
+    if (g->accumulate)
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = 0; j < n; j++) s->c[i * g->c_row + j / 16 * g->c_panel + j % 16] = kt_uniform(-1, 1);
+    if (start % 3 == 2) g->bias = s->bias = kt_random(n, -1, 1);
+    snprintf(s->name, sizeof s->name, "gemm m %zu n %zu k %zu a %d b %d c %d start %d relu %d", m, n, k, a_layout,
+             b_layout, c_layout, start % 3, g->relu);
+}
+
+static void destroy(struct setup *s) {
+    kt_free(s->a);
+    kt_free(s->b);
+    kt_free(s->c);
+    kt_free(s->bias);
+}
+
+// The product in double, and sum |a||b| with the start.
+static void reference(const struct setup *s, double *want, double *magnitude) {
+    const struct shk_gemm *g = &s->g;
+    for (size_t i = 0; i < g->m; i++)
+        for (size_t j = 0; j < g->n; j++) {
+            double sum = g->accumulate ? (double)s->c[i * g->c_row + j / 16 * g->c_panel + j % 16]
+                         : g->bias     ? (double)g->bias[j]
+                                       : 0;
+            double size = fabs(sum) + 1e-30;
+            for (size_t l = 0; l < g->k; l++) {
+                const double product = (double)g->a[(ptrdiff_t)i * g->a_row + (ptrdiff_t)l * g->a_col] *
+                                       (double)g->b[l * g->b_row + j / 16 * g->b_panel + j % 16];
+                sum += product;
+                size += fabs(product);
+            }
+            want[i * g->n + j] = g->relu && sum < 0 ? 0 : sum;
+            magnitude[i * g->n + j] = size;
+        }
+}
+
+static void gather(const struct shk_gemm *g, const float *c, float *out) {
+    for (size_t i = 0; i < g->m; i++)
+        for (size_t j = 0; j < g->n; j++) out[i * g->n + j] = c[i * g->c_row + j / 16 * g->c_panel + j % 16];
+}
+
+// What lies between the elements of C is still poison.
+static void check_gaps(const struct setup *s, const float *c) {
+    size_t poison = 0;
+    for (size_t i = 0; i < s->c_size; i++) poison += kt_bits(c[i]) == KT_POISON;
+    assert_int_equal(poison, s->c_size - s->g.m * s->g.n);
+}
+
+// The chain of the contract, element by element.
+static void chain(const struct shk_gemm *g, float *c) {
+    for (size_t i = 0; i < g->m; i++)
+        for (size_t j = 0; j < g->n; j++) {
+            float *const out = c + i * g->c_row + j / 16 * g->c_panel + j % 16;
+            float x = g->accumulate ? *out : g->bias ? g->bias[j] : 0;
+            for (size_t l = 0; l < g->k; l++)
+                x = fmaf(g->a[(ptrdiff_t)i * g->a_row + (ptrdiff_t)l * g->a_col],
+                         g->b[l * g->b_row + j / 16 * g->b_panel + j % 16], x);
+            *out = g->relu && !(x > 0) ? 0 : x;
+        }
+}
+
+static void check(struct setup *s) {
+    const size_t count = s->g.m * s->g.n;
+    double *want = malloc(count * sizeof *want), *magnitude = malloc(count * sizeof *magnitude);
+    float *got = malloc(count * sizeof *got);
+    reference(s, want, magnitude);
+    float *const c_want = kt_copy(s->c, s->c_size);
+    chain(&s->g, c_want);
+    check_gaps(s, c_want);
+    struct shk_gemm g = s->g;
+    KT_FOR_ISAS(kernels) {
+        float *const c = kt_copy(s->c, s->c_size);
+        g.c = c;
+        kernels->gemm(&g);
+        gather(&g, c, got);
+        kt_close(s->name, kernels->isa, got, want, magnitude, count, g.n, (double)(g.k + 1) * 0x1p-24);
+        kt_same_bits(s->name, kernels->isa, c, c_want, s->c_size, (size_t)(g.c_row > g.c_panel ? g.c_row : g.c_panel));
+        kt_free(c);
+    }
+    kt_free(c_want);
+    free(got);
+    free(magnitude);
+    free(want);
+}
+
+static void run(size_t m, size_t n, size_t k, int a, int b, int c, int start) {
+    struct setup s;
+    make(&s, m, n, k, a, b, c, start);
+    check(&s);
+    destroy(&s);
+}
+
+static void random_layout(size_t m, size_t n, size_t k) {
+    const int a = (int)kt_below(A_LAYOUTS), b = (int)kt_below(B_LAYOUTS), c = (int)kt_below(C_LAYOUTS);
+    run(m, n, k, a, b, c, (int)kt_below(6));
+}
+
+static void test_remainders(void **state) {
+    (void)state;
+    for (size_t m = 1; m <= 40; m++)
+        for (size_t panels = 1; panels <= 10; panels++) random_layout(m, 16 * panels, 1 + kt_below(20));
+    kt_report();
+}
+
+static void test_layouts(void **state) {
+    (void)state;
+    for (int a = 0; a < A_LAYOUTS; a++)
+        for (int b = 0; b < B_LAYOUTS; b++)
+            for (int c = 0; c < C_LAYOUTS; c++)
+                for (int start = 0; start < 6; start++) {
+                    const size_t m = 1 + kt_below(30), n = 16 + 16 * kt_below(5);
+                    run(m, n, 1 + kt_below(40), a, b, c, start);
+                }
+    kt_report();
+}
+
+static void test_model_sizes(void **state) {
+    (void)state;
+    static const size_t sizes[][3] = {{65, 64, 64},   {65, 192, 64},  {65, 256, 64},  {65, 64, 256},   {260, 64, 64},
+                                      {64, 64, 65},   {64, 256, 260}, {256, 64, 65},  {16, 128, 2048}, {9, 2048, 128},
+                                      {2048, 32, 16}, {1, 2048, 128}, {1, 128, 2048}, {65, 80, 16},    {65, 16, 65},
+                                      {197, 32, 197}, {197, 208, 64}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) random_layout(sizes[i][0], sizes[i][1], sizes[i][2]);
+    kt_report();
+}
+
+// One NaN in A reaches its row and no other; relu as vf_max(x, 0) turns NaN and -0 into +0.
+static void test_special_values(void **state) {
+    (void)state;
+    for (size_t m = 1; m <= 16; m++) KT_FOR_ISAS(kernels) {
+            for (int relu = 0; relu < 2; relu++) {
+                struct setup s;
+                make(&s, m, 48, 5, ROWS_OF_A, PANELS_OF_B, ROWS_OF_C, 3 * relu);
+                const size_t row = kt_below(m);
+                s.a[row * (size_t)s.g.a_row + kt_below(5)] = NAN;
+                s.g.c = s.c;
+                kernels->gemm(&s.g);
+                for (size_t i = 0; i < m; i++)
+                    for (size_t j = 0; j < 48; j++) {
+                        const float c = s.c[i * s.g.c_row + j / 16 * s.g.c_panel + j % 16];
+                        if (i != row)
+                            assert_true(isfinite(c) && (!relu || !signbit(c)));
+                        else if (relu)
+                            assert_int_equal(kt_bits(c), 0);
+                        else
+                            assert_true(isnan(c));
+                    }
+                destroy(&s);
+            }
+        }
+}
+
+KT_MAIN(cmocka_unit_test(test_remainders), cmocka_unit_test(test_layouts), cmocka_unit_test(test_model_sizes),
+        cmocka_unit_test(test_special_values))

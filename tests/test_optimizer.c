@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+// Adam against a double implementation of PyTorch's formula, and every ISA against C.
+#include "kernel_test.h"
+
+static const double lr = 1e-3, beta1 = 0.9, beta2 = 0.999;
+
+// The arguments of step t (from 1).
+static struct shk_adam adam_step(size_t n, int t) {
+    return (struct shk_adam){
+        .n = n,
+        .beta1 = (float)beta1,
+        .one_minus_beta1 = (float)(1 - beta1),
+        .beta2 = (float)beta2,
+        .one_minus_beta2 = (float)(1 - beta2),
+        .eps = 1e-8f,
+        .step_size = (float)(lr / (1 - pow(beta1, t))),
+        .inv_sqrt_bc2 = (float)(1 / sqrt(1 - pow(beta2, t))),
+        .sources = 1,
+    };
+}
+
+static float *zeros(size_t n) {
+    float *x = kt_floats(n);
+    memset(x, 0, n * sizeof *x);
+    return x;
+}
+
+static void follows_pytorch_for_50_steps(void **state) {
+    (void)state;
+    enum { N = 208 };
+    float *w = kt_random(N, -1, 1), *m = zeros(N), *v = zeros(N), *g = kt_floats(N);
+    double wd[N], md[N] = {0}, vd[N] = {0}, size[N];
+    for (int i = 0; i < N; i++) wd[i] = (double)w[i];
+    for (int t = 1; t <= 50; t++) {
+        kt_fill(g, N, -1, 1);
+        for (int i = 0; i < N; i++) g[i] *= exp2f((float)(i % 40) - 30); // gradients of all sizes
+        struct shk_adam args = adam_step(N, t);
+        bool finite = true;
+        args.w = w;
+        args.m = m;
+        args.v = v;
+        args.gradients = g;
+        args.finite = &finite;
+        kt_reference()->adam(&args);
+        assert_true(finite);
+        for (int i = 0; i < N; i++) {
+            md[i] += ((double)g[i] - md[i]) * (1 - beta1);
+            vd[i] = beta2 * vd[i] + (1 - beta2) * (double)g[i] * (double)g[i];
+            wd[i] -= lr / (1 - pow(beta1, t)) * (md[i] / (sqrt(vd[i]) / sqrt(1 - pow(beta2, t)) + 1e-8));
+            size[i] = fabs(wd[i]) + lr * t;
+        }
+        kt_close("adam w", "c", w, wd, size, N, 0, 1e-6);
+        for (int i = 0; i < N; i++) size[i] = sqrt(vd[i]) + 1e-30;
+        kt_close("adam m", "c", m, md, size, N, 0, 1e-5);
+        for (int i = 0; i < N; i++) size[i] = vd[i] + 1e-30;
+        kt_close("adam v", "c", v, vd, size, N, 0, 1e-5);
+    }
+    kt_report();
+    kt_free(w);
+    kt_free(m);
+    kt_free(v);
+    kt_free(g);
+}
+
+static void same_bits_on_every_isa(void **state) {
+    (void)state;
+    static const size_t sources[] = {1, 2, 3, 5, 16, 64};
+    for (size_t n = 16; n <= 16 * 19; n += 16) {
+        const size_t count = sources[n / 16 % 6], stride = n + 16 * kt_below(3);
+        const float *gradients = kt_random(stride * count, -1, 1);
+        const float *w0 = kt_random(n, -1, 1), *m0 = kt_random(n, -1, 1), *v0 = kt_random(n, 0, 1);
+        float *want[3] = {NULL, NULL, NULL};
+        KT_FOR_ISAS(kernels) {
+            float *got[3] = {kt_copy(w0, n), kt_copy(m0, n), kt_copy(v0, n)};
+            bool finite = true;
+            for (int t = 3; t < 6; t++) {
+                struct shk_adam args = adam_step(n, t);
+                args.w = got[0];
+                args.m = got[1];
+                args.v = got[2];
+                args.gradients = gradients;
+                args.stride = stride;
+                args.sources = count;
+                args.finite = &finite;
+                kernels->adam(&args);
+            }
+            assert_true(finite);
+            for (int i = 0; i < 3; i++) {
+                if (want[i]) {
+                    kt_same_bits("adam", kernels->isa, got[i], want[i], n, 0);
+                    kt_free(got[i]);
+                } else {
+                    want[i] = got[i];
+                }
+            }
+        }
+        for (int i = 0; i < 3; i++) kt_free(want[i]);
+        kt_free((void *)gradients);
+        kt_free((void *)w0);
+        kt_free((void *)m0);
+        kt_free((void *)v0);
+    }
+}
+
+// One step on many sources is the step on their sum in ascending order.
+static void sums_sources_in_order(void **state) {
+    (void)state;
+    enum { N = 176, SOURCES = 7, STRIDE = N + 16 };
+    float *gradients = kt_random(STRIDE * SOURCES, -1, 1), *sum = kt_copy(gradients, N);
+    for (size_t s = 1; s < SOURCES; s++)
+        for (size_t i = 0; i < N; i++) sum[i] += gradients[s * STRIDE + i];
+    KT_FOR_ISAS(kernels) {
+        float *w[2], *m[2], *v[2];
+        bool finite = true;
+        for (int k = 0; k < 2; k++) {
+            w[k] = zeros(N);
+            m[k] = zeros(N);
+            v[k] = zeros(N);
+            struct shk_adam args = adam_step(N, 1);
+            args.w = w[k];
+            args.m = m[k];
+            args.v = v[k];
+            args.gradients = k ? sum : gradients;
+            args.sources = k ? 1 : SOURCES;
+            args.stride = STRIDE;
+            args.finite = &finite;
+            kernels->adam(&args);
+        }
+        kt_same_bits("adam w of sources", kernels->isa, w[0], w[1], N, 0);
+        kt_same_bits("adam m of sources", kernels->isa, m[0], m[1], N, 0);
+        kt_same_bits("adam v of sources", kernels->isa, v[0], v[1], N, 0);
+        for (int k = 0; k < 2; k++) {
+            kt_free(w[k]);
+            kt_free(m[k]);
+            kt_free(v[k]);
+        }
+    }
+    kt_free(gradients);
+    kt_free(sum);
+}
+
+static void idle_moments_end_at_zero(void **state) {
+    (void)state;
+    enum { N = 96 };
+    KT_FOR_ISAS(kernels) {
+        float *w = kt_random(N, -1, 1), *m = kt_random(N, -1, 1), *v = kt_random(N, 0x1p-99f, 0x1p-98f), *g = zeros(N);
+        bool finite = true;
+        for (int t = 1; t <= 2000; t++) {
+            struct shk_adam args = adam_step(N, t);
+            args.w = w;
+            args.m = m;
+            args.v = v;
+            args.gradients = g;
+            args.finite = &finite;
+            kernels->adam(&args);
+            for (int i = 0; i < N; i++) {
+                assert_true(m[i] == 0 || fabsf(m[i]) >= 0x1p-100f);
+                assert_true(v[i] == 0 || v[i] >= 0x1p-100f);
+                assert_true(isfinite(w[i]));
+            }
+        }
+        assert_true(finite);
+        for (int i = 0; i < N; i++) assert_true(kt_bits(m[i]) == 0 && kt_bits(v[i]) == 0);
+        kt_free(w);
+        kt_free(m);
+        kt_free(v);
+        kt_free(g);
+    }
+}
+
+static void tells_gradients_that_are_not_finite(void **state) {
+    (void)state;
+    enum { N = 16 * 11, SOURCES = 3 };
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    KT_FOR_ISAS(kernels) {
+        float *w = kt_random(N, -1, 1), *m = zeros(N), *v = zeros(N), *g = kt_random(N * SOURCES, -1, 1);
+        struct shk_adam args = adam_step(N, 1);
+        bool finite;
+        args.w = w;
+        args.m = m;
+        args.v = v;
+        args.gradients = g;
+        args.sources = SOURCES;
+        args.stride = N;
+        args.finite = &finite;
+        g[1] = g[N + 1] = 0x1p127f; // the sum overflows
+        for (size_t i = 0; i < N; i++) {
+            const size_t place = kt_below(SOURCES) * N + i;
+            const float before = g[place];
+            if (i != 1) g[1] = 0, g[place] = bad[i % 3];
+            finite = true;
+            kernels->adam(&args);
+            assert_false(finite);
+            g[place] = before;
+            g[1] = 0x1p127f;
+        }
+        g[1] = 0x1p120f; // large but finite
+        g[N + 1] = 0;
+        memset(m, 0, N * sizeof *m);
+        memset(v, 0, N * sizeof *v);
+        finite = true;
+        kernels->adam(&args);
+        assert_true(finite);
+        finite = false;
+        kernels->adam(&args);
+        assert_false(finite); // never set to true
+        kt_free(w);
+        kt_free(m);
+        kt_free(v);
+        kt_free(g);
+    }
+}
+
+KT_MAIN(cmocka_unit_test(follows_pytorch_for_50_steps), cmocka_unit_test(same_bits_on_every_isa),
+        cmocka_unit_test(sums_sources_in_order), cmocka_unit_test(idle_moments_end_at_zero),
+        cmocka_unit_test(tells_gradients_that_are_not_finite))
