@@ -7,11 +7,14 @@
 #include "kernels.h"
 #include "vec16.h"
 
+#include <math.h>
 #include <string.h>
 
 #define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
 #include "kernels.def"
 #undef KERNEL
+// conv_pool_forward of maps.
+void SHK_KERNEL(conv_pool_winograd)(const struct shk_conv_pool *);
 
 #ifdef __clang__
 #define CONV_UNROLL _Pragma("clang loop unroll(full)")
@@ -47,6 +50,21 @@ SHK_INLINE void arg_store(uint8_t *p, vi a) {
 }
 #endif
 
+// z: the window's four positions. A NaN among them makes the maximum NaN.
+SHK_INLINE void pool(const vf *z, float *out, uint8_t *arg) {
+    const vf zero = vf_zero();
+    vm second = vf_gt(z[1], z[0]), fourth = vf_gt(z[3], z[2]);
+    const vm ordered = vm_and(vm_or(second, vf_le(z[1], z[0])), vm_or(fourth, vf_le(z[3], z[2])));
+    const vf top = vf_max(z[1], z[0]), bottom = vf_max(z[3], z[2]);
+    const vm lower = vf_gt(bottom, top);
+    const vf best = vf_max(bottom, top);
+    vf_store(out, vf_select(ordered, vf_max(best, zero), vf_set1(NAN)));
+    if (!arg) return;
+    const vi upper_at = vi_select(second, vi_set1(1), vi_set1(0)), lower_at = vi_select(fourth, vi_set1(3), vi_set1(2));
+    const vm alive = vm_and(ordered, vf_gt(best, zero));
+    arg_store(arg, vi_select(alive, vi_select(lower, lower_at, upper_at), vi_set1(CONV_DEAD)));
+}
+
 // Bit i: arg[i] == a, for n = 16, 32, 48 or 64 channels.
 #if defined(SHK_ISA_AVX512)
 SHK_INLINE uint64_t arg_mask(const uint8_t *arg, size_t n, int a) {
@@ -70,17 +88,8 @@ SHK_INLINE uint64_t arg_mask(const uint8_t *arg, size_t n, int a) {
 }
 #endif
 
-// The lowest bit of m != 0. `rep bsf` is tzcnt on every CPU that has AVX2; a plain bsf waits for its destination's old
-// value.
-SHK_INLINE size_t lowest_bit(uint64_t m) {
-#if defined(SHK_ISA_AVX2) || defined(SHK_ISA_AVX512)
-    uint64_t i;
-    __asm__("rep bsfq %1, %0" : "=r"(i) : "r"(m) : "cc");
-    return i;
-#else
-    return (size_t)__builtin_ctzll(m);
-#endif
-}
+// The lowest bit of m != 0 (tzcnt: the x86 builds have BMI).
+SHK_INLINE size_t lowest_bit(uint64_t m) { return (size_t)__builtin_ctzll(m); }
 
 // pv: PV_LANES lanes. pv_choose reads that many winners; pv_pick gives lane i the one of four floats that its winner
 // names, in the order (dy, dx) = (0, 0), (1, 0), (0, 1), (1, 1), or +0 where dead; pv_alive gives d, or -0 where dead.
@@ -97,6 +106,7 @@ SHK_INLINE pv pv_load(const float *p) { return _mm256_load_ps(p); }
 SHK_INLINE void pv_store(float *p, pv a) { _mm256_store_ps(p, a); }
 SHK_INLINE pv pv_set1(float f) { return _mm256_set1_ps(f); }
 SHK_INLINE pv pv_add(pv a, pv b) { return _mm256_add_ps(a, b); }
+SHK_INLINE pv pv_sub(pv a, pv b) { return _mm256_sub_ps(a, b); }
 SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return _mm256_fmadd_ps(a, b, c); }
 SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
     const __m256i a = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)arg));
@@ -119,6 +129,7 @@ SHK_INLINE pv pv_load(const float *p) { return vld1q_f32(p); }
 SHK_INLINE void pv_store(float *p, pv a) { vst1q_f32(p, a); }
 SHK_INLINE pv pv_set1(float f) { return vdupq_n_f32(f); }
 SHK_INLINE pv pv_add(pv a, pv b) { return vaddq_f32(a, b); }
+SHK_INLINE pv pv_sub(pv a, pv b) { return vsubq_f32(a, b); }
 SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return vfmaq_f32(c, a, b); }
 SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
     const uint32x4_t a = {arg[0], arg[1], arg[2], arg[3]};
@@ -143,6 +154,7 @@ SHK_INLINE pv pv_load(const float *p) { return vf_load(p); }
 SHK_INLINE void pv_store(float *p, pv a) { vf_store(p, a); }
 SHK_INLINE pv pv_set1(float f) { return vf_set1(f); }
 SHK_INLINE pv pv_add(pv a, pv b) { return vf_add(a, b); }
+SHK_INLINE pv pv_sub(pv a, pv b) { return vf_sub(a, b); }
 SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return vf_fma(a, b, c); }
 SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
     const vi a = arg_load(arg);

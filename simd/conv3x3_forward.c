@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
-// 3x3 convolution + bias + ReLU + 2x2 max-pool, forward (kernels.h): a tile of pool windows x output channels lives in
-// registers from bias to argmax; the map before the pool is never stored.
+// 3x3 convolution + bias + ReLU + 2x2 max-pool, forward (kernels.h). Here the direct way, for images: a tile of pool
+// windows x output channels lives in registers from bias to argmax; the map before the pool is never stored.
 #include "conv3x3.h"
-
-#include <math.h>
 
 #ifdef SHK_ISA_AVX512
 #define TILE_ACC 16 // accumulators of the largest tile
@@ -18,21 +16,6 @@ struct forward {
     size_t panel;  // floats per panel
     size_t wh, ww; // windows down and across
 };
-
-// z: the window's four positions. A NaN among them makes the maximum NaN.
-SHK_INLINE void pool(const vf *z, float *out, uint8_t *arg) {
-    const vf zero = vf_zero();
-    vm second = vf_gt(z[1], z[0]), fourth = vf_gt(z[3], z[2]);
-    const vm ordered = vm_and(vm_or(second, vf_le(z[1], z[0])), vm_or(fourth, vf_le(z[3], z[2])));
-    const vf top = vf_max(z[1], z[0]), bottom = vf_max(z[3], z[2]);
-    const vm lower = vf_gt(bottom, top);
-    const vf best = vf_max(bottom, top);
-    vf_store(out, vf_select(ordered, vf_max(best, zero), vf_set1(NAN)));
-    if (!arg) return;
-    const vi upper_at = vi_select(second, vi_set1(1), vi_set1(0)), lower_at = vi_select(fourth, vi_set1(3), vi_set1(2));
-    const vm alive = vm_and(ordered, vf_gt(best, zero));
-    arg_store(arg, vi_select(alive, vi_select(lower, lower_at, upper_at), vi_set1(CONV_DEAD)));
-}
 
 SHK_INLINE void pool_tile(const int windows, const int panels, const struct forward *f, size_t panel, size_t wy,
                           size_t wx, const vf *acc) {
@@ -139,6 +122,10 @@ static void image_panel(const struct forward *f, size_t panel) {
 #endif
 
 void SHK_KERNEL(conv_pool_forward)(const struct shk_conv_pool *c) {
+    if (c->in_ld >= 16) {
+        SHK_KERNEL(conv_pool_winograd)(c);
+        return;
+    }
     const struct forward f = {
         .c = c, .row = (c->w + 2) * c->in_ld, .panel = 9 * c->cin * 16, .wh = c->h / 2, .ww = c->w / 2};
     size_t panel = 0;

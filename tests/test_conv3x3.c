@@ -12,12 +12,32 @@ struct layer {
 
 static float *image(size_t n, size_t ld) { return ld < 16 ? kt_floats_any(n) : kt_floats(n); }
 
-static float weight(const struct shk_conv_pool *k, size_t co, size_t t, size_t ci) {
-    return k->panels[co / 16 * 9 * k->cin * 16 + (t * k->cin + ci) * 16 + co % 16];
-}
-
 static size_t weight_index(const struct shk_conv_pool *k, size_t co, size_t t, size_t ci) {
     return k->in_ld >= 16 ? (co * 9 + t) * k->in_ld + ci : co / 16 * 9 * k->cin * 16 + (t * k->cin + ci) * 16 + co % 16;
+}
+
+static float weight(const struct shk_conv_pool *k, size_t co, size_t t, size_t ci) {
+    return (k->in_ld >= 16 ? k->taps : k->panels)[weight_index(k, co, t, ci)];
+}
+
+// Three taps to four, as the contract says.
+static void weights_1d(const float *g, size_t step, float *u, size_t u_step) {
+    u[0] = g[0];
+    u[u_step] = 0.5f * ((g[0] + g[2 * step]) + g[step]);
+    u[2 * u_step] = 0.5f * ((g[0] + g[2 * step]) - g[step]);
+    u[3 * u_step] = g[2 * step];
+}
+
+static void set_winograd(struct shk_conv_pool *k) {
+    for (size_t i = 0; i < k->cout * k->cin; i++) {
+        const size_t co = i / k->cin, ci = i % k->cin;
+        float g[9], h[12], u[16];
+        for (size_t t = 0; t < 9; t++) g[t] = weight(k, co, t, ci);
+        for (size_t x = 0; x < 3; x++) weights_1d(g + x, 3, h + x, 3);
+        for (size_t y = 0; y < 4; y++) weights_1d(h + 3 * y, 1, u + 4 * y, 1);
+        for (size_t at = 0; at < 16; at++)
+            ((float *)k->winograd)[((co / 16 * 16 + at) * k->cin + ci) * 16 + co % 16] = u[at];
+    }
 }
 
 // A multiple of 0.5 up to steps / 2 (so that maxima tie), or continuous for steps = 0.
@@ -33,24 +53,22 @@ static struct layer layer_new(size_t h, size_t w, size_t cin, size_t cout, int s
     l.pixels = (h + 2) * (w + 2) * ld;
     l.outputs = (l.wh - 1) * (size_t)l.k.out_row + (l.ww - 1) * (size_t)l.k.out_px + cout;
     l.weights = ld >= 16 ? cout * 9 * ld : 9 * cin * cout;
-    float *in = image(l.pixels, ld), *panels = kt_floats(9 * cin * cout), *bias = kt_floats(cout);
+    float *in = image(l.pixels, ld), *weights = kt_floats(l.weights), *bias = kt_floats(cout);
     memset(in, 0, l.pixels * sizeof *in);
     for (size_t y = 1; y <= h; y++)
         for (size_t x = 1; x <= w; x++)
             for (size_t ci = 0; ci < cin; ci++) in[(y * (w + 2) + x) * ld + ci] = value(steps);
-    for (size_t i = 0; i < 9 * cin * cout; i++) panels[i] = value(steps);
+    for (size_t i = 0; i < l.weights; i++) weights[i] = ld < 16 || i % ld < cin ? value(steps) : 0;
     for (size_t i = 0; i < cout; i++) bias[i] = value(steps) - (i % 5 == 0 ? (float)cin : 0);
     l.k.in = in;
-    l.k.panels = panels;
     l.k.bias = bias;
-    if (ld >= 16) {
-        float *taps = kt_floats(cout * 9 * ld);
-        memset(taps, 0, cout * 9 * ld * sizeof *taps);
-        for (size_t co = 0; co < cout; co++)
-            for (size_t t = 0; t < 9; t++)
-                for (size_t ci = 0; ci < cin; ci++) taps[(co * 9 + t) * ld + ci] = weight(&l.k, co, t, ci);
-        l.k.taps = taps;
+    if (ld < 16) {
+        l.k.panels = weights;
+        return l;
     }
+    l.k.taps = weights;
+    l.k.winograd = kt_floats(16 * cin * cout);
+    set_winograd(&l.k);
     return l;
 }
 
@@ -58,6 +76,7 @@ static void layer_free(struct layer *l) {
     kt_free((float *)l->k.in);
     kt_free((float *)l->k.panels);
     kt_free((float *)l->k.taps);
+    kt_free((float *)l->k.winograd);
     kt_free((float *)l->k.bias);
 }
 
@@ -71,7 +90,7 @@ static float pixel(const struct shk_conv_pool *k, size_t y, size_t x, size_t ci)
     return k->in[(y * (k->w + 2) + x) * k->in_ld + ci];
 }
 
-static float reference_z(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t a, size_t co) {
+static float direct_z(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t a, size_t co) {
     float z = k->bias[co];
     for (size_t t = 0; t < 9; t++)
         for (size_t ci = 0; ci < k->cin; ci++)
@@ -79,23 +98,67 @@ static float reference_z(const struct shk_conv_pool *k, size_t wy, size_t wx, si
     return z;
 }
 
+static void input_1d(float *d, size_t step) {
+    const float d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step];
+    d[0] = d0 - d2;
+    d[step] = d1 + d2;
+    d[2 * step] = d2 - d1;
+    d[3 * step] = d1 - d3;
+}
+
+// v[cin][16]
+static void window_input(const struct shk_conv_pool *k, size_t wy, size_t wx, float *v) {
+    for (size_t ci = 0; ci < k->cin; ci++, v += 16) {
+        for (size_t i = 0; i < 16; i++) v[i] = pixel(k, 2 * wy + i / 4, 2 * wx + i % 4, ci);
+        for (size_t x = 0; x < 4; x++) input_1d(v + x, 4);
+        for (size_t y = 0; y < 4; y++) input_1d(v + 4 * y, 1);
+    }
+}
+
+static void output_1d(const float *m, size_t step, float *z, size_t z_step) {
+    z[0] = (m[0] + m[step]) + m[2 * step];
+    z[z_step] = (m[step] - m[2 * step]) - m[3 * step];
+}
+
+static void winograd_z(const struct shk_conv_pool *k, const float *v, size_t co, float z[4]) {
+    float m[16], s[8];
+    for (size_t at = 0; at < 16; at++) {
+        m[at] = at == 5 ? k->bias[co] : 0;
+        for (size_t ci = 0; ci < k->cin; ci++)
+            m[at] = fmaf(v[16 * ci + at], k->winograd[((co / 16 * 16 + at) * k->cin + ci) * 16 + co % 16], m[at]);
+    }
+    for (size_t x = 0; x < 4; x++) output_1d(m + x, 4, s + x, 4);
+    for (size_t y = 0; y < 2; y++) output_1d(s + 4 * y, 1, z + 2 * y, 1);
+}
+
+static void reference_pool(const float z[4], float *out, uint8_t *arg) {
+    float best = -INFINITY;
+    uint8_t at = 0;
+    for (uint8_t a = 0; a < 4; a++) {
+        if (isnan(z[a])) best = NAN;
+        if (z[a] > best) {
+            best = z[a];
+            at = a;
+        }
+    }
+    *out = isnan(best) ? NAN : best > 0 ? best : 0;
+    *arg = best > 0 ? at : 4;
+}
+
 static void reference_forward(const struct layer *l, float *out, uint8_t *arg) {
+    const struct shk_conv_pool *k = &l->k;
+    float *v = kt_floats(16 * k->cin);
     for (size_t wy = 0; wy < l->wh; wy++)
-        for (size_t wx = 0; wx < l->ww; wx++)
-            for (size_t co = 0; co < l->k.cout; co++) {
-                float best = -INFINITY;
-                uint8_t at = 0;
-                for (size_t a = 0; a < 4; a++) {
-                    const float z = reference_z(&l->k, wy, wx, a, co);
-                    if (isnan(z)) best = NAN;
-                    if (z > best) {
-                        best = z;
-                        at = (uint8_t)a;
-                    }
-                }
-                out[out_at(l, wy, wx) + co] = isnan(best) ? NAN : best > 0 ? best : 0;
-                arg[(wy * l->ww + wx) * l->k.cout + co] = best > 0 ? at : 4;
+        for (size_t wx = 0; wx < l->ww; wx++) {
+            window_input(k, wy, wx, v);
+            for (size_t co = 0; co < k->cout; co++) {
+                float z[4];
+                for (size_t a = 0; a < 4 && k->in_ld < 16; a++) z[a] = direct_z(k, wy, wx, a, co);
+                if (k->in_ld >= 16) winograd_z(k, v, co, z);
+                reference_pool(z, &out[out_at(l, wy, wx) + co], &arg[(wy * l->ww + wx) * k->cout + co]);
             }
+        }
+    kt_free(v);
 }
 
 static void reference_dgrad(const struct layer *l, const float *dout, const uint8_t *arg, float *din) {
@@ -147,6 +210,18 @@ static void same_inside(const struct layer *l, const char *isa, float *got, cons
         kt_same_bits("dgrad", isa, got + y * row + ld, want + y * row + ld, l->k.w * ld, ld);
 }
 
+static void check_weights(const struct layer *l, const struct shk_kernels *kernels) {
+    const size_t panel = 16 * l->k.cin * 16;
+    float *got = kt_floats(panel);
+    for (size_t co = 0; co < l->k.cout; co += 16) {
+        const struct shk_conv_weights a = {l->k.cin, l->k.in_ld, l->k.taps + co * 9 * l->k.in_ld, got};
+        kernels->conv_weights(&a);
+        kt_same_bits("weights", kernels->isa, got, l->k.winograd + co / 16 * panel, panel, 16);
+        kt_repoison(got, panel);
+    }
+    kt_free(got);
+}
+
 static void check_layer(struct layer *l) {
     const size_t args = l->wh * l->ww * l->k.cout;
     struct shk_conv_pool k = l->k;
@@ -162,6 +237,7 @@ static void check_layer(struct layer *l) {
     reference_wgrad(l, dout, arg, dweight, dbias);
     if (k.in_ld >= 16) reference_dgrad(l, dout, arg, din);
     KT_FOR_ISAS(kernels) {
+        if (k.in_ld >= 16) check_weights(l, kernels);
         k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.cin, k.cout));
         k.out = kt_floats(l->outputs);
         k.arg = NULL;
@@ -228,18 +304,85 @@ static void test_special(void **state) {
     for (size_t i = 0; i < 10; i++)
         for (int kind = 0; kind < 4; kind++) {
             struct layer l = layer_new(7, 10, all_cin[i], 48, kind == 1 ? 1 : 0);
-            float *in = (float *)l.k.in, *panels = (float *)l.k.panels, *bias = (float *)l.k.bias;
+            float *in = (float *)l.k.in, *bias = (float *)l.k.bias;
             const size_t middle = (4 * (l.k.w + 2) + 5) * l.k.in_ld;
             if (kind == 0)
                 for (size_t co = 0; co < 48; co++) bias[co] = -1e6f;
-            if (kind == 1) memset(panels, 0, 9 * l.k.cin * 48 * sizeof *panels);
-            if (kind == 1 && l.k.taps) memset((float *)l.k.taps, 0, l.weights * sizeof *panels);
+            if (kind == 1) memset((float *)(l.k.taps ? l.k.taps : l.k.panels), 0, l.weights * sizeof *in);
+            if (kind == 1 && l.k.taps) set_winograd(&l.k);
             if (kind == 2) in[middle] = NAN;
             if (kind == 3)
                 for (size_t j = 0; j < l.pixels; j++) in[j] *= 1e-38f;
             check_layer(&l);
             layer_free(&l);
         }
+}
+
+// ---- The forward pass against a direct convolution in double
+
+static double direct(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t a, size_t co, bool magnitude) {
+    double z = magnitude ? fabs((double)k->bias[co]) : (double)k->bias[co];
+    for (size_t t = 0; t < 9; t++)
+        for (size_t ci = 0; ci < k->cin; ci++) {
+            const double x = (double)pixel(k, 2 * wy + a / 2 + t / 3, 2 * wx + a % 2 + t % 3, ci);
+            z += magnitude ? fabs(x * (double)weight(k, co, t, ci)) : x * (double)weight(k, co, t, ci);
+        }
+    return z;
+}
+
+// What Winograd's roundings are relative to: all four matrices, pixels and weights by their absolute values.
+static double winograd_magnitude(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t a, size_t co) {
+    static const double g[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, {0, 0, 1}};
+    static const double b[4][4] = {{1, 0, 1, 0}, {0, 1, 1, 0}, {0, 1, 1, 0}, {0, 1, 0, 1}};
+    static const double o[2][4] = {{1, 1, 1, 0}, {0, 1, 1, 1}};
+    double z = fabs((double)k->bias[co]);
+    for (size_t i = 0; i < 16 * k->cin; i++) {
+        const size_t y = i % 16 / 4, x = i % 4, ci = i / 16;
+        double u = 0, v = 0;
+        for (size_t t = 0; t < 9; t++) u += g[y][t / 3] * g[x][t % 3] * fabs((double)weight(k, co, t, ci));
+        for (size_t p = 0; p < 16; p++)
+            v += b[y][p / 4] * b[x][p % 4] * fabs((double)pixel(k, 2 * wy + p / 4, 2 * wx + p % 4, ci));
+        z += o[a / 2][y] * o[a % 2][x] * u * v;
+    }
+    return z;
+}
+
+// Roundings on the way of a product to z. Winograd: 4 in U (halving is exact), 2 in V, cin in the chain, 4 in A^T M A.
+static void check_close(struct layer *l) {
+    struct shk_conv_pool k = l->k;
+    const bool map = k.in_ld >= 16;
+    const double roundings = map ? (double)k.cin + 10 : 9 * (double)k.cin;
+    double *want = calloc(l->outputs, sizeof *want), *magnitude = calloc(l->outputs, sizeof *magnitude);
+    k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.cin, k.cout));
+    k.out = kt_floats(l->outputs);
+    for (size_t i = 0; i < l->wh * l->ww * k.cout; i++) {
+        const size_t wy = i / k.cout / l->ww, wx = i / k.cout % l->ww, co = i % k.cout, at = out_at(l, wy, wx) + co;
+        for (size_t a = 0; a < 4; a++) {
+            want[at] = fmax(want[at], direct(&k, wy, wx, a, co, false));
+            magnitude[at] =
+                fmax(magnitude[at], map ? winograd_magnitude(&k, wy, wx, a, co) : direct(&k, wy, wx, a, co, true));
+        }
+    }
+    KT_FOR_ISAS(kernels) {
+        memset(k.out, 0, l->outputs * sizeof *k.out);
+        kernels->conv_pool_forward(&k);
+        kt_close("forward", kernels->isa, k.out, want, magnitude, l->outputs, k.cout, (roundings + 1) * 0x1p-24);
+    }
+    free(want);
+    free(magnitude);
+    kt_free(k.scratch);
+    kt_free(k.out);
+}
+
+static void test_close(void **state) {
+    (void)state;
+    const size_t shapes[][4] = {{9, 8, 1, 16}, {7, 6, 3, 32}, {16, 16, 16, 32}, {7, 9, 20, 48}, {4, 6, 64, 32}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct layer l = layer_new(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], 0);
+        check_close(&l);
+        layer_free(&l);
+    }
+    kt_report();
 }
 
 // ---- Gradients against central differences, in double
@@ -332,4 +475,4 @@ static void test_gradients(void **state) {
 }
 
 KT_MAIN(cmocka_unit_test(test_sizes), cmocka_unit_test(test_large), cmocka_unit_test(test_special),
-        cmocka_unit_test(test_gradients))
+        cmocka_unit_test(test_close), cmocka_unit_test(test_gradients))

@@ -48,9 +48,9 @@ static int add_param(struct builder *b, const struct shk_param *param, size_t ou
     if (p->derived == SHK_TRANSPOSED) {
         p->derived_offset = m->derived_floats;
         m->derived_floats += p->length;
-    } else if (p->derived == SHK_CONV_PANELS) {
+    } else if (p->derived == SHK_WINOGRAD) {
         p->derived_offset = m->derived_floats;
-        m->derived_floats += outputs * 9 * p->cin;
+        m->derived_floats += outputs * 16 * p->cin;
     }
     return (int)m->param_count++;
 }
@@ -137,7 +137,7 @@ static void add_conv(struct builder *b, size_t out, unsigned number) {
         p.layout = SHK_ROWS;
         p.inner = (struct shk_axis){2, {{c, 1}, {9, cin_pad}}};
         p.row = 9 * cin_pad;
-        p.derived = SHK_CONV_PANELS;
+        p.derived = SHK_WINOGRAD;
     }
     double bound = 1 / sqrt(9.0 * (double)c);
     uniform(&p, bound);

@@ -25,8 +25,8 @@ enum shk_param_layout {
 // A packing of a parameter, refreshed after each update.
 enum shk_derived {
     SHK_NOT_DERIVED,
-    SHK_TRANSPOSED,  // of panels [K][N]: panels [N][K], for the input gradient
-    SHK_CONV_PANELS, // of taps [cout][9][cin_pad]: panels [cout/16][9*cin][16], for the forward pass
+    SHK_TRANSPOSED, // of panels [K][N]: panels [N][K], for the input gradient
+    SHK_WINOGRAD,   // of taps [cout][9][cin_pad]: transformed [cout/16][16][cin][16], for the forward pass
 };
 
 enum shk_init { SHK_INIT_CONSTANT, SHK_INIT_UNIFORM, SHK_INIT_NORMAL };
@@ -42,7 +42,7 @@ struct shk_param {
     size_t offset, length;        // in the weights, floats; multiples of 16; what no index maps to is zero
     enum shk_derived derived;
     size_t derived_offset; // in the derived packings
-    size_t cin;            // SHK_CONV_PANELS: input channels without padding
+    size_t cin;            // SHK_WINOGRAD: input channels without padding
     enum shk_init init;
     float a, b; // constant a; uniform a..b; normal mean a, deviation b
 };
@@ -94,7 +94,7 @@ size_t shk_axis_map(const struct shk_axis *, size_t index);
 // Where PyTorch's flat index of a parameter lies in the weights.
 size_t shk_param_position(const struct shk_param *, size_t index);
 // Refreshes the derived packing of parameter p for 16 outputs, the panel `panel`, and `rows` of its rows from `row` on
-// (multiples of 16; all of them for SHK_CONV_PANELS).
+// (multiples of 16; all of them for SHK_WINOGRAD).
 void shk_param_derive(const struct shk_model *, const struct shk_param *p, size_t panel, size_t row, size_t rows,
                       const struct shk_kernels *);
 size_t shk_param_panels(const struct shk_param *); // how many panels of 16 outputs; 0: not derived

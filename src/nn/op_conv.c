@@ -15,21 +15,18 @@ static void input_forward(const struct shk_op *op, const struct shk_slice *s) {
     }
 }
 
-static void input_backward(const struct shk_op *op, const struct shk_slice *s) {
-    (void)op, (void)s; // images take no gradient
-}
-
 static struct shk_conv_pool conv_of(const struct shk_op *op, const struct shk_slice *s, size_t sample) {
     size_t windows = op->u.conv.h / 2 * (op->u.conv.w / 2);
     const struct shk_param *w = op->weight;
-    bool taps = w->derived == SHK_CONV_PANELS;
+    bool taps = w->derived == SHK_WINOGRAD;
     struct shk_conv_pool c = {.h = op->u.conv.h,
                               .w = op->u.conv.w,
                               .cin = op->u.conv.cin,
                               .in_ld = op->u.conv.in_ld,
                               .cout = op->u.conv.cout,
-                              .panels = taps ? s->derived + w->derived_offset : s->weights + w->offset,
+                              .panels = taps ? NULL : s->weights + w->offset,
                               .taps = taps ? s->weights + w->offset : NULL,
+                              .winograd = taps ? s->derived + w->derived_offset : NULL,
                               .bias = s->weights + op->bias->offset,
                               .out_row = op->u.conv.out_row,
                               .out_px = op->u.conv.out_px,
@@ -47,7 +44,21 @@ static void conv_forward(const struct shk_op *op, const struct shk_slice *s) {
     }
 }
 
-static void conv_backward(const struct shk_op *op, const struct shk_slice *s) {
+static void add_dout(struct shk_conv_pool *c, const struct shk_op *op, const struct shk_slice *s, size_t sample) {
+    c->dout = shk_rows_at(s, &op->out_grad) + sample * shk_sample_stride(s, &op->out_grad);
+}
+
+static void conv_input_gradient(const struct shk_op *op, const struct shk_slice *s) {
+    if (op->in_grad.buffer < 0) return; // an image
+    for (size_t i = 0; i < s->samples; i++) {
+        struct shk_conv_pool c = conv_of(op, s, i);
+        add_dout(&c, op, s, i);
+        c.din = shk_buffer_at(s, op->in_grad.buffer) + i * shk_sample_stride(s, &op->in_grad);
+        s->k->conv_pool_dgrad(&c);
+    }
+}
+
+static void conv_weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
     SHK_EACH_SEGMENT(s, g) {
         float *dweight = g.grads + op->weight_grad, *dbias = g.grads + op->bias_grad;
         if (g.fresh) {
@@ -56,17 +67,13 @@ static void conv_backward(const struct shk_op *op, const struct shk_slice *s) {
         }
         for (size_t i = g.start; i < g.start + g.samples; i++) {
             struct shk_conv_pool c = conv_of(op, s, i);
-            c.dout = shk_rows_at(s, &op->out_grad) + i * shk_sample_stride(s, &op->out_grad);
+            add_dout(&c, op, s, i);
             c.dweight = dweight;
             c.dbias = dbias;
-            if (op->in_grad.buffer >= 0) {
-                c.din = shk_buffer_at(s, op->in_grad.buffer) + i * shk_sample_stride(s, &op->in_grad);
-                s->k->conv_pool_dgrad(&c);
-            }
             s->k->conv_pool_wgrad(&c);
         }
     }
 }
 
-const struct shk_op_kind shk_op_input = {"input", input_forward, input_backward};
-const struct shk_op_kind shk_op_conv = {"conv3x3", conv_forward, conv_backward};
+const struct shk_op_kind shk_op_input = {"input", {input_forward}};
+const struct shk_op_kind shk_op_conv = {"conv3x3", {conv_forward, conv_input_gradient, conv_weight_gradient}};

@@ -38,31 +38,13 @@ static void derive_transposed(const struct shk_param *p, size_t panel, size_t ro
     k->transpose_panel(&t);
 }
 
-// Blocks of 16 input channels a tap; a last block with fewer channels goes through a tile, as its spare rows are the
-// next tap's.
-static void derive_conv_panels(const struct shk_param *p, size_t panel, const float *w, float *derived,
-                               const struct shk_kernels *k) {
-    size_t cin = p->cin, cin_pad = p->row / 9;
-    _Alignas(64) float tile[256];
-    for (size_t tap = 0; tap < 9; tap++) {
-        const float *src = w + panel * 16 * p->row + tap * cin_pad;
-        float *dst = derived + (panel * 9 + tap) * cin * 16;
-        struct shk_transpose t = {.blocks = cin / 16,
-                                  .src = src,
-                                  .src_row = (ptrdiff_t)p->row,
-                                  .src_block = 16,
-                                  .dst = dst,
-                                  .dst_row = 16,
-                                  .dst_block = 256};
-        if (t.blocks) k->transpose_panel(&t);
-        if (cin % 16 == 0) continue;
-        t.src += t.blocks * 16;
-        t.dst = tile;
-        float *rest = dst + t.blocks * 256;
-        t.blocks = 1;
-        k->transpose_panel(&t);
-        for (size_t i = 0; i < cin % 16 * 16; i++) rest[i] = tile[i];
-    }
+static void derive_winograd(const struct shk_param *p, size_t panel, const float *w, float *derived,
+                            const struct shk_kernels *k) {
+    struct shk_conv_weights a = {.cin = p->cin,
+                                 .in_ld = p->row / 9,
+                                 .taps = w + panel * 16 * p->row,
+                                 .winograd = derived + panel * 16 * p->cin * 16};
+    k->conv_weights(&a);
 }
 
 void shk_param_derive(const struct shk_model *m, const struct shk_param *p, size_t panel, size_t row, size_t rows,
@@ -70,5 +52,5 @@ void shk_param_derive(const struct shk_model *m, const struct shk_param *p, size
     const float *w = m->weights + p->offset;
     float *derived = m->derived + p->derived_offset;
     if (p->derived == SHK_TRANSPOSED) derive_transposed(p, panel, row, rows, w, derived, k);
-    if (p->derived == SHK_CONV_PANELS) derive_conv_panels(p, panel, w, derived, k);
+    if (p->derived == SHK_WINOGRAD) derive_winograd(p, panel, w, derived, k);
 }
