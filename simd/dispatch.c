@@ -33,8 +33,9 @@ static struct features features(void) {
 
 static bool has_avx2(void) {
     const unsigned ymm = 0x6; // XMM and upper YMM
+    const unsigned needed = bit_AVX2 | bit_BMI | bit_BMI2;
     struct features f = features();
-    return (f.state & ymm) == ymm && (f.leaf1_ecx & bit_FMA) && (f.leaf7_ebx & bit_AVX2);
+    return (f.state & ymm) == ymm && (f.leaf1_ecx & bit_FMA) && (f.leaf7_ebx & needed) == needed;
 }
 
 static bool has_avx512(void) {

@@ -41,14 +41,22 @@ struct shk_gemm {
 // 3x3 convolution (stride 1, pad 1), bias, ReLU and 2x2 max-pool (stride 2, floor) as one layer, of ONE sample, and its
 // gradients. With (wy, wx) a pool window, wy < h/2, wx < w/2; a in 0..3 a position in it (row-major: dy = a/2, dx =
 // a%2); tap t = ky*3+kx in 0..8:
-//   z[wy][wx][a][co] = bias[co] + sum over (t, ci) ascending of in[2wy+dy+ky][2wx+dx+kx][ci] * weight(co, t, ci) (one
-//   chain) out[wy][wx][co]  = max(0, max over a of z); arg = the first a (row-major) that has the maximum, or 4 if the
+//   z[wy][wx][a][co] = bias[co] + sum over (t, ci) of in[2wy+dy+ky][2wx+dx+kx][ci] * weight(co, t, ci)
+//   out[wy][wx][co]  = max(0, max over a of z); arg = the first a (row-major) that has the maximum, or 4 if the
 //   maximum is <= 0 or NaN
 // (a NaN among the four is the maximum: out = NaN, bits 0x7fc00000). Odd h or w: the last row or column is not pooled
 // and not computed.
-// Weights come in two layouts: panels [cout/16][9*cin][16] (row index t*cin + ci), and taps [cout][9][cin_pad].
+// Weights of an image (in_ld < 16) come as panels [cout/16][9*cin][16] (row index t*cin + ci); those of a map (in_ld >=
+// 16) as taps [cout][9][cin_pad] and, transformed, as winograd [cout/16][16][cin][16].
 //
-// forward reads in, panels, bias; writes out, and arg unless NULL.
+// forward reads in, bias, and panels or winograd; writes out, and arg unless NULL. An image: z is one chain from bias
+//   over (t, ci) ascending. A map: Winograd's F(2x2, 3x3) (Lavin and Gray 2016), whose output tile is the window. Per
+//   window and ci the patch d[4][4] of `in` from (2wy, 2wx) on becomes V = (B^T d) B, which takes four values to
+//   (d0 - d2, d1 + d2, d2 - d1, d1 - d3), down the columns first, then along the rows; M[i][j] is one chain over ci
+//   ascending, fma(V[i][j], U[i][j], M), from 0, but M[1][1] from bias (it reaches all of z); z = (A^T M) A takes four
+//   values to ((m0 + m1) + m2, (m1 - m2) - m3), columns first.
+// conv_weights makes 16 channels of `winograd`: U = (G g) G^T takes three taps to (g0, 0.5*((g0 + g2) + g1),
+//   0.5*((g0 + g2) - g1), g2), columns (ky) first; position 4i + j.
 // dgrad (cin_pad a multiple of 16) reads dout, arg, taps; overwrites din, a padded map whose border holds unspecified
 // values afterwards. Order: windows
 //   row-major; per window a patch of 4x4 pixels is accumulated from 0, each element over positions a = 0..3, within a
@@ -66,7 +74,7 @@ struct shk_conv_pool {
                   // cin_pad
     size_t cout;  // output channels, padded: multiple of 16
     const float *in; // [h+2][w+2][in_ld], border zero
-    const float *panels, *taps;
+    const float *panels, *taps, *winograd;
     const float *bias;         // [cout]
     float *out;                // out[wy*out_row + wx*out_px + co]
     ptrdiff_t out_row, out_px; // also the strides of dout
@@ -76,15 +84,23 @@ struct shk_conv_pool {
     float *dweight, *dbias;
     void *scratch; // shk_conv_pool_scratch() bytes, 64-byte aligned, contents unspecified
 };
-// The masks of a row of windows and a packed slice of taps for dgrad; a chunk of windows for wgrad; an image with its
-// rows in pairs.
+struct shk_conv_weights {
+    size_t cin, in_ld; // as above, in_ld >= 16
+    const float *taps; // [16][9][in_ld]
+    float *winograd;   // [16][cin][16]
+};
+// A block of windows transformed, and their products with two panels; the masks of a row of windows and a packed slice
+// of taps for dgrad; a chunk of windows for wgrad; an image with its rows in pairs.
+#define SHK_CONV_WINDOWS 12
 #define SHK_CONV_POOL_MASKS(w, cout) (((w) / 2 * (((cout) + 63) / 64) * 32 + 63) & ~(size_t)63)
 #define SHK_CONV_POOL_CHUNK (17 * 1024)
 static inline size_t shk_conv_pool_scratch(size_t h, size_t w, size_t cin, size_t cout) {
     const size_t image = (h + 1) * (w + 2) * 2 * sizeof(float), taps = cin > 16 ? cout * 9 * 16 * sizeof(float) : 0;
     const size_t dgrad = SHK_CONV_POOL_MASKS(w, cout) + taps;
+    const size_t block = 16 * ((shk_round16(cin) + 32) * SHK_CONV_WINDOWS + 32) * sizeof(float);
     if (cin <= 4) return (image + 63) & ~(size_t)63;
-    return dgrad > SHK_CONV_POOL_CHUNK ? dgrad : SHK_CONV_POOL_CHUNK;
+    const size_t backward = dgrad > SHK_CONV_POOL_CHUNK ? dgrad : SHK_CONV_POOL_CHUNK;
+    return block > backward ? block : backward;
 }
 
 // Counter-based random numbers: Philox4x32 (Salmon et al., SC 2011). Block b of a stream is philox(counter = {b,
@@ -105,11 +121,12 @@ struct shk_dropout_spec {
 
 // One head of one sample: scaled dot-product attention (Vaswani et al. 2017), dropout on the weights. d = head_dim,
 // multiple of 16. q: [queries][ld_q], k, v: [tokens][ld_kv] (rows of a larger matrix), out: [queries][ld_out].
-//   s = q k^T (chain over d ascending from 0), then s*scale; p = softmax of the row: m = row max, e = exp(s*scale - m),
-//   sum = 16 partial sums over column blocks, folded; p = e / sum. Columns >= tokens do not take part. Element index
-//   for dropout: row * round16(tokens) + column, from `element`. out = sum over tokens ascending of pd * v (one chain
-//   from 0), pd = p dropped ? 0 : p*drop.scale p is kept in `p` [queries][round16(tokens)] for backward, with the SIGN
-//   BIT SET where dropped; pad columns 0. Forward without training: p is still scratch.
+//   s = q k^T (chain over d ascending from 0); p = softmax of s*scale, scale > 0: m = (row max of s) * scale, e =
+//   exp(fma(s, scale, -m)), sum = 16 partial sums over column blocks, folded; p = e * (1 / sum). Columns >= tokens do
+//   not take part. Element index for dropout: row * round16(tokens) + column, from `element`. out = sum over tokens
+//   ascending of pd * v (one chain from 0), pd = p dropped ? 0 : p*drop.scale. p is kept in `p`
+//   [queries][round16(tokens)] for backward, with the SIGN BIT SET where dropped; pad columns 0. Forward without
+//   training: p is still scratch.
 // backward reads q, k, v, p, dout (stride ld_out); overwrites dq [queries][ld_q], dk, dv [tokens][ld_kv]:
 //   dv = pd^T dout (chain over queries ascending); dpd = dout v^T (chain over d); delta = row sum (16 partial sums,
 //   fold) of pd*dpd (fma chains); ds = (pd*dpd - p*delta) * scale, as fma(-p, delta, pd*dpd) * scale; dq = ds k (chain
@@ -128,6 +145,37 @@ struct shk_attention {
     void *scratch; // shk_attention_scratch() bytes, 64-byte aligned
 };
 size_t shk_attention_scratch(size_t queries, size_t tokens, size_t d);
+
+// The attention of CLS alone in a block where nothing else is read, all heads of one sample, without keys and values
+// (products reassociated): with x [tokens][cols] the block's input, Wk_h, Wv_h a head's columns of the projections, q_h
+// its query, scores are u_h . x_t with u_h = Wk_h q_h (the key's bias is the same for all t, softmax does not see it),
+// and the head's output is z_h Wv_h + r_h bv_h with z_h = sum of pd*x, r_h = sum of pd. The products with the weights
+// are the caller's, over samples. cols: multiple of 16.
+// forward reads x and u; writes p, z, r:
+//   s = u x^T (chain over cols ascending from 0); p, pd as in shk_attention, the first element of head h being element +
+//   h * (round16(tokens) rounded up to 128); z = pd x (chain over tokens ascending); r = 16 partial sums over column
+//   blocks, folded.
+// backward reads x, u, dz, p, dr; overwrites du and dx, does not read z and r:
+//   dpd = dz x^T (chain over cols ascending from dr); delta, ds as in shk_attention; du = ds x (chain over tokens);
+//   dx_t = one chain from 0 over heads ascending of ds*u, then over heads ascending of pd*dz.
+struct shk_cls_attention {
+    size_t tokens, cols, heads;
+    float scale;
+    const float *x;
+    ptrdiff_t x_row;
+    const float *u; // [heads][cols]; for backward [2*heads][cols]: u, then dz
+    float *p;       // [heads][round16(tokens)], signs as in shk_attention
+    float *z;       // [heads][cols]
+    float *r;       // [heads], any alignment
+    struct shk_dropout_spec drop;
+    uint32_t element; // multiple of 128
+    const float *dr;  // [heads], any alignment
+    float *du;        // [heads][cols]
+    float *dx;        // [tokens]
+    ptrdiff_t dx_row;
+    void *scratch; // shk_cls_attention_scratch() bytes, 64-byte aligned
+};
+size_t shk_cls_attention_scratch(size_t tokens, size_t cols, size_t heads);
 
 // Layer normalisation over the first `cols` of each row (Ba et al. 2016), eps 1e-5, biased variance.
 // forward: mean = (16 partial sums, fold) / cols; var = the same of (x-mean)^2 (fma); rstd = 1/sqrt(var+eps); xhat =
@@ -265,6 +313,13 @@ struct shk_random_fill {
     float *out; // any alignment
     float a, b;
     struct shk_stream stream;
+};
+
+// The arithmetic peak of one thread: `iterations` rounds of independent FMA chains on registers. *flops = how many operations that were.
+struct shk_fma_peak {
+    size_t iterations;
+    float *vector; // [16], below 1 in magnitude; overwritten
+    double *flops;
 };
 
 #define KERNEL(name, type) void (*name)(const type *);

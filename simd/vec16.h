@@ -37,6 +37,13 @@
 #define SHK_ISA_NAME c
 #endif
 
+// Before a loop with a constant count that must vanish: only then does an array of vectors stay in registers.
+#if defined(__clang__)
+#define SHK_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define SHK_UNROLL _Pragma("GCC unroll 36")
+#endif
+
 #define SHK_CAT2(a, b) a##_##b
 #define SHK_CAT(a, b) SHK_CAT2(a, b)
 // The name of a kernel in this ISA's build: SHK_KERNEL(gemm) is shk_gemm_avx2.

@@ -187,6 +187,8 @@ static void bound_shard_buffers(struct fuser *f) {
         struct shk_op *pick = NULL;
         for (unsigned i = 0; i < p->op_count; i++) {
             struct shk_op *op = &p->ops[i];
+            if (op->kind == &shk_op_cls_attention)
+                total += 2 * op->u.cls_attention.heads * op->u.cls_attention.d * op->weight->row;
             if (op->kind != &shk_op_linear || op->u.linear.batch_gradient) continue;
             size_t floats = op->u.linear.columns * op->weight->row;
             total += floats;
@@ -256,18 +258,16 @@ static void fuse_residual(struct fuser *f) {
     f->residual = f->at;
 }
 
-// Columns `column`.. of the stacked projection, of all tokens or of CLS.
-static struct shk_op *fuse_projection(struct fuser *f, const struct shk_layer *attention, bool cls, size_t column,
-                                      size_t columns) {
-    struct shk_op *op = linear_op(f, attention->name, attention->params);
-    if (cls) {
-        op->in = row0_of(op->in);
-        op->in_grad = row0_of(op->in_grad);
-        op->accumulate = true; // the tokens' keys and values have written it before
-    }
-    op->u.linear.column = column;
+// Columns from 0 on of the stacked projection, of the rows in `in`.
+static struct shk_op *fuse_projection(struct fuser *f, const struct shk_layer *attention, struct shk_view in,
+                                      struct shk_view in_grad, size_t columns) {
+    char name[sizeof attention->name + 16];
+    snprintf(name, sizeof name, "%s.in_proj", attention->name);
+    struct shk_op *op = linear_op(f, name, attention->params);
+    op->in = in;
+    op->in_grad = in_grad;
     op->u.linear.columns = columns;
-    struct edge out = new_edge(f, op->in.rows, columns);
+    struct edge out = new_edge(f, in.rows, columns);
     op->out = out.value;
     op->out_grad = out.grad;
     return op;
@@ -280,35 +280,59 @@ static struct shk_view columns_of(struct shk_view v, size_t column, size_t colum
     return v;
 }
 
-static void fuse_attention(struct fuser *f, const struct shk_layer *attention) {
-    size_t d = attention->b / attention->a, inner = attention->a * shk_round16(d);
-    struct shk_op *q = NULL, *kv;
-    if (f->cls_next) {
-        q = fuse_projection(f, attention, true, 0, inner);
-        kv = fuse_projection(f, attention, false, inner, 2 * inner);
-    } else {
-        kv = fuse_projection(f, attention, false, 0, 3 * inner);
-        q = kv;
-    }
-    size_t k_column = q == kv ? inner : 0, tokens = kv->out.rows;
+static void fuse_heads(struct fuser *f, const struct shk_layer *attention) {
+    size_t d = attention->b / attention->a, inner = attention->a * shk_round16(d), tokens = f->at.value.rows;
+    const struct shk_op *qkv = fuse_projection(f, attention, f->at.value, f->at.grad, 3 * inner);
     struct shk_op *op = new_op(f, &shk_op_attention, attention->name);
-    op->in = kv->out;
-    op->in_grad = kv->out_grad;
+    op->in = qkv->out;
+    op->in_grad = qkv->out_grad;
     op->threshold = threshold_of(f, attention->dropout);
     op->u.attention.heads = attention->a;
     op->u.attention.d = shk_round16(d);
     op->u.attention.tokens = tokens;
     op->u.attention.scale = 1.0f / sqrtf((float)d);
-    op->u.attention.q = columns_of(q->out, 0, inner);
-    op->u.attention.q_grad = columns_of(q->out_grad, 0, inner);
-    op->u.attention.k = columns_of(kv->out, k_column, inner);
-    op->u.attention.k_grad = columns_of(kv->out_grad, k_column, inner);
-    op->u.attention.v = columns_of(kv->out, k_column + inner, inner);
-    op->u.attention.v_grad = columns_of(kv->out_grad, k_column + inner, inner);
-    size_t queries = q->out.rows;
-    op->u.attention.p = new_buffer(f, attention->a * queries * shk_round16(tokens));
-    goes_on(f, op, new_edge(f, queries, inner));
-    fuse_linear(f, attention->name, attention->params + 2);
+    op->u.attention.q = columns_of(qkv->out, 0, inner);
+    op->u.attention.q_grad = columns_of(qkv->out_grad, 0, inner);
+    op->u.attention.k = columns_of(qkv->out, inner, inner);
+    op->u.attention.k_grad = columns_of(qkv->out_grad, inner, inner);
+    op->u.attention.v = columns_of(qkv->out, 2 * inner, inner);
+    op->u.attention.v_grad = columns_of(qkv->out_grad, 2 * inner, inner);
+    op->u.attention.p = new_buffer(f, attention->a * tokens * shk_round16(tokens));
+    goes_on(f, op, new_edge(f, tokens, inner));
+}
+
+// For CLS alone: its query, then all the rest without keys and values.
+static void fuse_cls_heads(struct fuser *f, const struct shk_layer *attention) {
+    size_t heads = attention->a, d = attention->b / heads, inner = heads * shk_round16(d);
+    size_t cols = f->at.value.cols;
+    bool training = f->plan->training;
+    struct shk_op *q = fuse_projection(f, attention, row0_of(f->at.value), row0_of(f->at.grad), inner);
+    q->accumulate = true; // the tokens' gradient is written before
+    struct shk_op *op = new_op(f, &shk_op_cls_attention, attention->name);
+    set_params(f, op, attention->params);
+    op->threshold = threshold_of(f, attention->dropout);
+    op->u.cls_attention.heads = heads;
+    op->u.cls_attention.d = shk_round16(d);
+    op->u.cls_attention.scale = 1.0f / sqrtf((float)d);
+    op->u.cls_attention.q = q->out;
+    op->u.cls_attention.q_grad = q->out_grad;
+    op->u.cls_attention.u = new_buffer(f, (training ? 2 : 1) * heads * cols);
+    op->u.cls_attention.p = new_buffer(f, heads * shk_round16(op->in.rows));
+    op->u.cls_attention.z = new_buffer(f, heads * cols);
+    op->u.cls_attention.r = new_buffer(f, heads);
+    op->u.cls_attention.du = training ? new_buffer(f, heads * cols) : -1;
+    op->u.cls_attention.dr = training ? new_buffer(f, heads) : -1;
+    goes_on(f, op, new_edge(f, 1, inner));
+}
+
+static void fuse_attention(struct fuser *f, const struct shk_layer *attention) {
+    if (f->cls_next)
+        fuse_cls_heads(f, attention);
+    else
+        fuse_heads(f, attention);
+    char name[sizeof attention->name + 16];
+    snprintf(name, sizeof name, "%s.out_proj", attention->name);
+    fuse_linear(f, name, attention->params + 2);
 }
 
 static void fuse_mean(struct fuser *f) {

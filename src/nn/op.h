@@ -7,7 +7,7 @@
 #include "nn/plan.h"
 
 extern const struct shk_op_kind shk_op_input, shk_op_conv, shk_op_linear, shk_op_embed, shk_op_norm, shk_op_attention,
-    shk_op_select_cls, shk_op_mean_tokens, shk_op_cross_entropy;
+    shk_op_cls_attention, shk_op_select_cls, shk_op_mean_tokens, shk_op_cross_entropy;
 
 // The buffer's part of this slice: sample s of the slice at + s * per_sample.
 static inline float *shk_buffer_at(const struct shk_slice *s, int buffer) {

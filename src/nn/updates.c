@@ -30,18 +30,17 @@ static size_t update_from_shards(struct shk_plan *p, const struct shk_param *par
 // Tiles of two panels (32 outputs) by TILE_ROWS inputs.
 static void update_from_batch(struct shk_plan *p, const struct shk_op *op) {
     const struct shk_param *w = op->weight;
-    size_t panels = op->u.linear.columns / 16, first = op->u.linear.column / 16;
+    size_t panels = op->u.linear.columns / 16;
     for (size_t panel = 0; panel < panels; panel += 2) {
         for (size_t row = 0; row < w->row; row += TILE_ROWS) {
-            struct shk_update u = {.param = w, .panel = first + panel, .row = row, .batch_op = op};
+            struct shk_update u = {.param = w, .panel = panel, .row = row, .batch_op = op};
             u.panels = panels - panel < 2 ? 1 : 2;
             u.length = (w->row - row < TILE_ROWS ? w->row - row : TILE_ROWS) * 16;
-            u.start = ((first + panel) * w->row + row) * 16;
+            u.start = (panel * w->row + row) * 16;
             add_update(p, u);
         }
     }
-    add_update(p, (struct shk_update){
-                      .param = op->bias, .start = op->u.linear.column, .length = op->u.linear.columns, .batch_op = op});
+    add_update(p, (struct shk_update){.param = op->bias, .length = op->u.linear.columns, .batch_op = op});
 }
 
 static void place_updates(struct shk_plan *p) {
@@ -55,11 +54,14 @@ static void place_updates(struct shk_plan *p) {
             continue;
         }
         size_t start = 0, length = op->weight->length, bias_start = 0, bias_length = op->bias->length;
-        if (op->kind == &shk_op_linear) {
-            start = op->u.linear.column * op->weight->row;
-            length = op->u.linear.columns * op->weight->row;
-            bias_start = op->u.linear.column;
-            bias_length = op->u.linear.columns;
+        if (op->kind == &shk_op_linear) bias_length = op->u.linear.columns;
+        if (op->kind == &shk_op_cls_attention) { // keys and values
+            bias_start = op->u.cls_attention.heads * op->u.cls_attention.d;
+            bias_length = 2 * bias_start;
+        }
+        if (op->kind == &shk_op_linear || op->kind == &shk_op_cls_attention) {
+            start = bias_start * op->weight->row;
+            length = bias_length * op->weight->row;
         }
         op->weight_grad = update_from_shards(p, op->weight, start, length);
         op->bias_grad = update_from_shards(p, op->bias, bias_start, bias_length);

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// What the attention kernels share: transposed panels, softmax of score rows, dropout of the weights, and the way back.
+#ifndef SHK_SIMD_ATTENTION_H
+#define SHK_SIMD_ATTENTION_H
+
+#include "gemm_tile.h"
+#include "kernels.h"
+#include "vec16_math.h"
+#include "vec16_philox.h"
+
+#include <math.h>
+
+// Panels [round16(rows)/16][d][16] of the transpose of x [rows][d]; rows beyond the last are zero.
+SHK_INLINE void shk_transpose_panels(size_t rows, size_t d, const float *x, ptrdiff_t ld, float *panels) {
+    for (size_t row = 0; row < rows; row += 16) {
+        const size_t taken = rows - row < 16 ? rows - row : 16;
+        const float *const first = x + (ptrdiff_t)row * ld;
+        for (size_t column = 0; column < d; column += 16, panels += 256) {
+            vf t[16];
+            GEMM_UNROLL
+            for (int i = 0; i < 16; i++) t[i] = (size_t)i < taken ? vf_load(first + i * ld + column) : vf_zero();
+            vf_transpose16(t);
+            GEMM_UNROLL
+            for (int i = 0; i < 16; i++) vf_store(panels + 16 * i, t[i]);
+        }
+    }
+}
+
+// Scores to weights, in place: p = softmax(s * scale) of each row, pad columns 0. Rows go in groups so that their folds
+// overlap.
+SHK_INLINE void shk_softmax_rows(size_t rows, size_t tokens, float scale, float *p) {
+    enum { GROUP = 8 };
+    const size_t ld = shk_round16(tokens), last = ld - 16;
+    const vf factor = vf_set1(scale), lowest = vf_set1(-INFINITY);
+    const vm tail = vm_first(tokens - last);
+    float most[GROUP], inverse[GROUP];
+    for (size_t group; rows > 0; rows -= group, p += group * ld) {
+        group = rows < GROUP ? rows : GROUP;
+        for (size_t r = 0; r < group; r++) {
+            const float *const s = p + r * ld;
+            vf m = vf_select(tail, vf_load(s + last), lowest);
+            for (size_t i = 0; i < last; i += 16) m = vf_max(vf_load(s + i), m);
+            most[r] = vf_hmax(m) * scale;
+        }
+        for (size_t r = 0; r < group; r++) {
+            float *const s = p + r * ld;
+            const vf m = vf_set1(-most[r]);
+            vf sum = vf_zero();
+            for (size_t i = 0; i < last; i += 16) {
+                const vf e = vf_exp(vf_fma(vf_load(s + i), factor, m));
+                sum = vf_add(sum, e);
+                vf_store(s + i, e);
+            }
+            const vf e = vf_keep(tail, vf_exp(vf_fma(vf_load(s + last), factor, m)));
+            vf_store(s + last, e);
+            inverse[r] = 1.0f / vf_sum(vf_add(sum, e));
+        }
+        for (size_t r = 0; r < group; r++) {
+            const vf by = vf_set1(inverse[r]);
+            for (size_t i = 0; i < ld; i += 16) vf_store(p + r * ld + i, vf_mul(vf_load(p + r * ld + i), by));
+        }
+    }
+}
+
+// The sign of p set where dropped, and dropped = p dropped ? 0 : p*scale. n elements, the first of which is `element`,
+// a multiple of 128.
+SHK_INLINE void shk_drop_weights(const struct shk_dropout_spec *drop, uint32_t element, size_t n, float *p,
+                                 float *dropped) {
+    const vf scale = vf_set1(drop->scale);
+    const vi sign = vi_set1(0x80000000u);
+    for (size_t i = 0; i < n; i += 128) {
+        vi words[4];
+        shk_dropout_words(drop, (element + (uint32_t)i) / 128, words);
+        GEMM_UNROLL
+        for (int j = 0; j < 8; j++) {
+            const size_t at = i + 16 * (size_t)j;
+            if (at >= n) break;
+            const vm keep = shk_dropout_keep(drop, words, j);
+            const vf x = vf_load(p + at);
+            vf_store(dropped + at, vf_keep(keep, vf_mul(x, scale)));
+            vf_store(p + at, vf_select(keep, x, vi_as_vf(vi_or(vf_as_vi(x), sign))));
+        }
+    }
+}
+
+// On entry ds holds dpd. With p as forward left it: dropped = the weights that met the values (not written without
+// dropout, where it is p), ds = gradient of the scores.
+SHK_INLINE void shk_softmax_backward_rows(size_t rows, size_t tokens, float score_scale,
+                                          const struct shk_dropout_spec *spec, const float *p, float *dropped,
+                                          float *ds) {
+    const size_t ld = shk_round16(tokens);
+    const vf scale = vf_set1(score_scale), drop_scale = vf_set1(spec->scale);
+    const bool drop = spec->threshold != 0;
+    for (size_t row = 0; row < rows; row++, p += ld, dropped += ld, ds += ld) {
+        vf sum = vf_zero();
+        if (drop) {
+            for (size_t i = 0; i < ld; i += 16) {
+                const vf x = vf_load(p + i);
+                const vf pd = vf_keep(vm_not(vf_lt(x, vf_zero())), vf_mul(vf_abs(x), drop_scale));
+                vf_store(dropped + i, pd);
+                sum = vf_fma(pd, vf_load(ds + i), sum);
+            }
+        } else {
+            for (size_t i = 0; i < ld; i += 16) sum = vf_fma(vf_load(p + i), vf_load(ds + i), sum);
+        }
+        const vf delta = vf_set1(vf_sum(sum));
+        for (size_t i = 0; i < ld; i += 16) {
+            const vf pd = vf_load((drop ? dropped : p) + i);
+            const vf g = vf_fnma(vf_abs(vf_load(p + i)), delta, vf_mul(pd, vf_load(ds + i)));
+            vf_store(ds + i, vf_mul(g, scale));
+        }
+    }
+}
+
+#endif
