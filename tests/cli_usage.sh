@@ -81,6 +81,12 @@ bad train --model tinycnn -- --extra
 bad train --model tinycnn --frobnicate
 bad train --model tinycnn --frobnicate=1
 bad train --model tinycnn -xy
+bad profile
+bad profile --model nothing
+bad profile --model tinycnn extra
+bad profile --model tinycnn --train-samples 63
+bad train --model cnn:,,hidden=3
+bad train --model cnn:hidden=3,hidden=4
 bad train --s 3
 bad train tinycnn
 bad compare extra
@@ -179,6 +185,8 @@ good 'shikaku [0-9]+\.[0-9]+\.[0-9]+' -- --version
 good 'Usage: shikaku .*' '  train .*' '  compare .*' '  SHIKAKU_THREADS .*' '  OMP_NUM_THREADS .*' '  SHIKAKU_ISA .*' -- --help
 good 'Usage: shikaku train .*' ' +--model=MODEL .*' ' +--epochs=N .*' -- train --help
 good 'Usage: shikaku compare .*' ' +--models=LIST .*' ' +--threads=N .*' -- compare --help
+good 'peaks: .*' 'conv2 +forward .*' 'all +reduce, optimizer .*' 'nominal 9.247 MFLOP a sample .*' \
+    -- profile --model tinycnn --threads 2 --train-samples 64
 # shellcheck disable=SC2086 # words
 good "device: CPU, $isa, 2 threads \(.+\)" "\[TinyCNN\] epoch 1/2 - loss: $loss, acc: $accuracy" \
     "\[TinyCNN\] epoch 2/2 - loss: $loss, acc: $accuracy" \
@@ -192,8 +200,6 @@ good "device: CPU, $isa, 1 thread \(.+\)" "dataset: squares, 100 training and 40
     'model +parameters +final loss +accuracy +time \(s\) +samples/s +weights' \
     "TinyCNN +268233 +$loss +$accuracy +$seconds +$number +$hash" "TinyViT +$number +$loss +$accuracy +$seconds +$number +$hash" \
     -- compare --models tinycnn,cnn:channels=4,hidden=0,tinyvit --threads 1 $small
-# shellcheck disable=SC2086
-
 # The same weights alone and in a comparison, on any number of threads
 expected=$(sed -n 's/.*done .* weights //p' "$dir/first")
 [ -n "$expected" ] && grep -q "^TinyCNN .* $expected\$" "$dir/out"

@@ -124,6 +124,29 @@ bool shk_train(struct shk_trainer *, const struct shk_dataset *train, const stru
 bool shk_evaluate(const struct shk_model *, const struct shk_runtime *, const struct shk_dataset *,
                   struct shk_metrics *out, struct shk_error *error);
 
+// ---- Where the time goes ----
+
+struct shk_profile_row {
+    char layer[64];
+    const char *phase; // "forward", "input gradient", "weight gradient", "reduce, optimizer", "waiting"
+    double seconds;    // a step, all threads together
+    double flops;      // a step: what is really computed
+    double bytes;      // a step: what is read and written, each number once
+};
+struct shk_profile {
+    unsigned threads;
+    double step_seconds; // a step, on the clock
+    double peak_flops;   // of one thread in a second while all run: FMAs on registers
+    double bandwidth;    // bytes a second, all threads: a stream that fits no cache, read and written
+    size_t rows;
+    struct shk_profile_row *row;
+};
+// Trains the model for `steps` steps and tells where the time went. `data` holds at least a batch. Free with shk_profile_free.
+bool shk_profile_train(struct shk_model *, const struct shk_runtime *, const struct shk_dataset *data,
+                       const struct shk_train_options *options, size_t steps, struct shk_profile *out,
+                       struct shk_error *error);
+void shk_profile_free(struct shk_profile *);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,6 +4,8 @@
 #define SHK_BASE_TEAM_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 typedef void (*shk_worker)(void *arg, unsigned worker, unsigned workers);
 
@@ -23,15 +25,27 @@ struct shk_barrier {
 // use.
 void shk_barrier_wait(struct shk_barrier *, unsigned workers, unsigned spin);
 
-// The task counter of one phase: each call gives the next task.
-struct shk_counter {
-    _Alignas(64) atomic_uint next;
+// A worker's share of a phase's tasks: how many of them have been taken, by itself or by others.
+struct shk_share {
+    _Alignas(64) atomic_uint taken;
 };
-static inline unsigned shk_counter_take(struct shk_counter *c) {
-    return atomic_fetch_add_explicit(&c->next, 1, memory_order_relaxed);
+
+// Tasks 0 .. tasks-1 lie in equal shares. A worker takes its own in order, the same ones in each step, so that what they touch stays in its
+// cache, and then what others have left. Returns false when nothing is left.
+static inline bool shk_take(struct shk_share *shares, size_t tasks, unsigned worker, unsigned workers, size_t *task) {
+    for (unsigned i = 0; i < workers; i++) {
+        unsigned owner = (worker + i) % workers;
+        size_t first = tasks * owner / workers, count = tasks * (owner + 1) / workers - first;
+        if (atomic_load_explicit(&shares[owner].taken, memory_order_relaxed) >= count) continue;
+        unsigned taken = atomic_fetch_add_explicit(&shares[owner].taken, 1, memory_order_relaxed);
+        if (taken >= count) continue;
+        *task = first + taken;
+        return true;
+    }
+    return false;
 }
-static inline void shk_counter_reset(struct shk_counter *c) {
-    atomic_store_explicit(&c->next, 0, memory_order_relaxed);
-}
+
+// By the owner, while nobody takes from it.
+static inline void shk_share_reset(struct shk_share *s) { atomic_store_explicit(&s->taken, 0, memory_order_relaxed); }
 
 #endif

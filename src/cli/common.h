@@ -35,5 +35,6 @@ _Noreturn void cli_extra_argument(const struct argp_state *state, const char *ar
 // Subcommands: argv[0] is the name of the subcommand; the value is the exit code.
 int cli_train(int argc, char **argv);
 int cli_compare(int argc, char **argv);
+int cli_profile(int argc, char **argv);
 
 #endif

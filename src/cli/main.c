@@ -13,6 +13,7 @@ static const struct command {
     const char *summary;
 } commands[] = {
     {"compare", cli_compare, "train several models on the same data, then a table"},
+    {"profile", cli_profile, "show where the time of a training step goes"},
     {"train", cli_train, "train one model"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -2,23 +2,11 @@
 #include "data/dataset.h"
 
 #include "base/memory.h"
+#include "base/shape.h"
 #include "base/stream.h"
 #include <string.h>
 
-enum { MAX_SAMPLES = 10000000, MIN_SIZE = 8, MAX_SIZE = 256, MAX_CHANNELS = 4, MAX_CLASSES = 65536 };
-
-bool shk_shape_check(const struct shk_shape *s, struct shk_error *err) {
-    if (s->height < MIN_SIZE || s->height > MAX_SIZE || s->width < MIN_SIZE || s->width > MAX_SIZE)
-        return shk_fail(err, SHK_BAD_INPUT,
-                        "image size %zux%zu is not supported: height and width must be %d to %d pixels", s->height,
-                        s->width, MIN_SIZE, MAX_SIZE);
-    if (s->channels < 1 || s->channels > MAX_CHANNELS)
-        return shk_fail(err, SHK_BAD_INPUT, "%zu image channels are not supported: use 1 to %d", s->channels,
-                        MAX_CHANNELS);
-    if (s->classes < 2 || s->classes > MAX_CLASSES)
-        return shk_fail(err, SHK_BAD_INPUT, "%zu classes are not supported: use 2 to %d", s->classes, MAX_CLASSES);
-    return true;
-}
+enum { MAX_SAMPLES = 10000000 };
 
 struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *shape, struct shk_error *err) {
     if (!shk_shape_check(shape, err)) return NULL;
@@ -72,7 +60,7 @@ uint32_t shk_dataset_label(const struct shk_dataset *d, size_t i) { return d->la
 void shk_shuffle(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch) {
     struct shk_stream stream = shk_stream_of(seed, SHK_PURPOSE_SHUFFLE, 0, epoch, 0);
     for (size_t i = 0; i < n; i++) order[i] = (uint32_t)i;
-    for (size_t i = n - 1; i > 0; i--) {
+    for (size_t i = n; i-- > 1;) {
         uint32_t words[4];
         shk_stream_words(&stream, (uint32_t)i, words);
         uint32_t j = shk_below(words[0], (uint32_t)i + 1);

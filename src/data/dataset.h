@@ -14,7 +14,6 @@ struct shk_dataset {
 
 // Zeroed images and labels of a checked shape.
 struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *, struct shk_error *);
-bool shk_shape_check(const struct shk_shape *, struct shk_error *);
 
 // order[0..n-1] = a permutation of 0..n-1 (Fisher-Yates), a function of seed and epoch alone.
 void shk_shuffle(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch);

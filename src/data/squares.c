@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // SquareDataset, the founding experiment's data: where in a 3x3 grid is the square?
+#include "base/shape.h"
 #include "base/stream.h"
 #include "data/dataset.h"
 

@@ -35,7 +35,7 @@ static bool read_threads(const char *name, bool list, unsigned *out, struct shk_
     char *end;
     errno = 0;
     long value = strtol(text, &end, 10);
-    bool whole = end != text && (*end == 0 || (list && *end == ','));
+    bool whole = *text >= '0' && *text <= '9' && (*end == 0 || (list && *end == ','));
     if (!whole || errno || value < 1 || value > SHK_MAX_THREADS)
         return shk_fail(err, SHK_BAD_INPUT, "%s is '%s', but a number of threads is 1 to %d", name, text,
                         SHK_MAX_THREADS);

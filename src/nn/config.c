@@ -64,11 +64,17 @@ static bool read_choice(const char *key, const char *text, const char *no, const
                     yes, key, no);
 }
 
+// A decimal fraction with at most six places, read without the locale.
 static bool read_dropout(const char *text, double *out, struct shk_error *err) {
-    char *end;
-    *out = strtod(text, &end);
-    if (end != text && !*end && *out >= 0 && *out <= 0.9) return true;
-    return shk_fail(err, SHK_BAD_INPUT, "model description: dropout=%s is not a probability from 0 to 0.9", text);
+    const char *p = text;
+    unsigned whole = 0, millionths = 0, unit = 1000000;
+    for (; *p >= '0' && *p <= '9' && whole < 10; p++) whole = whole * 10 + (unsigned)(*p - '0');
+    if (p != text && *p == '.')
+        for (p++; *p >= '0' && *p <= '9' && unit > 1; p++) millionths += (unsigned)(*p - '0') * (unit /= 10);
+    *out = (double)millionths / 1e6;
+    if (p != text && !*p && whole == 0 && *out <= 0.9) return true;
+    return shk_fail(err, SHK_BAD_INPUT,
+                    "model description: dropout=%s is not a probability from 0 to 0.9, with at most six places", text);
 }
 
 static bool read_cnn_key(const char *key, const char *value, struct shk_config *c, struct shk_error *err) {
@@ -95,31 +101,46 @@ static bool read_vit_key(const char *key, const char *value, struct shk_config *
                     key);
 }
 
+// Cuts `keys` in place. A key may stand once.
 static bool read_keys(char *keys, struct shk_config *c, struct shk_error *err) {
-    char *save = NULL;
-    for (char *key = strtok_r(keys, ",", &save); key; key = strtok_r(NULL, ",", &save)) {
+    enum { MOST = 16 }; // more than there are keys
+    const char *seen[MOST];
+    unsigned count = 0;
+    for (char *key; (key = strsep(&keys, ","));) {
         char *value = strchr(key, '=');
         if (!value || !value[1])
             return shk_fail(err, SHK_BAD_INPUT, "model description: '%s' is not of the form key=value", key);
         *value++ = 0;
+        for (unsigned i = 0; i < count; i++)
+            if (!strcmp(seen[i], key)) return shk_fail(err, SHK_BAD_INPUT, "model description: %s stands twice", key);
         if (!(c->family == SHK_CNN ? read_cnn_key : read_vit_key)(key, value, c, err)) return false;
+        seen[count++] = key;
     }
     return true;
 }
 
+// As read_dropout reads it.
+static void print_dropout(double dropout, char text[16]) {
+    int end = snprintf(text, 16, "0.%06ld", lrint(dropout * 1e6));
+    while (text[end - 1] == '0') text[--end] = 0;
+    if (text[end - 1] == '.') text[end - 1] = 0;
+}
+
 static void describe(struct shk_config *c) {
-    int at = 0, size = sizeof c->description;
+    size_t size = sizeof c->description, at = 0;
     if (c->family == SHK_VIT) {
-        snprintf(c->description, (size_t)size,
-                 "vit:dim=%zu,depth=%zu,heads=%zu,patch=%zu,ff=%zu,pool=%s,norm=%s,pos=%s,dropout=%g,act=%s", c->dim,
+        char dropout[16];
+        print_dropout(c->dropout, dropout);
+        snprintf(c->description, size,
+                 "vit:dim=%zu,depth=%zu,heads=%zu,patch=%zu,ff=%zu,pool=%s,norm=%s,pos=%s,dropout=%s,act=%s", c->dim,
                  c->depth, c->heads, c->patch, c->ff, c->mean_pool ? "mean" : "cls", c->pre_norm ? "pre" : "post",
-                 c->positions ? "learned" : "none", c->dropout, c->gelu ? "gelu" : "relu");
+                 c->positions ? "learned" : "none", dropout, c->gelu ? "gelu" : "relu");
         return;
     }
-    at += snprintf(c->description, (size_t)size, "cnn:channels=");
+    at += (size_t)snprintf(c->description, size, "cnn:channels=");
     for (unsigned i = 0; i < c->blocks; i++)
-        at += snprintf(c->description + at, (size_t)(size - at), "%s%zu", i ? "-" : "", c->channels[i]);
-    snprintf(c->description + at, (size_t)(size - at), ",hidden=%zu", c->hidden);
+        at += (size_t)snprintf(c->description + at, size - at, "%s%zu", i ? "-" : "", c->channels[i]);
+    snprintf(c->description + at, size - at, ",hidden=%zu", c->hidden);
 }
 
 static const char *find_preset(const char *text, struct shk_config *c) {

@@ -2,7 +2,7 @@
 // Buffers: when each is alive, and where it lies so that what is never alive together shares memory.
 #include "nn/plan_internal.h"
 
-static const size_t slice_floats = 256 * 1024; // a slice's workspace is to fit L2 beside the weights: 1 MiB
+static const size_t slice_floats = 512 * 1024; // a slice's workspace is bounded by 2 MiB
 enum { MAX_USES = 16 };
 
 static unsigned uses_of(const struct shk_op *op, int uses[MAX_USES]) {
@@ -25,6 +25,16 @@ static unsigned uses_of(const struct shk_op *op, int uses[MAX_USES]) {
         uses[n++] = op->u.attention.q.buffer;
         uses[n++] = op->u.attention.q_grad.buffer;
     }
+    if (op->kind == &shk_op_cls_attention) {
+        uses[n++] = op->u.cls_attention.q.buffer;
+        uses[n++] = op->u.cls_attention.q_grad.buffer;
+        uses[n++] = op->u.cls_attention.u;
+        uses[n++] = op->u.cls_attention.p;
+        uses[n++] = op->u.cls_attention.z;
+        uses[n++] = op->u.cls_attention.r;
+        uses[n++] = op->u.cls_attention.du;
+        uses[n++] = op->u.cls_attention.dr;
+    }
     return n;
 }
 
@@ -33,6 +43,9 @@ static bool is_gradient(const struct shk_op *op, int buffer) {
     if (op->kind == &shk_op_cross_entropy) return false;
     if (op->kind == &shk_op_linear && buffer == op->u.linear.dz.buffer) return true;
     if (op->kind == &shk_op_attention && buffer == op->u.attention.q_grad.buffer) return true;
+    if (op->kind == &shk_op_cls_attention && (buffer == op->u.cls_attention.q_grad.buffer ||
+                                              buffer == op->u.cls_attention.du || buffer == op->u.cls_attention.dr))
+        return true;
     return buffer == op->in_grad.buffer || buffer == op->out_grad.buffer;
 }
 
@@ -107,16 +120,26 @@ static size_t kernel_scratch(const struct shk_plan *p) {
             bytes = shk_conv_pool_scratch(op->u.conv.h, op->u.conv.w, op->u.conv.cin, op->u.conv.cout);
         if (op->kind == &shk_op_attention)
             bytes = shk_attention_scratch(op->out.rows, op->u.attention.tokens, op->u.attention.d);
+        if (op->kind == &shk_op_cls_attention)
+            bytes = shk_cls_attention_scratch(op->in.rows, op->in.cols, op->u.cls_attention.heads);
         if (bytes > most) most = bytes;
     }
     return (most + 63) & ~(size_t)63;
 }
 
+// As many samples as give a matrix product 32 rows (then weights are read from cache often enough), and no more, so that activations stay in L2.
+static size_t slice_of(const struct shk_plan *p, size_t per_sample) {
+    size_t rows = 1;
+    for (unsigned i = 0; i < p->op_count; i++)
+        if (p->ops[i].kind == &shk_op_linear && p->ops[i].in.rows > rows) rows = p->ops[i].in.rows;
+    size_t slice = SHK_MAX_SLICE / rows, most = slice_floats / per_sample;
+    return slice < most ? slice : most;
+}
+
 void shk_plan_layout(struct shk_plan *p) {
     find_lifetimes(p);
     size_t per_sample = place_workspace(p);
-    p->slice = per_sample ? slice_floats / per_sample : SHK_MAX_SLICE;
-    if (p->slice > SHK_MAX_SLICE) p->slice = SHK_MAX_SLICE;
+    p->slice = slice_of(p, per_sample);
     if (p->slice > p->batch) p->slice = p->batch;
     if (p->slice < 1) p->slice = 1;
     p->workspace_floats = per_sample * p->slice;

@@ -2,6 +2,7 @@
 #include "nn/model.h"
 
 #include "base/memory.h"
+#include "base/shape.h"
 #include "base/stream.h"
 #include "nn/build.h"
 
@@ -40,7 +41,7 @@ static void derive_whole(const struct shk_model *m, const struct shk_param *p, c
 struct shk_model *shk_model_create(const char *description, const struct shk_shape *shape, uint64_t seed,
                                    struct shk_error *err) {
     struct shk_config config;
-    if (!shk_config_parse(description, &config, err)) return NULL;
+    if (!shk_config_parse(description, &config, err) || !shk_shape_check(shape, err)) return NULL;
     struct shk_model *m = shk_alloc(1, sizeof *m, "a model", err);
     if (!m) return NULL;
     m->config = config;

@@ -4,7 +4,7 @@
 
 static void forward(const struct shk_op *op, const struct shk_slice *s) {
     const struct shk_param *w = op->weight;
-    size_t m = shk_row_count(s, &op->in), column = op->u.linear.column;
+    size_t m = shk_row_count(s, &op->in);
     float *out = shk_rows_at(s, &op->out);
     ptrdiff_t out_row = shk_row_stride(s, &op->out);
     struct shk_gemm gemm = {.m = m,
@@ -13,13 +13,13 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
                             .a = shk_rows_at(s, &op->in),
                             .a_row = shk_row_stride(s, &op->in),
                             .a_col = 1,
-                            .b = s->weights + w->offset + column * w->row,
+                            .b = s->weights + w->offset,
                             .b_row = 16,
                             .b_panel = (ptrdiff_t)w->row * 16,
                             .c = out,
                             .c_row = out_row,
                             .c_panel = 16,
-                            .bias = s->weights + op->bias->offset + column,
+                            .bias = s->weights + op->bias->offset,
                             .relu = op->u.linear.relu};
     s->k->gemm(&gemm);
     if (op->u.linear.gelu) {
@@ -66,10 +66,34 @@ static float *output_gradient(const struct shk_op *op, const struct shk_slice *s
     return dz;
 }
 
-// dW += X^T dY, db += sum of dY, over the rows of each shard.
-static void weight_gradient(const struct shk_op *op, const struct shk_slice *s, const float *dz, ptrdiff_t dz_row) {
+static ptrdiff_t dz_stride(const struct shk_op *op, const struct shk_slice *s) {
+    return shk_row_stride(s, op->u.linear.dz.buffer >= 0 ? &op->u.linear.dz : &op->out_grad);
+}
+
+static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
+    const struct shk_param *w = op->weight;
+    struct shk_gemm gemm = {.m = shk_row_count(s, &op->in),
+                            .n = w->row,
+                            .k = op->u.linear.columns,
+                            .a = output_gradient(op, s),
+                            .a_row = dz_stride(op, s),
+                            .a_col = 1,
+                            .b = s->derived + w->derived_offset,
+                            .b_row = 16,
+                            .b_panel = (ptrdiff_t)(w->length / w->row) * 16,
+                            .c = shk_rows_at(s, &op->in_grad),
+                            .c_row = shk_row_stride(s, &op->in_grad),
+                            .c_panel = 16,
+                            .accumulate = op->accumulate};
+    s->k->gemm(&gemm);
+}
+
+// dW += X^T dY, db += sum of dY, over the rows of each shard; dY is what input_gradient left.
+static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
+    if (op->u.linear.batch_gradient) return; // an update task
     size_t rows = op->in.rows, columns = op->u.linear.columns, k = op->weight->row;
-    ptrdiff_t in_row = shk_row_stride(s, &op->in);
+    const float *dz = shk_rows_at(s, op->u.linear.dz.buffer >= 0 ? &op->u.linear.dz : &op->out_grad);
+    ptrdiff_t in_row = shk_row_stride(s, &op->in), dz_row = dz_stride(op, s);
     SHK_EACH_SEGMENT(s, g) {
         const float *dy = dz + (ptrdiff_t)(g.start * rows) * dz_row;
         struct shk_gemm gemm = {.m = k,
@@ -91,25 +115,4 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s, 
     }
 }
 
-static void backward(const struct shk_op *op, const struct shk_slice *s) {
-    const struct shk_param *w = op->weight;
-    const float *dz = output_gradient(op, s);
-    ptrdiff_t dz_row = shk_row_stride(s, op->u.linear.dz.buffer >= 0 ? &op->u.linear.dz : &op->out_grad);
-    if (!op->u.linear.batch_gradient) weight_gradient(op, s, dz, dz_row);
-    struct shk_gemm gemm = {.m = shk_row_count(s, &op->in),
-                            .n = w->row,
-                            .k = op->u.linear.columns,
-                            .a = dz,
-                            .a_row = dz_row,
-                            .a_col = 1,
-                            .b = s->derived + w->derived_offset + op->u.linear.column * 16,
-                            .b_row = 16,
-                            .b_panel = (ptrdiff_t)(w->length / w->row) * 16,
-                            .c = shk_rows_at(s, &op->in_grad),
-                            .c_row = shk_row_stride(s, &op->in_grad),
-                            .c_panel = 16,
-                            .accumulate = op->accumulate};
-    s->k->gemm(&gemm);
-}
-
-const struct shk_op_kind shk_op_linear = {"linear", forward, backward};
+const struct shk_op_kind shk_op_linear = {"linear", {forward, input_gradient, weight_gradient}};

@@ -53,7 +53,7 @@ static void add_rows(const struct shk_slice *s, size_t rows, size_t ld, const fl
     s->k->add(&(struct shk_add){rows, ld, x, (ptrdiff_t)ld, y, (ptrdiff_t)ld});
 }
 
-static void embed_backward(const struct shk_op *op, const struct shk_slice *s) {
+static void embed_weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
     const struct shk_param *w = op->weight, *cls = op->u.embed.cls, *positions = op->u.embed.positions;
     size_t ld = op->out.ld;
     SHK_EACH_SEGMENT(s, g) {
@@ -190,9 +190,7 @@ static void attention_backward(const struct shk_op *op, const struct shk_slice *
 
 // ---- What the head reads ----
 
-// CLS alone goes on: `out` is row 0 of `in`, in place.
-static void select_forward(const struct shk_op *op, const struct shk_slice *s) { (void)op, (void)s; }
-
+// CLS alone goes on: `out` is row 0 of `in`, in place, so that there is nothing to do forward.
 static void select_backward(const struct shk_op *op, const struct shk_slice *s) {
     struct shk_view row0 = op->in_grad;
     row0.rows = 1;
@@ -233,13 +231,9 @@ static void cross_entropy(const struct shk_op *op, const struct shk_slice *s) {
     s->k->cross_entropy(&x);
 }
 
-static void cross_entropy_backward(const struct shk_op *op, const struct shk_slice *s) {
-    (void)op, (void)s; // done with the loss
-}
-
-const struct shk_op_kind shk_op_embed = {"embed", embed_forward, embed_backward};
-const struct shk_op_kind shk_op_norm = {"layernorm", norm_forward, norm_backward};
-const struct shk_op_kind shk_op_attention = {"attention", attention_forward, attention_backward};
-const struct shk_op_kind shk_op_select_cls = {"select cls", select_forward, select_backward};
-const struct shk_op_kind shk_op_mean_tokens = {"mean tokens", mean_forward, mean_backward};
-const struct shk_op_kind shk_op_cross_entropy = {"cross-entropy", cross_entropy, cross_entropy_backward};
+const struct shk_op_kind shk_op_embed = {"embed", {embed_forward, NULL, embed_weight_gradient}};
+const struct shk_op_kind shk_op_norm = {"layernorm", {norm_forward, norm_backward}};
+const struct shk_op_kind shk_op_attention = {"attention", {attention_forward, attention_backward}};
+const struct shk_op_kind shk_op_select_cls = {"select cls", {NULL, select_backward}};
+const struct shk_op_kind shk_op_mean_tokens = {"mean tokens", {mean_forward, mean_backward}};
+const struct shk_op_kind shk_op_cross_entropy = {"cross-entropy", {cross_entropy}}; // with its gradient

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/clock.h"
 #include "base/memory.h"
 #include "nn/plan_internal.h"
 
@@ -29,12 +30,23 @@ void shk_plan_free(struct shk_plan *p) {
     shk_free(p);
 }
 
+static void run_op(const struct shk_plan *p, const struct shk_slice *s, unsigned i, enum shk_phase phase) {
+    const struct shk_op *op = &p->ops[i];
+    if (!op->kind->run[phase]) return;
+    double start = s->times ? shk_seconds() : 0;
+    op->kind->run[phase](op, s);
+    if (s->times) s->times->op[i][phase] += shk_seconds() - start;
+}
+
 void shk_plan_forward(const struct shk_plan *p, const struct shk_slice *s) {
-    for (unsigned i = 0; i < p->op_count; i++) p->ops[i].kind->forward(&p->ops[i], s);
+    for (unsigned i = 0; i < p->op_count; i++) run_op(p, s, i, SHK_FORWARD);
 }
 
 void shk_plan_backward(const struct shk_plan *p, const struct shk_slice *s) {
-    for (unsigned i = p->op_count; i-- > 0;) p->ops[i].kind->backward(&p->ops[i], s);
+    for (unsigned i = p->op_count; i-- > 0;) {
+        run_op(p, s, i, SHK_INPUT_GRADIENT);
+        run_op(p, s, i, SHK_WEIGHT_GRADIENT);
+    }
 }
 
 bool shk_next_segment(const struct shk_slice *s, struct shk_segment *g) {

@@ -35,17 +35,18 @@ struct shk_view {
 
 struct shk_op;
 struct shk_slice;
+enum shk_phase { SHK_FORWARD, SHK_INPUT_GRADIENT, SHK_WEIGHT_GRADIENT, SHK_OP_PHASES };
+// What an op does in each phase; NULL: nothing. The input gradient is made first; some ops make both gradients in it.
 struct shk_op_kind {
     const char *name;
-    void (*forward)(const struct shk_op *, const struct shk_slice *);
-    void (*backward)(const struct shk_op *, const struct shk_slice *);
+    void (*run[SHK_OP_PHASES])(const struct shk_op *, const struct shk_slice *);
 };
 
 // Gradient offsets are in a shard's gradient buffer. `in_grad` and `out_grad` are gradients with the geometry of `in`
 // and `out`.
 struct shk_op {
     const struct shk_op_kind *kind;
-    char name[48]; // of the first layer in it
+    char name[64]; // of the first layer in it
     const struct shk_param *weight, *bias;
     struct shk_view in, out, in_grad, out_grad;
     bool accumulate; // the input gradient is added to what is there
@@ -57,7 +58,7 @@ struct shk_op {
             ptrdiff_t out_row, out_px; // strides of the pooled map
         } conv;
         struct {
-            size_t column, columns; // the outputs computed: a range of the weight's panels
+            size_t columns; // outputs computed: the first ones of the weight
             struct shk_view residual;
             bool relu, gelu, batch_gradient; // batch_gradient: dW = X^T dY over the whole batch, by the update tasks
             int derivative;                  // GELU's, in training, or -1
@@ -80,6 +81,14 @@ struct shk_op {
             struct shk_view q, k, v, q_grad, k_grad, v_grad;
             int p;
         } attention;
+        struct {
+            size_t heads, d; // d padded
+            float scale;
+            struct shk_view q, q_grad;
+            int u;       // [2*heads][cols]: Wk q of each head, and in training behind them the gradients of z
+            int p, z, r; // [heads][round16(tokens)], [heads][cols], [heads]
+            int du, dr;  // gradients of u and r
+        } cls_attention;
     } u;
     uint32_t site; // dropout's place in the model
     uint32_t threshold;
@@ -125,6 +134,12 @@ size_t shk_default_shards(size_t batch);
 // short batch.
 static inline size_t shk_shard_start(size_t batch, size_t shards, size_t s) { return s * batch / shards; }
 
+// Seconds that a worker spent; of the ops in each phase, in the update tasks, and at the barriers.
+struct shk_times {
+    double op[SHK_MAX_OPS][SHK_OP_PHASES];
+    double update, wait;
+};
+
 // What a worker runs at a time: `samples` samples, consecutive in the batch from `first` on.
 struct shk_slice {
     const struct shk_plan *plan;
@@ -143,6 +158,7 @@ struct shk_slice {
     uint32_t *predicted;          // [samples]
     uint64_t seed;
     uint32_t epoch;
+    struct shk_times *times; // or NULL
 };
 
 void shk_plan_forward(const struct shk_plan *, const struct shk_slice *);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "train/step.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include <math.h>
 
@@ -16,7 +17,9 @@ bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct
     e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
     e->workspaces = shk_alloc(e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
     e->not_finite = shk_alloc(e->workers, FLAG_STRIDE, "flags", err);
-    bool ok = e->workspaces && e->not_finite;
+    e->tasks = shk_alloc(e->workers, sizeof *e->tasks, "task shares", err);
+    e->updates = shk_alloc(e->workers, sizeof *e->updates, "task shares", err);
+    bool ok = e->workspaces && e->not_finite && e->tasks && e->updates;
     if (training && ok) {
         e->batch_space = shk_alloc(e->plan->batch_floats + 16, sizeof(float), "the batch's activations", err);
         e->shard_grads =
@@ -33,6 +36,9 @@ void shk_engine_free(struct shk_engine *e) {
     shk_plan_free(e->plan);
     shk_free(e->workspaces);
     shk_free(e->not_finite);
+    shk_free(e->tasks);
+    shk_free(e->updates);
+    shk_free(e->times);
     shk_free(e->batch_space);
     shk_free(e->shard_grads);
     shk_free(e->m);
@@ -77,7 +83,8 @@ static void run_slice(const struct shk_engine *e, const struct shk_batch *b, uns
                               .loss = b->loss + start,
                               .predicted = b->predicted + start,
                               .seed = e->seed,
-                              .epoch = b->epoch};
+                              .epoch = b->epoch,
+                              .times = e->times ? &e->times[worker] : NULL};
     shk_plan_forward(p, &slice);
     if (p->training) shk_plan_backward(p, &slice);
 }
@@ -107,7 +114,8 @@ static size_t shards_of(const struct shk_plan *p, size_t samples) { return p->sh
 
 static void run_shards(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
     size_t shards = shards_of(e->plan, b->n), group = shards_a_task(e->plan, b->n, shards, workers);
-    for (size_t task; (task = shk_counter_take(&e->tasks)) * group < shards;) {
+    size_t tasks = (shards + group - 1) / group;
+    for (size_t task; shk_take(e->tasks, tasks, worker, workers, &task);) {
         size_t last = task * group + group < shards ? task * group + group : shards;
         size_t start = shk_shard_start(b->n, shards, task * group), end = shk_shard_start(b->n, shards, last);
         size_t slices = (end - start + e->plan->slice - 1) / e->plan->slice;
@@ -119,13 +127,13 @@ static void run_shards(struct shk_engine *e, const struct shk_batch *b, unsigned
 }
 
 void shk_forward(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
-    size_t slice = e->plan->slice;
-    for (size_t task; (task = shk_counter_take(&e->tasks)) * slice < b->n;) {
+    size_t slice = e->plan->slice, tasks = (b->n + slice - 1) / slice;
+    for (size_t task; shk_take(e->tasks, tasks, worker, workers, &task);) {
         size_t start = task * slice, n = b->n - start < slice ? b->n - start : slice;
         run_slice(e, b, worker, start, n, 0, 1);
     }
     shk_barrier_wait(&e->barrier, workers, e->spin);
-    if (worker == 0) shk_counter_reset(&e->tasks);
+    shk_share_reset(&e->tasks[worker]);
     shk_barrier_wait(&e->barrier, workers, e->spin);
 }
 
@@ -170,7 +178,7 @@ static void batch_gradient(const struct shk_engine *e, const struct shk_update *
                             .a = e->batch_space + xb->offset + x->offset + u->row,
                             .a_row = 1,
                             .a_col = x_row,
-                            .b = dy + (u->panel * 16 - op->u.linear.column),
+                            .b = dy + u->panel * 16,
                             .b_row = dz_row,
                             .b_panel = 16,
                             .c = tile,
@@ -198,14 +206,21 @@ static void run_update(struct shk_engine *e, const struct shk_update *u, size_t 
     }
 }
 
-static void run_updates(struct shk_engine *e, size_t samples, unsigned worker) {
+static void run_updates(struct shk_engine *e, size_t samples, unsigned worker, unsigned workers) {
     const struct shk_plan *p = e->plan;
     bool finite = true;
     struct shk_adam adam = adam_of(e, &finite);
     float *tile = workspace_of(e, worker) + p->workspace_floats + p->scratch_bytes / sizeof(float);
-    for (unsigned task; (task = shk_counter_take(&e->updates)) < p->update_count;)
+    for (size_t task; shk_take(e->updates, p->update_count, worker, workers, &task);)
         run_update(e, &p->updates[task], samples, adam, tile);
     if (!finite) e->not_finite[worker * FLAG_STRIDE] = true;
+}
+
+// Meets the others, and records how long that took.
+static void meet(struct shk_engine *e, unsigned worker, unsigned workers) {
+    double start = e->times ? shk_seconds() : 0;
+    shk_barrier_wait(&e->barrier, workers, e->spin);
+    if (e->times) e->times[worker].wait += shk_seconds() - start;
 }
 
 static bool losses_finite(const struct shk_batch *b) {
@@ -214,18 +229,18 @@ static bool losses_finite(const struct shk_batch *b) {
     return true;
 }
 
-// A counter is reset while the other phase runs, when nobody takes from it; so is the step count.
+// Shares are reset while the other phase runs, when nobody takes from them.
 bool shk_step(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
     run_shards(e, b, worker, workers);
-    if (worker == 0) {
-        shk_counter_reset(&e->updates);
-        e->steps++;
-    }
-    shk_barrier_wait(&e->barrier, workers, e->spin);
+    shk_share_reset(&e->updates[worker]);
+    if (worker == 0) e->steps++;
+    meet(e, worker, workers);
+    double start = e->times ? shk_seconds() : 0;
     bool ok = losses_finite(b);
-    if (worker == 0) shk_counter_reset(&e->tasks);
-    if (ok) run_updates(e, b->n, worker);
-    shk_barrier_wait(&e->barrier, workers, e->spin);
+    shk_share_reset(&e->tasks[worker]);
+    if (ok) run_updates(e, b->n, worker, workers);
+    if (e->times) e->times[worker].update += shk_seconds() - start;
+    meet(e, worker, workers);
     for (unsigned w = 0; w < workers; w++) ok = ok && !e->not_finite[w * FLAG_STRIDE];
     return ok;
 }

@@ -25,9 +25,10 @@ struct shk_engine {
     float *workspaces; // [workers][workspace_stride]
     size_t workspace_stride;
     float *batch_space, *shard_grads, *m, *v;
-    bool *not_finite; // [workers][64]: a gradient was not finite
-    struct shk_counter tasks, updates;
+    bool *not_finite;                  // [workers][64]: a gradient was not finite
+    struct shk_share *tasks, *updates; // [workers]
     struct shk_barrier barrier;
+    struct shk_times *times; // [workers], or NULL: where the time goes is not recorded
 };
 
 // Samples of a data set, in this order.

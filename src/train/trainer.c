@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The training loop, and evaluation: what the public API offers.
+#include "base/clock.h"
 #include "base/fpenv.h"
 #include "base/memory.h"
 #include "train/step.h"
 #include <math.h>
-#include <time.h>
 
 struct shk_trainer {
     struct shk_model *model;
@@ -55,12 +55,6 @@ void shk_trainer_free(struct shk_trainer *t) {
 }
 
 size_t shk_trainer_shards(const struct shk_trainer *t) { return t->train.plan->shards; }
-
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 // Sums in sample order, in double: the same on every machine.
 static double mean_loss(const float *loss, size_t n) {
@@ -150,12 +144,12 @@ static void train_worker(void *arg, unsigned worker, unsigned workers) {
     for (size_t i = 0; i < r->epochs && !r->stop; i++) {
         double start = 0;
         if (worker == 0) {
-            start = seconds();
+            start = shk_seconds();
             shk_shuffle(r->order, r->train.n, t->seed, (uint32_t)t->epochs);
         }
         shk_barrier_wait(barrier, workers, t->train.spin);
         if (!train_epoch(r, worker, workers)) break;
-        double train_seconds = seconds() - start;
+        double train_seconds = shk_seconds() - start;
         if (r->test.data) shk_forward(&t->test, &r->test, worker, workers);
         if (worker == 0) end_epoch(r, train_seconds);
         shk_barrier_wait(barrier, workers, t->train.spin);
