@@ -29,8 +29,8 @@ ISAS := c
 endif
 # gcc 12 for AArch64 at -O3 otherwise moves a scalar load above the 64-byte block store of the same lanes.
 ISA_FLAGS_c := -DSHK_ISA_C -fno-strict-aliasing
-ISA_FLAGS_avx2 := -DSHK_ISA_AVX2 -mavx2 -mfma
-ISA_FLAGS_avx512 := -DSHK_ISA_AVX512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma
+ISA_FLAGS_avx2 := -DSHK_ISA_AVX2 -mavx2 -mfma -mbmi -mbmi2
+ISA_FLAGS_avx512 := -DSHK_ISA_AVX512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mbmi -mbmi2
 ISA_FLAGS_neon := -DSHK_ISA_NEON -fno-strict-aliasing
 
 # Header-only libraries (xxHash, Random123) come through one folder of links, so that a cross compiler sees them and nothing else of the host.
@@ -99,14 +99,14 @@ TEST_BIN := $(TEST_SRC:%.c=$(BUILD)/%)
 TEST_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(TEST_SRC),$(wildcard tests/*.c)))
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_SHARED) $(LIB)
 	$(CC) $(CFLAGS_ALL) $^ -lcmocka $(LDLIBS) -o $@
-.PRECIOUS: $(BUILD)/%.o
+.PRECIOUS: $(BUILD)/%.o $(BUILD)/bench/%.o
 
 TESTS ?= $(TEST_BIN) "tests/cli_usage.sh $(BIN)" "tests/symbols.sh $(BUILD)" "tests/install_example.sh $(BUILD)"
 test: all $(TEST_BIN)
 	@CC='$(CC)' tests/run.sh $(TESTS)
 
 # The tests themselves go through the instruction sets; here: compilers x sanitizers, a build folder each.
-SANITIZE := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 check-all:
 	$(MAKE) test CC=gcc BUILD=build/check/gcc
 	$(MAKE) test CC=clang BUILD=build/check/clang
@@ -115,11 +115,11 @@ check-all:
 	$(MAKE) tsan
 
 # A shorter pass of the sanitizers: the command's usage, and a training of each kind in plain C and on the best instruction set.
-ASAN_RUN := build/check/gcc-asan/shikaku compare --models tinycnn,tinyvit,tinyvit-pre,vit:pool=mean,cnn:channels=3-5-7,hidden=0 \
+ASAN_RUN := build/check/clang-asan/shikaku compare --models tinycnn,tinyvit,tinyvit-pre,vit:pool=mean,cnn:channels=3-5-7,hidden=0 \
     --epochs 1 --train-samples 70 --test-samples 10 --batch 32 --threads 2
 asan:
-	$(MAKE) all CC=gcc BUILD=build/check/gcc-asan EXTRA='$(SANITIZE)'
-	tests/cli_usage.sh build/check/gcc-asan/shikaku
+	$(MAKE) all CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
+	tests/cli_usage.sh build/check/clang-asan/shikaku
 	for isa in c auto; do SHIKAKU_ISA=$$isa $(ASAN_RUN) || exit 1; done
 
 # ThreadSanitizer understands OpenMP through LLVM's own runtime and its tool Archer.
@@ -142,20 +142,29 @@ check-bits:
 check-bits-ci:
 	tests/check_bits --ci
 
-# Benchmarks: every bench/bench_*.cc is one Google Benchmark program. BENCH_ARGS go to all of them.
+# Benchmarks: every bench/bench_*.cc is one Google Benchmark program; bench/*.c are shared by them. BENCH_ARGS go to all of them.
 BENCH_SRC := $(wildcard bench/bench_*.cc)
 BENCH_BIN := $(BENCH_SRC:%.cc=$(BUILD)/%)
+BENCH_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/*.c))
 BENCH_ARGS ?=
-$(BUILD)/bench/%.o: bench/%.cc $(DEPS_INCLUDE)/.made $(FLAGS_FILE)
+$(BUILD)/bench/bench_%.o: bench/bench_%.cc $(DEPS_INCLUDE)/.made $(FLAGS_FILE)
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS_ALL) $(CXXFLAGS_ALL) -MMD -MP -c $< -o $@
-$(BUILD)/bench/bench_%: $(BUILD)/bench/bench_%.o $(LIB)
+$(BUILD)/bench/bench_%: $(BUILD)/bench/bench_%.o $(BENCH_SHARED) $(LIB)
 	$(CXX) $(CXXFLAGS_ALL) $^ -lbenchmark -lpthread $(LDLIBS) -o $@
 bench: $(BENCH_BIN)
 	@set -e; for b in $(BENCH_BIN); do $$b --benchmark_out=$$b.json --benchmark_out_format=json $(BENCH_ARGS); done
 	@echo "JSON: $(BENCH_BIN:%=%.json)"
 
-FORMATTED := $(wildcard include/*/*.h simd/*.[ch] src/*/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.cc bench/*.h)
+# The same CNN written on oneDNN's primitives, to compare with; needs libdnnl-dev. Run it with OMP_NUM_THREADS set.
+peer-onednn: $(BUILD)/bench/peer_onednn
+$(BUILD)/bench/peer_onednn: bench/peer_onednn.cc $(LIB) $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS_ALL) $(CXXFLAGS_ALL) -O3 -march=native -fno-math-errno -fno-trapping-math -MMD -MP $< $(LIB) -ldnnl $(LDLIBS) -o $@
+-include $(BENCH_SHARED:.o=.d) $(BUILD)/bench/peer_onednn.d
+.PHONY: peer-onednn
+
+FORMATTED := $(wildcard include/*/*.h simd/*.[ch] src/*/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
 format:
 	clang-format -i $(FORMATTED)
 check-format:
