@@ -92,7 +92,8 @@ static double gradient_error(const struct problem *p, size_t tensor) {
     if (!want) fail_msg("no gradient of %s in the golden file", param->name);
     double difference = 0, norm = 0;
     for (size_t i = 0; i < param->size; i++) {
-        double got = (double)p->engine.m[shk_param_position(param, i)] / (double)(float)(1 - 0.9), w = (double)want->data[i];
+        double got = (double)p->engine.m[shk_param_position(param, i)] / (double)(float)(1 - 0.9),
+               w = (double)want->data[i];
         difference += (got - w) * (got - w);
         norm += w * w;
     }
@@ -114,7 +115,8 @@ static void check_file(const char *path, const struct shk_kernels *kernels) {
             worst_name = p.model->params[t].name;
         }
     }
-    printf("%-6s %-34s gradients %.1e (%s), losses %.1e\n", kernels->isa, strrchr(path, '/') + 1, worst_gradient, worst_name, worst_loss);
+    printf("%-6s %-34s gradients %.1e (%s), losses %.1e\n", kernels->isa, strrchr(path, '/') + 1, worst_gradient,
+           worst_name, worst_loss);
     assert_true(worst_gradient < gradient_bound);
     assert_true(worst_loss < loss_bound);
     close_problem(&p);

@@ -31,7 +31,8 @@ int main(int argc, char **argv) {
     struct shk_runtime runtime = {.kernels = shk_kernels_find(getenv("SHIKAKU_ISA"), &exists),
                                   .team = {.workers = (unsigned)atoi(argv[3]), .spin = 0, .run = run}};
     if (!runtime.kernels) return fail("no such ISA here");
-    struct shk_squares_options squares = {.n = (size_t)atol(argv[4]), .size = (size_t)atol(argv[2]), .invert = 0.5, .seed = 1};
+    struct shk_squares_options squares = {
+        .n = (size_t)atol(argv[4]), .size = (size_t)atol(argv[2]), .invert = 0.5, .seed = 1};
     struct shk_dataset *train = shk_dataset_squares(&squares, &err);
     if (!train) return fail(err.text);
     squares.n = (size_t)atol(argv[5]);
