@@ -49,21 +49,34 @@ END
 
 if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg-query >/dev/null 2>&1; then elsewhere; fi
 
-missing=
-for package in $wanted; do
-    installed "$package" || missing="$missing $package"
-done
-[ -n "$missing" ] || exit 0
-
-as_root=
-if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null 2>&1 || {
-        echo "deps.sh: please run as root, or install sudo: apt-get install$missing" >&2
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo "$@"
+    else
+        echo "deps.sh: please run as root, or install sudo: $*" >&2
         exit 1
-    }
-    as_root=sudo
-fi
-echo "deps.sh: installing$missing"
-$as_root apt-get update -q
+    fi
+}
+
+install_missing() { # install_missing PACKAGE...: those that are not there
+    missing=
+    for package in "$@"; do
+        installed "$package" || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    echo "deps.sh: installing$missing"
+    as_root apt-get update -q
+    # shellcheck disable=SC2086 # words
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+}
+
 # shellcheck disable=SC2086 # words
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+install_missing $wanted
+
+# clang's sanitizers: part of clang in some releases, in others a package named after its version.
+if [ "$wanted" != "$base" ] && [ ! -e "$(clang -print-resource-dir)/lib/linux/libclang_rt.tsan-$(uname -m).a" ]; then
+    version=$(clang -dumpversion)
+    install_missing "libclang-rt-${version%%.*}-dev"
+fi

@@ -4,7 +4,8 @@
     build("tinycnn", (1, 32, 32), 9)
     build("vit:dim=48,depth=4,heads=3,patch=5,ff=100,pool=mean,norm=pre", (3, 35, 25), 11)
 
-The names in state_dict() are the names of Shikaku's parameters. Keys left out of a description have the values of tinycnn and tinyvit.
+The names in state_dict() are the names of Shikaku's parameters. Keys left out of a description have the values of
+tinycnn and tinyvit.
 """
 
 import numpy as np
