@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # make [CC=clang] [BUILD=dir] [CFLAGS=flags] [EXTRA=flags]
-# Targets: all demo test check-all asan tsan check-bits check-bits-ci bench format check-format install clean
+# Targets: all demo test test-neon check-all asan tsan check-bits check-bits-ci bench format check-format install clean
 
 VERSION := 0.1.0
 CC ?= gcc
@@ -33,7 +33,7 @@ ISA_FLAGS_avx2 := -DSHK_ISA_AVX2 -mavx2 -mfma -mbmi -mbmi2
 ISA_FLAGS_avx512 := -DSHK_ISA_AVX512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mbmi -mbmi2
 ISA_FLAGS_neon := -DSHK_ISA_NEON -fno-strict-aliasing
 
-# Header-only libraries (xxHash, Random123) come through one folder of links, so that a cross compiler sees them and nothing else of the host.
+# Headers of libraries (xxHash, Random123, cmocka) come through one folder of links, so that a cross compiler sees them and nothing else of the host.
 DEPS_INCLUDE := $(BUILD)/deps
 WARN := -Wall -Wextra -Werror -Wvla -Wstrict-prototypes -Wmissing-prototypes
 CPPFLAGS_ALL := -Iinclude -Isrc -Isimd -isystem $(DEPS_INCLUDE) -D_GNU_SOURCE -DSHK_VERSION='"$(VERSION)"' $(foreach i,$(ISAS),-DSHK_HAVE_$(i))
@@ -70,6 +70,7 @@ $(DEPS_INCLUDE)/.made:
 	@mkdir -p $(DEPS_INCLUDE)
 	ln -sfn /usr/include/xxhash.h $(DEPS_INCLUDE)/xxhash.h
 	ln -sfn /usr/include/Random123 $(DEPS_INCLUDE)/Random123
+	ln -sfn /usr/include/cmocka.h $(DEPS_INCLUDE)/cmocka.h
 	@touch $@
 
 define kernel_rule
@@ -132,6 +133,13 @@ tsan:
 	$(TSAN_RUN) --model tinyvit
 	$(TSAN_RUN) --model tinyvit-pre
 
+# The kernels' tests on NEON, cross-compiled and emulated.
+EMULATED_TESTS := gemm conv3x3 attention cls_attention rowwise elementwise optimizer math
+EMULATED_BIN := $(EMULATED_TESTS:%=build/aarch64/tests/test_%)
+test-neon:
+	$(MAKE) CC=aarch64-linux-gnu-gcc BUILD=build/aarch64 $(EMULATED_BIN)
+	@tests/run.sh $(EMULATED_BIN:%="qemu-aarch64 -L /usr/aarch64-linux-gnu %")
+
 # The core without hwloc and the command line; cross-compiles alone.
 $(BUILD)/tests/core/bits: $(BUILD)/tests/core/bits.o $(CORE_OBJ)
 	$(CC) $(CFLAGS_ALL) $^ $(LDLIBS) -o $@
@@ -182,4 +190,4 @@ clean:
 
 -include $(BUILD)/tests/core/bits.d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
 
-.PHONY: all demo test check-all asan tsan check-bits check-bits-ci bench format check-format install clean
+.PHONY: all demo test test-neon check-all asan tsan check-bits check-bits-ci bench format check-format install clean

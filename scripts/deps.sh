@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: MIT
 # scripts/deps.sh [--checks | --all]: installs what building and testing need on Debian and Ubuntu, and calls apt only if
 # something is missing. --checks: also what CI needs (clang, cross compiler, emulator); --all: also what writes the golden
-# files and compares with PyTorch. On other systems it looks for the compiler and the headers and names what is missing.
+# files and compares with PyTorch and oneDNN. On other systems it looks for the compiler and the headers and names what is missing.
 set -eu
 
 base='gcc g++ make pkg-config libc6-dev binutils libbenchmark-dev libcmocka-dev librandom123-dev libxxhash-dev'
-checks='clang libomp-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
-all='python3-torch python3-numpy valgrind'
+checks='clang libomp-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64'
+all='python3-torch python3-numpy libopenblas0-openmp libdnnl-dev valgrind'
 
 case "$#:${1:-}" in
 0:) wanted=$base ;;
@@ -17,7 +17,7 @@ case "$#:${1:-}" in
 esac
 
 installed() { # installed PACKAGE
-    [ "$(dpkg-query -W -f '${Status}' "$1" 2>/dev/null)" = 'install ok installed' ]
+    dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null | grep -qx 'install ok installed' # a line per architecture
 }
 
 has_header() { # has_header NAME: can the C compiler find it, and OpenMP too?
@@ -67,6 +67,9 @@ install_missing() { # install_missing PACKAGE...: those that are not there
     done
     [ -n "$missing" ] || return 0
     echo "deps.sh: installing$missing"
+    case $missing in # what the emulated tests link with
+    *:arm64*) as_root dpkg --add-architecture arm64 ;;
+    esac
     as_root apt-get update -q
     # shellcheck disable=SC2086 # words
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
