@@ -80,7 +80,12 @@ static bool next_is(const struct fuser *f, enum shk_layer_kind kind) {
 // A padded map of h x w pixels, or flat rows of windows for a linear layer; value or gradient.
 static struct shk_view map_view(struct fuser *f, size_t ld, bool padded) {
     size_t row = padded ? (f->w + 2) * ld : f->w * ld;
-    if (!padded) return new_view(f, 1, f->h * row);
+    if (!padded) {
+        struct shk_view flat = new_view(f, 1, f->h * row);
+        size_t *stride = &f->plan->buffers[flat.buffer].per_sample;
+        if (*stride % 1024 == 0) *stride += 16; // samples 4 KB apart would share cache sets
+        return flat;
+    }
     struct shk_view v = {new_buffer(f, (f->h + 2) * row), row + ld, f->h, f->w * ld, row};
     return v;
 }
@@ -157,7 +162,7 @@ static void fuse_followers(struct fuser *f, struct shk_op *op) {
 }
 
 static bool covers_buffer(const struct shk_plan *p, const struct shk_view *v) {
-    return p->buffers[v->buffer].per_sample == v->rows * v->cols;
+    return p->buffers[v->buffer].per_sample < (v->rows + 1) * v->cols; // but for padding
 }
 
 // dW = X^T dY is left to the update tasks: X and dY stay until all samples are through. With a residual, out_grad goes

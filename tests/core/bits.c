@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Trains a model with the core alone (no hwloc, no command line), so that it can be cross-compiled, and prints what must be the same on every
 // machine: losses and accuracy per epoch to the last bit, and the hash of the weights.
-//   bits MODEL IMAGE_SIZE THREADS TRAIN_SAMPLES TEST_SAMPLES EPOCHS     (SHIKAKU_ISA chooses the kernels)
+//   bits MODEL IMAGE_SIZE THREADS BATCH TRAIN_SAMPLES TEST_SAMPLES EPOCHS     (SHIKAKU_ISA chooses the kernels)
 #include "base/runtime.h"
 #include <omp.h>
 #include <shikaku/shikaku.h>
@@ -25,27 +25,27 @@ static int fail(const char *what) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 7) return fail("usage: bits MODEL IMAGE_SIZE THREADS TRAIN_SAMPLES TEST_SAMPLES EPOCHS");
+    if (argc != 8) return fail("usage: bits MODEL IMAGE_SIZE THREADS BATCH TRAIN_SAMPLES TEST_SAMPLES EPOCHS");
     bool exists;
     struct shk_error err;
     struct shk_runtime runtime = {.kernels = shk_kernels_find(getenv("SHIKAKU_ISA"), &exists),
                                   .team = {.workers = (unsigned)atoi(argv[3]), .spin = 0, .run = run}};
     if (!runtime.kernels) return fail("no such ISA here");
     struct shk_squares_options squares = {
-        .n = (size_t)atol(argv[4]), .size = (size_t)atol(argv[2]), .invert = 0.5, .seed = 1};
+        .n = (size_t)atol(argv[5]), .size = (size_t)atol(argv[2]), .invert = 0.5, .seed = 1};
     struct shk_dataset *train = shk_dataset_squares(&squares, &err);
     if (!train) return fail(err.text);
-    squares.n = (size_t)atol(argv[5]);
+    squares.n = (size_t)atol(argv[6]);
     squares.stream = 1;
     struct shk_dataset *test = shk_dataset_squares(&squares, &err);
     if (!test) return fail(err.text);
     struct shk_shape shape = shk_dataset_shape(train);
     struct shk_model *model = shk_model_create(argv[1], &shape, 1, &err);
     if (!model) return fail(err.text);
-    struct shk_train_options options = {.seed = 1};
+    struct shk_train_options options = {.batch = (size_t)atol(argv[4]), .seed = 1};
     struct shk_trainer *trainer = shk_trainer_create(model, &runtime, &options, &err);
     if (!trainer) return fail(err.text);
-    if (!shk_train(trainer, train, test, (size_t)atol(argv[6]), print_epoch, NULL, &err)) return fail(err.text);
+    if (!shk_train(trainer, train, test, (size_t)atol(argv[7]), print_epoch, NULL, &err)) return fail(err.text);
     printf("weights %016llx\n", (unsigned long long)shk_model_hash(model));
     shk_trainer_free(trainer);
     shk_model_free(model);
