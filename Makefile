@@ -44,7 +44,7 @@ LDLIBS := -lm
 
 KERNEL_SRC := $(filter-out simd/dispatch.c,$(wildcard simd/*.c))
 CORE_SRC := simd/dispatch.c $(wildcard src/base/*.c src/nn/*.c src/train/*.c) $(wildcard src/data/squares.c src/data/dataset.c)
-LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC),$(wildcard src/data/*.c)) $(wildcard src/machine/*.c src/api/*.c)
+LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC),$(wildcard src/data/*.c)) $(wildcard src/machine/*.c)
 CLI_SRC := $(wildcard src/cli/*.c)
 KERNEL_OBJ := $(foreach i,$(ISAS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).o))
 CORE_OBJ := $(KERNEL_OBJ) $(CORE_SRC:%.c=$(BUILD)/%.o)
@@ -116,7 +116,7 @@ check-all:
 	$(MAKE) tsan
 
 # A shorter pass of the sanitizers: the command's usage, and a training of each kind in plain C and on the best instruction set.
-ASAN_RUN := build/check/clang-asan/shikaku compare --models tinycnn,tinyvit,tinyvit-pre,vit:pool=mean,cnn:channels=3-5-7,hidden=0 \
+ASAN_RUN := build/check/clang-asan/shikaku compare --models tinycnn,tinyvit,tinyvit-pre,vit:pool=mean,cnn:channels=3-5-7,hidden=0,cnn:channels=2-5,hidden=0 \
     --epochs 1 --train-samples 70 --test-samples 10 --batch 32 --threads 2
 asan:
 	$(MAKE) all CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
@@ -138,9 +138,9 @@ EMULATED_TESTS := gemm conv3x3 attention cls_attention rowwise elementwise optim
 EMULATED_BIN := $(EMULATED_TESTS:%=build/aarch64/tests/test_%)
 test-neon:
 	$(MAKE) CC=aarch64-linux-gnu-gcc BUILD=build/aarch64 $(EMULATED_BIN)
-	@tests/run.sh $(EMULATED_BIN:%="qemu-aarch64 -L /usr/aarch64-linux-gnu %")
+	@tests/run.sh $(EMULATED_BIN:%="qemu-aarch64 %")
 
-# The core without hwloc and the command line; cross-compiles alone.
+# The core without the machine and the command line; cross-compiles alone.
 $(BUILD)/tests/core/bits: $(BUILD)/tests/core/bits.o $(CORE_OBJ)
 	$(CC) $(CFLAGS_ALL) $^ $(LDLIBS) -o $@
 

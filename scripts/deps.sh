@@ -6,7 +6,7 @@
 set -eu
 
 base='gcc g++ make pkg-config libc6-dev binutils libbenchmark-dev libcmocka-dev librandom123-dev libxxhash-dev'
-checks='clang libomp-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64'
+checks='clang libomp-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64 libgomp1:arm64'
 all='python3-torch python3-numpy libopenblas0-openmp libdnnl-dev valgrind'
 
 case "$#:${1:-}" in

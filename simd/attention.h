@@ -17,10 +17,10 @@ SHK_INLINE void shk_transpose_panels(size_t rows, size_t d, const float *x, ptrd
         const float *const first = x + (ptrdiff_t)row * ld;
         for (size_t column = 0; column < d; column += 16, panels += 256) {
             vf t[16];
-            GEMM_UNROLL
+            SHK_UNROLL
             for (int i = 0; i < 16; i++) t[i] = (size_t)i < taken ? vf_load(first + i * ld + column) : vf_zero();
             vf_transpose16(t);
-            GEMM_UNROLL
+            SHK_UNROLL
             for (int i = 0; i < 16; i++) vf_store(panels + 16 * i, t[i]);
         }
     }
@@ -71,7 +71,7 @@ SHK_INLINE void shk_drop_weights(const struct shk_dropout_spec *drop, uint32_t e
     for (size_t i = 0; i < n; i += 128) {
         vi words[4];
         shk_dropout_words(drop, (element + (uint32_t)i) / 128, words);
-        GEMM_UNROLL
+        SHK_UNROLL
         for (int j = 0; j < 8; j++) {
             const size_t at = i + 16 * (size_t)j;
             if (at >= n) break;

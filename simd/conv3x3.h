@@ -16,12 +16,6 @@
 // conv_pool_forward of maps.
 void SHK_KERNEL(conv_pool_winograd)(const struct shk_conv_pool *);
 
-#ifdef __clang__
-#define CONV_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define CONV_UNROLL _Pragma("GCC unroll 32")
-#endif
-
 #define CONV_DEAD 4u // arg of a window whose maximum is not positive
 
 // Sixteen winners <-> 32-bit lanes.

@@ -13,7 +13,7 @@ SHK_INLINE void patch_add(pv *patch, const int a, uint64_t alive, const float *d
         const size_t co = lowest_bit(alive);
         const pv d = pv_set1(dout[co]);
         const float *w = taps + co * (9 * 16);
-        CONV_UNROLL
+        SHK_UNROLL
         for (int t = 0; t < 9; t++) {
             const int at = (a / 2 + t / 3) * 4 + a % 2 + t % 3;
             patch[at] = pv_fma(d, pv_load(w + 16 * t), patch[at]);
@@ -26,13 +26,13 @@ SHK_INLINE void patch_add(pv *patch, const int a, uint64_t alive, const float *d
 SHK_INLINE void window_dgrad(const size_t blocks, const uint64_t *masks, const float *taps, const float *dout,
                              float *din, size_t row, size_t ld, pv *carry) {
     pv patch[16];
-    CONV_UNROLL
+    SHK_UNROLL
     for (int i = 0; i < 16; i++) patch[i] = pv_zero();
-    CONV_UNROLL
+    SHK_UNROLL
     for (int a = 0; a < 4; a++)
         for (size_t b = 0; b < blocks; b++)
             patch_add(patch, a, masks[a * blocks + b], dout + b * BLOCK, taps + b * (BLOCK * 9 * 16));
-    CONV_UNROLL
+    SHK_UNROLL
     for (int i = 0; i < 8; i++) {
         float *p = din + i / 2 * row + i % 2 * ld;
         const pv before = i < 4 ? pv_load(p + 2 * ld) : pv_zero(); // the lower rows are not yet written
@@ -63,11 +63,11 @@ SHK_INLINE void slice_dgrad(const struct shk_conv_pool *c, const size_t blocks, 
             const float *dout = c->dout + (ptrdiff_t)wy * c->out_row;
             float *din = c->din + 2 * wy * row + ci + l;
             pv carry[8];
-            CONV_UNROLL
+            SHK_UNROLL
             for (int i = 0; i < 8; i++) carry[i] = i < 4 ? pv_load(din + i / 2 * row + i % 2 * ld) : pv_zero();
             for (size_t wx = 0; wx < c->w / 2; wx++, dout += c->out_px, din += 2 * ld)
                 window_dgrad(blocks, masks + wx * 4 * blocks, taps + l, dout, din, row, ld, carry);
-            CONV_UNROLL
+            SHK_UNROLL
             for (int i = 0; i < 8; i++) pv_store(din + i / 2 * row + i % 2 * ld, carry[i]);
         }
     }
@@ -145,20 +145,20 @@ static void chunk_turn(struct chunk *k, size_t channels) {
 SHK_INLINE void taps_add(const int parts, const struct chunk *k, size_t i, const float *in, size_t row, const size_t ld,
                          float *dw) {
     pv acc[18];
-    CONV_UNROLL
+    SHK_UNROLL
     for (int t = 0; t < 9 * parts; t++) acc[t] = pv_load(dw + t / parts * ld + t % parts * PV_LANES);
     for (uint64_t m = k->windows[i]; m; m &= m - 1) {
         const size_t j = lowest_bit(m);
         const pv d = pv_set1(k->value[j][i]);
         const float *r0 = in + k->offset[j][i], *r1 = r0 + row, *r2 = r1 + row;
-        CONV_UNROLL
+        SHK_UNROLL
         for (int t = 0; t < 9 * parts; t++) {
             const int tap = t / parts;
             const float *r = tap < 3 ? r0 : tap < 6 ? r1 : r2;
             acc[t] = pv_fma(d, pv_load(r + tap % 3 * ld + t % parts * PV_LANES), acc[t]);
         }
     }
-    CONV_UNROLL
+    SHK_UNROLL
     for (int t = 0; t < 9 * parts; t++) pv_store(dw + t / parts * ld + t % parts * PV_LANES, acc[t]);
 }
 
@@ -199,7 +199,7 @@ static void map_wgrad(const struct shk_conv_pool *c) {
 SHK_INLINE void image_lanes(const struct shk_conv_pool *c, const float *zip, float *dw, const size_t tap_ld, size_t co,
                             float *dbias) {
     pv acc[9], bias = dbias ? pv_load(dbias) : pv_zero();
-    CONV_UNROLL
+    SHK_UNROLL
     for (int t = 0; t < 9; t++) acc[t] = pv_load(dw + t * tap_ld);
     const size_t row = 2 * (c->w + 2);
     const uint8_t *arg = c->arg + co;
@@ -209,12 +209,12 @@ SHK_INLINE void image_lanes(const struct shk_conv_pool *c, const float *zip, flo
             const pv_choice choice = pv_choose(arg);
             const pv d = pv_alive(pv_load(dout), choice);
             bias = pv_add(bias, d);
-            CONV_UNROLL
+            SHK_UNROLL
             for (int t = 0; t < 9; t++) acc[t] = pv_fma(pv_pick(z + t / 3 * row + t % 3 * 2, choice), d, acc[t]);
         }
     }
     if (dbias) pv_store(dbias, bias);
-    CONV_UNROLL
+    SHK_UNROLL
     for (int t = 0; t < 9; t++) pv_store(dw + t * tap_ld, acc[t]);
 }
 

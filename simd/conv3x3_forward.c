@@ -20,11 +20,11 @@ struct forward {
 SHK_INLINE void pool_tile(const int windows, const int panels, const struct forward *f, size_t panel, size_t wy,
                           size_t wx, const vf *acc) {
     const struct shk_conv_pool *c = f->c;
-    CONV_UNROLL
+    SHK_UNROLL
     for (int i = 0; i < windows; i++) {
         float *out = c->out + (ptrdiff_t)wy * c->out_row + (ptrdiff_t)(wx + i) * c->out_px + 16 * panel;
         uint8_t *arg = c->arg ? c->arg + (wy * f->ww + wx + i) * c->cout + 16 * panel : NULL;
-        CONV_UNROLL
+        SHK_UNROLL
         for (int p = 0; p < panels; p++) pool(acc + (p * windows + i) * 4, out + 16 * p, arg ? arg + 16 * p : NULL);
     }
 }
@@ -34,7 +34,7 @@ SHK_INLINE void tile(const int windows, const int panels, const size_t cin, cons
                      size_t panel, size_t wy, size_t wx) {
     vf acc[TILE_ACC];
     const float *w = f->c->panels + panel * f->panel, *bias = f->c->bias + 16 * panel;
-    CONV_UNROLL
+    SHK_UNROLL
     for (int i = 0; i < 4 * windows * panels; i++) acc[i] = vf_load(bias + i / (4 * windows) * 16);
     const float *in = f->c->in + 2 * wy * f->row + 2 * wx * ld;
     for (int ky = 0; ky < 3; ky++, in += f->row) {
@@ -42,12 +42,12 @@ SHK_INLINE void tile(const int windows, const int panels, const size_t cin, cons
             const float *x0 = in + kx * ld, *x1 = x0 + f->row;
             for (size_t ci = 0; ci < cin; ci++, w += 16, x0++, x1++) {
                 vf k[2];
-                CONV_UNROLL
+                SHK_UNROLL
                 for (int p = 0; p < panels; p++) k[p] = vf_load(w + p * f->panel);
-                CONV_UNROLL
+                SHK_UNROLL
                 for (int i = 0; i < 4 * windows; i++) {
                     const vf x = vf_set1((i & 2 ? x1 : x0)[(i / 4 * 2 + i % 2) * ld]);
-                    CONV_UNROLL
+                    SHK_UNROLL
                     for (int p = 0; p < panels; p++)
                         acc[p * 4 * windows + i] = vf_fma(x, k[p], acc[p * 4 * windows + i]);
                 }
@@ -65,14 +65,14 @@ SHK_INLINE void image_tile(const int windows, const struct forward *f, const vf 
     vf acc[TILE_ACC];
     const vf bias = vf_load(f->c->bias + 16 * panel);
     const float *in = f->c->in + 2 * wy * f->row + 2 * wx;
-    CONV_UNROLL
+    SHK_UNROLL
     for (int i = 0; i < 4 * windows; i++) acc[i] = bias;
-    CONV_UNROLL
+    SHK_UNROLL
     for (int y = 0; y < 4; y++) {
-        CONV_UNROLL
+        SHK_UNROLL
         for (int x = 0; x < 2 * windows + 2; x++) {
             const vf v = vf_set1(in[y * f->row + x]);
-            CONV_UNROLL
+            SHK_UNROLL
             for (int t = 0; t < 6; t++) {
                 const int dy = t / 3, ky = y - dy, kx = t % 3, px = x - kx;
                 if (ky < 0 || ky > 2 || px < 0 || px >= 2 * windows) continue;
@@ -86,7 +86,7 @@ SHK_INLINE void image_tile(const int windows, const struct forward *f, const vf 
 
 static void image_panel(const struct forward *f, size_t panel) {
     vf k[9];
-    CONV_UNROLL
+    SHK_UNROLL
     for (int t = 0; t < 9; t++) k[t] = vf_load(f->c->panels + panel * f->panel + 16 * t);
     for (size_t wy = 0; wy < f->wh; wy++) {
         size_t wx = 0;

@@ -51,21 +51,21 @@ void SHK_KERNEL(conv_weights)(const struct shk_conv_weights *a) {
     for (size_t ci = 0; ci < a->cin; ci += 16) {
         for (size_t t = 0; t < 9; t++) {
             vf r[16];
-            CONV_UNROLL
+            SHK_UNROLL
             for (int co = 0; co < 16; co++) r[co] = vf_load(a->taps + (co * 9 + t) * a->in_ld + ci);
             vf_transpose16(r);
-            CONV_UNROLL
+            SHK_UNROLL
             for (int i = 0; i < 16; i++) vf_store(taps[t] + 16 * i, r[i]);
         }
         for (size_t i = 0; i < 16 && ci + i < a->cin; i++) {
             vf g[9], h[12], u[16];
-            CONV_UNROLL
+            SHK_UNROLL
             for (int t = 0; t < 9; t++) g[t] = vf_load(taps[t] + 16 * i);
-            CONV_UNROLL
+            SHK_UNROLL
             for (int x = 0; x < 3; x++) transform_taps(g + x, 3, h + x, 3);
-            CONV_UNROLL
+            SHK_UNROLL
             for (int y = 0; y < 4; y++) transform_taps(h + 3 * y, 1, u + 4 * y, 1);
-            CONV_UNROLL
+            SHK_UNROLL
             for (int at = 0; at < 16; at++) vf_store(a->winograd + (at * a->cin + ci + i) * 16, u[at]);
         }
     }
@@ -93,7 +93,7 @@ SHK_INLINE void transform_lanes(const struct winograd *s, const size_t ld, size_
     for (size_t i = 0; i < s->n; i++, v += 16) {
         transform_column(d + 2 * ld, row, t + 8);
         transform_column(d + 3 * ld, row, t + 12);
-        CONV_UNROLL
+        SHK_UNROLL
         for (int y = 0; y < 4; y++) {
             float *p = v + 4 * y * s->v_step;
             pv_store(p, pv_sub(t[y], t[8 + y]));
@@ -102,7 +102,7 @@ SHK_INLINE void transform_lanes(const struct winograd *s, const size_t ld, size_
             pv_store(p + 3 * s->v_step, pv_sub(t[4 + y], t[12 + y]));
         }
         d += 2 * ld;
-        CONV_UNROLL
+        SHK_UNROLL
         for (int j = 0; j < 8; j++) t[j] = t[8 + j];
         if (++wx < s->ww || i + 1 == s->n) continue;
         wx = 0;
@@ -131,12 +131,12 @@ typedef void product_function(const struct winograd *, size_t window);
 SHK_INLINE void product_step(const int windows, const int width, const float *v, const float *u, size_t u_panel,
                              pv *acc) {
     pv k[WIDTH];
-    CONV_UNROLL
+    SHK_UNROLL
     for (int p = 0; p < width; p++) k[p] = pv_load(u + p * PV_LANES / 16 * u_panel + p * PV_LANES % 16);
-    CONV_UNROLL
+    SHK_UNROLL
     for (int w = 0; w < windows; w++) {
         const pv x = pv_set1(v[16 * w]);
-        CONV_UNROLL
+        SHK_UNROLL
         for (int p = 0; p < width; p++) acc[w * width + p] = pv_fma(x, k[p], acc[w * width + p]);
     }
 }
@@ -149,10 +149,10 @@ SHK_INLINE void product(const int windows, const int width, const struct winogra
     for (int at = 0; at < 16; at++, position += v_step, m += M_STEP) {
         pv acc[TILE * WIDTH];
         const float *v = position;
-        CONV_UNROLL
+        SHK_UNROLL
         for (int i = 0; i < windows * width; i++) acc[i] = pv_zero();
         if (at == 5) {
-            CONV_UNROLL
+            SHK_UNROLL
             for (int i = 0; i < windows * width; i++) acc[i] = pv_load(bias + i % width * PV_LANES);
         }
         size_t left = cin;
@@ -161,7 +161,7 @@ SHK_INLINE void product(const int windows, const int width, const struct winogra
             for (int ci = 0; ci < 16; ci++) product_step(windows, width, v + ci, u + 16 * ci, u_panel, acc);
         }
         for (; left; left--, v++, u += 16) product_step(windows, width, v, u, u_panel, acc);
-        CONV_UNROLL
+        SHK_UNROLL
         for (int i = 0; i < windows * width; i++) {
             const int lane = i % width * PV_LANES;
             pv_store(m + lane / 16 * (WINDOWS * 16) + i / width * 16 + lane % 16, acc[i]);
@@ -218,11 +218,11 @@ SHK_INLINE void transform_four(const vf *m, const int step, vf *s, const int s_s
 
 SHK_INLINE void output_window(const float *m, float *out, uint8_t *arg) {
     vf p[16], s[8], z[4];
-    CONV_UNROLL
+    SHK_UNROLL
     for (int i = 0; i < 16; i++) p[i] = vf_load(m + i * M_STEP);
-    CONV_UNROLL
+    SHK_UNROLL
     for (int x = 0; x < 4; x++) transform_four(p + x, 4, s + x, 4);
-    CONV_UNROLL
+    SHK_UNROLL
     for (int y = 0; y < 2; y++) transform_four(s + 4 * y, 1, z + 2 * y, 1);
     pool(z, out, arg);
 }

@@ -15,18 +15,18 @@ GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g)
     float *const c = g->c;
     const ptrdiff_t c_row = g->c_row, c_panel = g->c_panel;
     if (g->accumulate) {
-        GEMM_UNROLL
+        SHK_UNROLL
         for (int t = 0; t < rows * width; t++) acc[t] = vf_load(c + t / width * c_row + t % width * c_panel);
     } else {
-        GEMM_UNROLL
+        SHK_UNROLL
         for (int t = 0; t < rows * width; t++) acc[t] = g->bias ? vf_load(g->bias + 16 * (t % width)) : vf_zero();
     }
     gemm_tile_fma(rows, width, g->k, g->a, g->a_row, g->a_col, g->b, g->b_row, g->b_panel, acc);
     if (g->relu) {
-        GEMM_UNROLL
-        for (int t = 0; t < rows * width; t++) acc[t] = vf_max(acc[t], vf_zero());
+        SHK_UNROLL
+        for (int t = 0; t < rows * width; t++) acc[t] = vf_max(vf_zero(), acc[t]);
     }
-    GEMM_UNROLL
+    SHK_UNROLL
     for (int t = 0; t < rows * width; t++) vf_store(c + t / width * c_row + t % width * c_panel, acc[t]);
 }
 

@@ -23,20 +23,13 @@
 
 #define GEMM_INLINE static inline __attribute__((always_inline))
 
-// A loop with a constant count that must not survive: only then are arrays of vectors kept in registers.
-#if defined(__clang__)
-#define GEMM_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define GEMM_UNROLL _Pragma("GCC unroll 32")
-#endif
-
 // acc[r*width + w] += A B over k ascending. Rows of A are addressed as one of five pointers that stay plus one of three
 // offsets that advance, and B's pointer counts the steps: integer work takes slots from FMA, and more pointers would be
 // spilled.
 GEMM_INLINE void gemm_tile_fma(const int rows, const int width, size_t k, const float *a, ptrdiff_t a_row,
                                ptrdiff_t a_col, const float *b, ptrdiff_t b_row, ptrdiff_t b_panel, vf acc[GEMM_ACC]) {
     const float *a_group[5];
-    GEMM_UNROLL
+    SHK_UNROLL
     for (int p = 0; p < (rows + 2) / 3; p++) {
         a_group[p] = a + 3 * p * a_row;
         __asm__("" : "+r"(a_group[p])); // not to be computed again from its neighbour at every step
@@ -45,10 +38,10 @@ GEMM_INLINE void gemm_tile_fma(const int rows, const int width, size_t k, const 
     const float *const end = b + (ptrdiff_t)k * b_row;
     do {
         vf v[8], x;
-        GEMM_UNROLL
+        SHK_UNROLL
         for (int w = 0; w < width; w++) v[w] = vf_load(b + w * b_panel);
         if (rows == 2 || (rows == 3 && GEMM_ROWS > 6)) __asm__("" ::: "memory"); // else gcc loads B once for each row
-        GEMM_UNROLL
+        SHK_UNROLL
         for (int t = 0; t < rows * width; t++) {
             const int r = t / width;
             if (t % width == 0) x = vf_set1(a_group[r / 3][offset[r % 3]]);

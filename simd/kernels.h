@@ -23,8 +23,8 @@ static inline size_t shk_round16(size_t n) { return (n + 15) & ~(size_t)15; }
 
 // C = A B, with C(i, 16p+j) = c[p*c_panel + i*c_row + j], B(k, 16p+j) = b[p*b_panel + k*b_row + j], A(i, k) = a[i*a_row
 // + k*a_col]. Every transposition that training needs is a choice of strides. m, n, k >= 1. Order: the chain of an
-// output starts at C (accumulate), else at bias[n], else at 0; then k ascending; then, if relu, max(x, 0) (-0 and NaN
-// as in vf_max(x, 0)).
+// output starts at C (accumulate), else at bias[n], else at 0; then k ascending; then, if relu, vf_max(0, x), which
+// lets NaN and -0 through.
 struct shk_gemm {
     size_t m, n, k;         // n: multiple of 16; m, k: any
     const float *a;         // alignment: any
@@ -68,11 +68,11 @@ struct shk_gemm {
 //   dout[co], acc); dbias: acc + dout. The pad elements of dweight (ci >= cin in taps) stay zero because the pad
 //   channels of `in` are zero.
 struct shk_conv_pool {
-    size_t h, w;  // input height and width, >= 2
-    size_t cin;   // input channels, any >= 1
-    size_t in_ld; // floats per input pixel: cin if cin <= 4 (an image, any alignment), else round16(cin); this is also
-                  // cin_pad
-    size_t cout;  // output channels, padded: multiple of 16
+    size_t h, w; // input height and width, >= 2
+    size_t cin;  // input channels, any >= 1
+    size_t
+        in_ld; // floats per input pixel: cin (<= 4) for an image (any alignment), round16(cin) for a map; also cin_pad
+    size_t cout;     // output channels, padded: multiple of 16
     const float *in; // [h+2][w+2][in_ld], border zero
     const float *panels, *taps, *winograd;
     const float *bias;         // [cout]
@@ -94,11 +94,11 @@ struct shk_conv_weights {
 #define SHK_CONV_WINDOWS 12
 #define SHK_CONV_POOL_MASKS(w, cout) (((w) / 2 * (((cout) + 63) / 64) * 32 + 63) & ~(size_t)63)
 #define SHK_CONV_POOL_CHUNK (17 * 1024)
-static inline size_t shk_conv_pool_scratch(size_t h, size_t w, size_t cin, size_t cout) {
-    const size_t image = (h + 1) * (w + 2) * 2 * sizeof(float), taps = cin > 16 ? cout * 9 * 16 * sizeof(float) : 0;
+static inline size_t shk_conv_pool_scratch(size_t h, size_t w, size_t in_ld, size_t cout) {
+    const size_t image = (h + 1) * (w + 2) * 2 * sizeof(float), taps = in_ld > 16 ? cout * 9 * 16 * sizeof(float) : 0;
     const size_t dgrad = SHK_CONV_POOL_MASKS(w, cout) + taps;
-    const size_t block = 16 * ((shk_round16(cin) + 32) * SHK_CONV_WINDOWS + 32) * sizeof(float);
-    if (cin <= 4) return (image + 63) & ~(size_t)63;
+    const size_t block = 16 * ((in_ld + 32) * SHK_CONV_WINDOWS + 32) * sizeof(float);
+    if (in_ld < 16) return (image + 63) & ~(size_t)63;
     const size_t backward = dgrad > SHK_CONV_POOL_CHUNK ? dgrad : SHK_CONV_POOL_CHUNK;
     return block > backward ? block : backward;
 }

@@ -6,11 +6,10 @@
 //   memory    vf_load/vf_store (64-byte aligned), vf_loadu/vf_storeu (any)
 //             vf_load_n(p, n)/vf_store_n(p, v, n): the first n lanes (0..16); nothing beyond is touched, missing lanes read as 0
 //             vi_load/vi_store/vi_loadu/vi_storeu (uint32_t *)
-//   set       vf_zero(), vf_set1(f), vf_iota() = 0..15; vi_set1(u), vi_iota()
+//   set       vf_zero(), vf_set1(f); vi_set1(u), vi_iota() = 0..15
 //   float     vf_add, vf_sub, vf_mul, vf_div, vf_sqrt, vf_fma(a, b, c) = a*b+c, vf_fnma(a, b, c) = c-a*b, vf_abs, vf_neg
 //             vf_max(a, b) = a > b ? a : b, vf_min(a, b) = a < b ? a : b   (so -0, +0 and NaN give b)
-//             vf_round(a): nearest integer, ties to even, |a| < 2^22; a result of zero is +0
-//   convert   vi_from_vf(a): a rounded value in int32 range; vf_from_vi(a): as int32; vf_as_vi, vi_as_vf: the bits
+//   convert   vf_from_vi(a): as int32; vf_as_vi, vi_as_vf: the bits
 //   integer   vi_add, vi_sub, vi_mullo, vi_mulhi (unsigned high half), vi_and, vi_or, vi_xor, vi_shl(a, imm), vi_shr(a, imm)
 //   compare   vf_lt, vf_le, vf_gt, vf_ge, vf_eq (ordered, quiet), vi_eq, vi_lt (unsigned) -> vm
 //   masks     vm_and, vm_or, vm_not, vm_first(n), vm_bits(m) -> uint32_t (bit i: lane i), vm_from_bits(u)

@@ -26,9 +26,6 @@ typedef struct {
 
 SHK_INLINE vf vf_set1(float f) { return (vf){_mm256_set1_ps(f), _mm256_set1_ps(f)}; }
 SHK_INLINE vf vf_zero(void) { return (vf){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
-SHK_INLINE vf vf_iota(void) {
-    return (vf){_mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_ps(8, 9, 10, 11, 12, 13, 14, 15)};
-}
 SHK_INLINE vi vi_set1(uint32_t u) { return (vi){_mm256_set1_epi32((int)u), _mm256_set1_epi32((int)u)}; }
 SHK_INLINE vi vi_iota(void) {
     return (vi){_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15)};
@@ -95,9 +92,6 @@ SHK_INLINE vf vf_neg(vf a) {
 SHK_INLINE vf vf_max(vf a, vf b) { return SHK_BOTH2(vf, _mm256_max_ps, a, b); }
 SHK_INLINE vf vf_min(vf a, vf b) { return SHK_BOTH2(vf, _mm256_min_ps, a, b); }
 // The sum with 1.5 * 2^23 has no fraction bits left; a result of zero is +0.
-SHK_INLINE vf vf_round(vf a) { return vf_sub(vf_add(a, vf_set1(12582912.0f)), vf_set1(12582912.0f)); }
-
-SHK_INLINE vi vi_from_vf(vf a) { return SHK_BOTH1(vi, _mm256_cvtps_epi32, a); }
 SHK_INLINE vf vf_from_vi(vi a) { return SHK_BOTH1(vf, _mm256_cvtepi32_ps, a); }
 
 SHK_INLINE vi vi_add(vi a, vi b) { return SHK_BOTH2(vi, _mm256_add_epi32, a, b); }

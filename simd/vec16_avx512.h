@@ -28,7 +28,6 @@ SHK_INLINE void vi_storeu(uint32_t *p, vi a) { _mm512_storeu_si512(p, a); }
 
 SHK_INLINE vf vf_zero(void) { return _mm512_setzero_ps(); }
 SHK_INLINE vf vf_set1(float f) { return _mm512_set1_ps(f); }
-SHK_INLINE vf vf_iota(void) { return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 SHK_INLINE vi vi_set1(uint32_t u) { return _mm512_set1_epi32((int)u); }
 SHK_INLINE vi vi_iota(void) { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 SHK_INLINE vi vf_as_vi(vf a) { return _mm512_castps_si512(a); }
@@ -46,9 +45,6 @@ SHK_INLINE vf vf_neg(vf a) { return _mm512_xor_ps(_mm512_set1_ps(-0.0f), a); }
 SHK_INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 SHK_INLINE vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 // The sum with 1.5 * 2^23 has no fraction bits left; a result of zero is +0.
-SHK_INLINE vf vf_round(vf a) { return vf_sub(vf_add(a, vf_set1(12582912.0f)), vf_set1(12582912.0f)); }
-
-SHK_INLINE vi vi_from_vf(vf a) { return _mm512_cvtps_epi32(a); }
 SHK_INLINE vf vf_from_vi(vi a) { return _mm512_cvtepi32_ps(a); }
 
 SHK_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }

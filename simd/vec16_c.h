@@ -54,7 +54,6 @@ SHK_INLINE void vi_store(uint32_t *p, vi a) { vi_storeu(__builtin_assume_aligned
 
 SHK_INLINE vf vf_set1(float f) { SHK_MAP(vf, f); }
 SHK_INLINE vf vf_zero(void) { return vf_set1(0.0f); }
-SHK_INLINE vf vf_iota(void) { SHK_MAP(vf, (float)i); }
 SHK_INLINE vi vi_set1(uint32_t u) { SHK_MAP(vi, u); }
 SHK_INLINE vi vi_iota(void) { SHK_MAP(vi, (uint32_t)i); }
 
@@ -81,9 +80,6 @@ SHK_INLINE vf vf_neg(vf a) { SHK_MAP(vf, -a.x[i]); }
 SHK_INLINE vf vf_max(vf a, vf b) { SHK_MAP(vf, a.x[i] > b.x[i] ? a.x[i] : b.x[i]); }
 SHK_INLINE vf vf_min(vf a, vf b) { SHK_MAP(vf, a.x[i] < b.x[i] ? a.x[i] : b.x[i]); }
 // The sum with 1.5 * 2^23 has no fraction bits left; a result of zero is +0.
-SHK_INLINE vf vf_round(vf a) { SHK_MAP(vf, (a.x[i] + 12582912.0f) - 12582912.0f); }
-
-SHK_INLINE vi vi_from_vf(vf a) { SHK_MAP(vi, (uint32_t)(int32_t)a.x[i]); }
 SHK_INLINE vf vf_from_vi(vi a) { SHK_MAP(vf, (float)(int32_t)a.x[i]); }
 
 SHK_INLINE vi vi_add(vi a, vi b) { SHK_MAP(vi, a.x[i] + b.x[i]); }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// exp, log, erf, sine and cosine on 16 lanes, from fused multiply-adds alone. The polynomials are minimax (Remez), with
+// exp, log, sine and cosine on 16 lanes, from fused multiply-adds alone. The polynomials are minimax (Remez), with
 // coefficients rounded to f32 one after the other and the rest fitted anew. The errors named were measured against
 // libm in double.
 #ifndef SHK_SIMD_VEC16_MATH_H
@@ -67,26 +67,6 @@ SHK_INLINE vf vf_log(vf x) {
     vf odd = vf_select(vf_lt(x, vf_zero()), vf_set1(__builtin_nanf("")), x); // inf and NaN stay
     odd = vf_select(vf_eq(x, vf_zero()), vf_neg(infinity), odd);
     return vf_select(vm_and(vf_gt(x, vf_zero()), vf_lt(x, infinity)), y, odd);
-}
-
-// erf x. Absolute error below 1.5e-7; NaN gives NaN.
-SHK_INLINE vf vf_erf(vf x) {
-    // erf a = 1 - exp(-a^2) (1 + a q(a)) on [0, 4]; beyond it is 1
-    vf a = vf_min(vf_set1(4.0f), vf_abs(x));
-    vf q = vf_set1(-2.94322599e-05f);
-    q = vf_fma(q, a, vf_set1(0.00050567888f));
-    q = vf_fma(q, a, vf_set1(-0.00391107751f));
-    q = vf_fma(q, a, vf_set1(0.0182926301f));
-    q = vf_fma(q, a, vf_set1(-0.0591484979f));
-    q = vf_fma(q, a, vf_set1(0.144796148f));
-    q = vf_fma(q, a, vf_set1(-0.288820863f));
-    q = vf_fma(q, a, vf_set1(0.495741695f));
-    q = vf_fma(q, a, vf_set1(-0.751377285f));
-    q = vf_fma(q, a, vf_set1(0.999910474f));
-    q = vf_fma(q, a, vf_set1(-1.12837601f));
-    vf tail = vf_mul(vf_exp(vf_neg(vf_mul(a, a))), vf_fma(q, a, vf_set1(1.0f)));
-    vi sign = vi_and(vf_as_vi(x), vi_set1(0x80000000u));
-    return vi_as_vf(vi_or(vf_as_vi(vf_sub(vf_set1(1.0f), tail)), sign));
 }
 
 // Sine and cosine of 2 pi u, 0 <= u <= 1. Absolute error below 8e-8, 1.6 ulp.

@@ -29,7 +29,6 @@ SHK_INLINE vf vf_set1(float f) { SHK_QUADS(vf, vdupq_n_f32(f)); }
 SHK_INLINE vf vf_zero(void) { return vf_set1(0.0f); }
 SHK_INLINE vi vi_set1(uint32_t u) { SHK_QUADS(vi, vdupq_n_u32(u)); }
 SHK_INLINE vi vi_iota(void) { return (vi){{{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}, {12, 13, 14, 15}}}; }
-SHK_INLINE vf vf_iota(void) { return (vf){{{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}, {12, 13, 14, 15}}}; }
 SHK_INLINE vi vf_as_vi(vf a) { SHK_QUADS(vi, vreinterpretq_u32_f32(a.q[i])); }
 SHK_INLINE vf vi_as_vf(vi a) { SHK_QUADS(vf, vreinterpretq_f32_u32(a.q[i])); }
 
@@ -69,9 +68,6 @@ SHK_INLINE vf vf_neg(vf a) { SHK_QUADS(vf, vnegq_f32(a.q[i])); }
 SHK_INLINE vf vf_max(vf a, vf b) { SHK_QUADS(vf, vbslq_f32(vcgtq_f32(a.q[i], b.q[i]), a.q[i], b.q[i])); }
 SHK_INLINE vf vf_min(vf a, vf b) { SHK_QUADS(vf, vbslq_f32(vcltq_f32(a.q[i], b.q[i]), a.q[i], b.q[i])); }
 // The sum with 1.5 * 2^23 has no fraction bits left; a result of zero is +0.
-SHK_INLINE vf vf_round(vf a) { return vf_sub(vf_add(a, vf_set1(12582912.0f)), vf_set1(12582912.0f)); }
-
-SHK_INLINE vi vi_from_vf(vf a) { SHK_QUADS(vi, vreinterpretq_u32_s32(vcvtq_s32_f32(a.q[i]))); }
 SHK_INLINE vf vf_from_vi(vi a) { SHK_QUADS(vf, vcvtq_f32_s32(vreinterpretq_s32_u32(a.q[i]))); }
 
 SHK_INLINE vi vi_add(vi a, vi b) { SHK_QUADS(vi, vaddq_u32(a.q[i], b.q[i])); }

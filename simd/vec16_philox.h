@@ -40,11 +40,4 @@ SHK_INLINE vm shk_dropout_keep(const struct shk_dropout_spec *spec, const vi wor
     return vm_not(vi_lt(half, vi_set1(spec->threshold)));
 }
 
-// The same for one vec16 that begins at `element`, a multiple of 16. It costs as much as a whole block of 128.
-SHK_INLINE vm shk_keep16(const struct shk_dropout_spec *spec, uint32_t element) {
-    vi words[4];
-    shk_dropout_words(spec, element / 128, words);
-    return shk_dropout_keep(spec, words, (int)(element / 16 % 8));
-}
-
 #endif

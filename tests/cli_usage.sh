@@ -84,6 +84,7 @@ bad train --model tinycnn -xy
 bad profile
 bad profile --model nothing
 bad profile --model tinycnn extra
+bad profile --model tinycnn --epochs 2
 bad profile --model tinycnn --train-samples 63
 bad train --model cnn:,,hidden=3
 bad train --model cnn:hidden=3,hidden=4
@@ -181,7 +182,7 @@ esac
 number='[0-9]+' loss='[0-9]+\.[0-9]{4}' accuracy='[01]\.[0-9]{3}' seconds='[0-9]+\.[0-9]{2}' hash='[0-9a-f]{16}'
 isa='(c|avx2|avx512|neon)'
 small='--epochs 2 --train-samples 100 --test-samples 40 --seed 3'
-good 'shikaku [0-9]+\.[0-9]+\.[0-9]+' -- --version
+good 'shikaku [0-9]+\.[0-9]+\.[0-9]+ \(numerics version [0-9]+\)' -- --version
 good 'Usage: shikaku .*' '  train .*' '  compare .*' '  SHIKAKU_THREADS .*' '  OMP_NUM_THREADS .*' '  SHIKAKU_ISA .*' -- --help
 good 'Usage: shikaku train .*' ' +--model=MODEL .*' ' +--epochs=N .*' -- train --help
 good 'Usage: shikaku compare .*' ' +--models=LIST .*' ' +--threads=N .*' -- compare --help

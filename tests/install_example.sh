@@ -17,7 +17,7 @@ make -s install PREFIX="$dir/usr" ${1:+BUILD="$1"}
 PKG_CONFIG_PATH=$dir/usr/lib/pkgconfig
 export PKG_CONFIG_PATH
 version=$("$dir/usr/bin/shikaku" --version)
-[ "$version" = "shikaku $(pkg-config --modversion shikaku)" ]
+[ "${version%% (*}" = "shikaku $(pkg-config --modversion shikaku)" ]
 cp tests/example/train_squares.c "$dir"
 cd "$dir"
 # shellcheck disable=SC2046,SC2086 # words

@@ -46,7 +46,7 @@ static float value(int steps) {
 }
 
 static struct layer layer_new(size_t h, size_t w, size_t cin, size_t cout, int steps) {
-    const size_t ld = cin <= 4 ? cin : shk_round16(cin), gap = 16 * kt_below(2);
+    const size_t ld = cin <= 4 && kt_below(2) ? cin : shk_round16(cin), gap = 16 * kt_below(2);
     struct layer l = {.k = {.h = h, .w = w, .cin = cin, .in_ld = ld, .cout = cout}, .wh = h / 2, .ww = w / 2};
     l.k.out_px = (ptrdiff_t)(cout + gap);
     l.k.out_row = (ptrdiff_t)(l.ww * (cout + gap) + gap);
@@ -238,7 +238,7 @@ static void check_layer(struct layer *l) {
     if (k.in_ld >= 16) reference_dgrad(l, dout, arg, din);
     KT_FOR_ISAS(kernels) {
         if (k.in_ld >= 16) check_weights(l, kernels);
-        k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.cin, k.cout));
+        k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld, k.cout));
         k.out = kt_floats(l->outputs);
         k.arg = NULL;
         kernels->conv_pool_forward(&k);
@@ -353,7 +353,7 @@ static void check_close(struct layer *l) {
     const bool map = k.in_ld >= 16;
     const double roundings = map ? (double)k.cin + 10 : 9 * (double)k.cin;
     double *want = calloc(l->outputs, sizeof *want), *magnitude = calloc(l->outputs, sizeof *magnitude);
-    k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.cin, k.cout));
+    k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld, k.cout));
     k.out = kt_floats(l->outputs);
     for (size_t i = 0; i < l->wh * l->ww * k.cout; i++) {
         const size_t wy = i / k.cout / l->ww, wx = i / k.cout % l->ww, co = i % k.cout, at = out_at(l, wy, wx) + co;
@@ -439,7 +439,7 @@ static void check_gradients(struct layer *l) {
     k.out = kt_floats(l->outputs);
     k.arg = kt_bytes(l->wh * l->ww * k.cout);
     k.dout = dout;
-    k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.cin, k.cout));
+    k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld, k.cout));
     k.dweight = kt_floats(l->weights);
     k.dbias = kt_floats(k.cout);
     k.din = kt_floats(l->pixels);

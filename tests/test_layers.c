@@ -34,6 +34,8 @@ struct check {
 static const struct check checks[] = {
     // One block, channels in 1 to 4 (an image is not padded), channels out above, below and at a multiple of 16.
     {"cnn:channels=5,hidden=0", {8, 8, 1, 2}, 7, 3, 7},
+    {"cnn:channels=2-5,hidden=0", {8, 8, 1, 2}, 7, 3, 7},
+    {"cnn:channels=1,hidden=4100", {8, 8, 1, 2}, 5, 3, 5},
     {"cnn:channels=12,hidden=7", {9, 12, 2, 5}, 5, 3, 5},
     {"cnn:channels=20,hidden=0", {11, 8, 3, 9}, 6, 3, 6},
     {"cnn:channels=16,hidden=33", {8, 13, 4, 11}, 9, 1, 9},

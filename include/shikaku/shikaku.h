@@ -3,7 +3,8 @@
 //
 // Handles are opaque. Functions that can fail return NULL or false and fill *error (shikaku/error.h; NULL is allowed).
 // A handle is used by one thread at a time; the library starts its own threads inside shk_train and shk_evaluate. It
-// prints nothing and never exits. Images are f32, NHWC; labels are 0 .. classes-1.
+// prints nothing and never exits. Images are f32, NHWC; labels are 0 .. classes-1. Pointers are not NULL unless it is
+// said; NULL may be freed.
 #ifndef SHIKAKU_SHIKAKU_H
 #define SHIKAKU_SHIKAKU_H
 
@@ -17,6 +18,8 @@ extern "C" {
 #endif
 
 const char *shk_version(void); // "0.1.0"
+// What the bits depend on beside model, data, seed and options: raised with every change that alters results.
+enum { SHK_NUMERICS_VERSION = 1 };
 
 // ---- The machine: kernels and threads ----
 
@@ -50,7 +53,7 @@ struct shk_squares_options {
     uint32_t stream; // 0: training set, 1: test set
 };
 struct shk_dataset *shk_dataset_squares(const struct shk_squares_options *options, struct shk_error *error);
-// Copies n images [n][height][width][channels] and labels [n].
+// Copies n images [n][height][width][channels], all finite, and labels [n].
 struct shk_dataset *shk_dataset_copy(const float *images, const uint32_t *labels, size_t n,
                                      const struct shk_shape *shape, struct shk_error *error);
 void shk_dataset_free(struct shk_dataset *);
@@ -93,6 +96,7 @@ void shk_model_set_tensor(struct shk_model *, size_t index, const float *values)
 // ---- Training ----
 
 struct shk_trainer;
+enum { SHK_MAX_BATCH = 65536, SHK_MAX_SHARDS = 1024 };
 struct shk_train_options { // 0 stands for the default
     size_t batch;          // 64
     size_t shards;         // fixes the order of sums, not the schedule; default: by batch, 24 for 64
@@ -118,7 +122,8 @@ struct shk_epoch {
 };
 // Called after every epoch; false ends the training (shk_train then returns true).
 typedef bool (*shk_epoch_callback)(const struct shk_epoch *, void *user);
-// Trains `epochs` epochs; test and on_epoch may be NULL. A loss that is not finite ends it: false, SHK_FAILED.
+// Trains `epochs` epochs; test and on_epoch may be NULL. A loss or gradient that is not finite ends it: false, SHK_FAILED,
+// and the weights are of no use then.
 bool shk_train(struct shk_trainer *, const struct shk_dataset *train, const struct shk_dataset *test, size_t epochs,
                shk_epoch_callback on_epoch, void *user, struct shk_error *error);
 bool shk_evaluate(const struct shk_model *, const struct shk_runtime *, const struct shk_dataset *,

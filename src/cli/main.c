@@ -42,7 +42,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     case 'h':
         cli_help(state);
     case 'V':
-        cli_print("shikaku %s\n", shk_version());
+        cli_print("shikaku %s (numerics version %d)\n", shk_version(), SHK_NUMERICS_VERSION);
         exit(cli_finish_output());
     case ARGP_KEY_ARG:
         choice->command = find_command(arg);

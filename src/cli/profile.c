@@ -85,19 +85,23 @@ int cli_profile(int argc, char **argv) {
         .children = children,
     };
     struct profile_settings settings = {.run = run_defaults};
+    settings.run.epochs = 0; // it runs steps
     cli_parse(&argp, "shikaku profile", argc, argv, &settings);
+    if (settings.run.epochs) cli_die(CLI_USAGE, "profile takes no --epochs, it always runs %d steps", STEPS);
     if (!settings.model) cli_die(CLI_USAGE, "profile needs a model, for example --model tinycnn");
 
     struct run run = run_create(&settings.run);
-    struct contender contender = contender_create(&run, settings.model);
-    const struct shk_train_options train = {.batch = settings.run.batch, .shards = settings.run.shards};
+    const struct run_settings *s = &settings.run;
+    const struct shk_train_options train = {.batch = s->batch, .shards = s->shards, .lr = s->lr, .seed = s->seed};
+    const struct shk_shape shape = shk_dataset_shape(run.train);
     struct shk_profile profile;
     struct shk_error error = {0};
-    if (!shk_profile_train(contender.model, run.runtime, run.train, &train, STEPS, &profile, &error))
-        cli_die_error(&error);
-    if (run_print_device(&run)) print_profile(&profile, contender.model, settings.run.batch);
+    struct shk_model *model = shk_model_create(settings.model, &shape, s->seed, &error);
+    if (!model) cli_die_error(&error);
+    if (!shk_profile_train(model, run.runtime, run.train, &train, STEPS, &profile, &error)) cli_die_error(&error);
+    if (run_print_device(&run)) print_profile(&profile, model, s->batch);
     shk_profile_free(&profile);
-    contender_free(&contender);
+    shk_model_free(model);
     run_free(&run);
     return cli_finish_output();
 }

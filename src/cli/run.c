@@ -42,7 +42,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
         s->epochs = cli_whole("epochs", arg, 1, 1000000);
         return 0;
     case KEY_BATCH:
-        s->batch = cli_whole("batch", arg, 1, 1000000);
+        s->batch = cli_whole("batch", arg, 1, SHK_MAX_BATCH);
         return 0;
     case KEY_LR:
         s->lr = cli_real("lr", arg, 0, false, 1000);
@@ -51,7 +51,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
         s->seed = cli_whole("seed", arg, 0, UINT64_MAX);
         return 0;
     case KEY_SHARDS:
-        s->shards = cli_whole("shards", arg, 1, 65536);
+        s->shards = cli_whole("shards", arg, 1, SHK_MAX_SHARDS);
         return 0;
     case KEY_THREADS:
         s->threads = (unsigned)cli_whole("threads", arg, 1, SHK_MAX_THREADS);

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/shape.h"
 #include "base/stream.h"
+#include <math.h>
 #include <string.h>
 
 enum { MAX_SAMPLES = 10000000 };
@@ -25,14 +26,26 @@ struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *shape, str
     return NULL;
 }
 
+static bool check_samples(const float *images, const uint32_t *labels, size_t n, const struct shk_shape *shape,
+                          struct shk_error *err) {
+    size_t pixels = shape->height * shape->width * shape->channels;
+    for (size_t i = 0; i < n; i++) {
+        if (labels[i] >= shape->classes)
+            return shk_fail(err, SHK_BAD_INPUT, "label %zu is %u, but there are %zu classes (0 to %zu)", i, labels[i],
+                            shape->classes, shape->classes - 1);
+        for (size_t j = 0; j < pixels; j++)
+            if (!isfinite(images[i * pixels + j]))
+                return shk_fail(err, SHK_BAD_INPUT, "image %zu holds %g, but pixels must be finite", i,
+                                (double)images[i * pixels + j]);
+    }
+    return true;
+}
+
 struct shk_dataset *shk_dataset_copy(const float *images, const uint32_t *labels, size_t n,
                                      const struct shk_shape *shape, struct shk_error *err) {
     struct shk_dataset *d = shk_dataset_new(n, shape, err);
     if (!d) return NULL;
-    for (size_t i = 0; i < n; i++) {
-        if (labels[i] < shape->classes) continue;
-        shk_fail(err, SHK_BAD_INPUT, "label %zu is %u, but there are %zu classes (0 to %zu)", i, labels[i],
-                 shape->classes, shape->classes - 1);
+    if (!check_samples(images, labels, n, shape, err)) {
         shk_dataset_free(d);
         return NULL;
     }

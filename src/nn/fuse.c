@@ -182,6 +182,18 @@ static void place_gradient(struct fuser *f, struct shk_op *op) {
     if (op->in.rows == 1 && covers_buffer(f->plan, &op->in)) use_batch_gradient(f, op);
 }
 
+// Floats of an op's gradients in a shard's buffer.
+static size_t shard_floats_of(const struct shk_op *op) {
+    if (!op->weight || (op->kind == &shk_op_linear && op->u.linear.batch_gradient)) return 0;
+    if (op->kind == &shk_op_linear) return op->u.linear.columns * (op->weight->row + 1);
+    if (op->kind == &shk_op_cls_attention)
+        return 2 * op->u.cls_attention.heads * op->u.cls_attention.d * (op->weight->row + 1);
+    size_t floats = op->weight->length + op->bias->length;
+    if (op->kind == &shk_op_embed && op->u.embed.cls) floats += op->u.embed.cls->length;
+    if (op->kind == &shk_op_embed && op->u.embed.positions) floats += op->u.embed.positions->length;
+    return floats;
+}
+
 // A gradient source per linear layer, from shapes and shards alone: the largest go to the whole batch until the shards'
 // buffers fit.
 static void bound_shard_buffers(struct fuser *f) {
@@ -192,12 +204,9 @@ static void bound_shard_buffers(struct fuser *f) {
         struct shk_op *pick = NULL;
         for (unsigned i = 0; i < p->op_count; i++) {
             struct shk_op *op = &p->ops[i];
-            if (op->kind == &shk_op_cls_attention)
-                total += 2 * op->u.cls_attention.heads * op->u.cls_attention.d * op->weight->row;
-            if (op->kind != &shk_op_linear || op->u.linear.batch_gradient) continue;
-            size_t floats = op->u.linear.columns * op->weight->row;
+            size_t floats = shard_floats_of(op);
             total += floats;
-            if (floats <= largest || !covers_buffer(p, &op->in)) continue;
+            if (op->kind != &shk_op_linear || floats <= largest || !covers_buffer(p, &op->in)) continue;
             largest = floats;
             pick = op;
         }

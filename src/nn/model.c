@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nn/model.h"
 
+#include "base/fpenv.h"
 #include "base/memory.h"
 #include "base/shape.h"
 #include "base/stream.h"
@@ -10,12 +11,13 @@
 #include <string.h>
 #include <xxhash.h>
 
-// Values in PyTorch's order, a block at a time, so that the draw of an element does not depend on our padding.
+// For the initial weights and their packings; which ISA draws them does not change their bits.
 static const struct shk_kernels *best_kernels(void) {
     bool exists;
     return shk_kernels_find(NULL, &exists);
 }
 
+// Values in PyTorch's order, so that the draw of an element does not depend on our padding.
 static bool init_param(struct shk_model *m, unsigned index, uint64_t seed, const struct shk_kernels *k,
                        struct shk_error *err) {
     const struct shk_param *p = &m->params[index];
@@ -46,18 +48,18 @@ struct shk_model *shk_model_create(const char *description, const struct shk_sha
     if (!m) return NULL;
     m->config = config;
     m->shape = *shape;
+    fenv_t saved = shk_fpenv_enter();
     bool ok = shk_build(m, err);
     if (ok) m->weights = shk_alloc(m->weight_floats, sizeof(float), "weights", err);
     if (ok && m->weights) m->derived = shk_alloc(m->derived_floats + 16, sizeof(float), "packed weights", err);
     ok = ok && m->weights && m->derived;
     const struct shk_kernels *k = best_kernels();
     for (unsigned i = 0; ok && i < m->param_count; i++) ok = init_param(m, i, seed, k, err);
-    if (!ok) {
-        shk_model_free(m);
-        return NULL;
-    }
-    for (unsigned i = 0; i < m->param_count; i++) derive_whole(m, &m->params[i], k);
-    return m;
+    for (unsigned i = 0; ok && i < m->param_count; i++) derive_whole(m, &m->params[i], k);
+    shk_fpenv_leave(&saved);
+    if (ok) return m;
+    shk_model_free(m);
+    return NULL;
 }
 
 void shk_model_free(struct shk_model *m) {
@@ -94,7 +96,9 @@ void shk_model_set_tensor(struct shk_model *m, size_t index, const float *values
     const struct shk_param *p = &m->params[index];
     const struct shk_kernels *k = best_kernels();
     for (size_t i = 0; i < p->size; i++) m->weights[shk_param_position(p, i)] = values[i];
+    fenv_t saved = shk_fpenv_enter();
     derive_whole(m, p, k);
+    shk_fpenv_leave(&saved);
 }
 
 uint64_t shk_model_hash(const struct shk_model *m) {

@@ -105,7 +105,8 @@ struct shk_update {
     size_t shard_grad;
 };
 
-enum { SHK_MAX_SLICE = 32 }; // samples
+enum { SHK_MAX_SLICE = 32 };     // samples
+enum { SHK_TILE_FLOATS = 4096 }; // most that an update task sums up from the batch
 enum { SHK_MAX_OPS = 8 * SHK_MAX_DEPTH + 32, SHK_MAX_BUFFERS = 6 * SHK_MAX_OPS };
 
 struct shk_plan {

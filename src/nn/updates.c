@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "nn/plan_internal.h"
 
-enum { TILE_ROWS = 128, CHUNK = 4096 };
+enum { TILE_ROWS = SHK_TILE_FLOATS / 32, CHUNK = SHK_TILE_FLOATS };
 
 static void add_update(struct shk_plan *p, struct shk_update u) {
     if (p->updates) p->updates[p->update_count] = u;
@@ -40,7 +40,11 @@ static void update_from_batch(struct shk_plan *p, const struct shk_op *op) {
             add_update(p, u);
         }
     }
-    add_update(p, (struct shk_update){.param = op->bias, .length = op->u.linear.columns, .batch_op = op});
+    for (size_t at = 0; at < op->u.linear.columns; at += CHUNK) {
+        size_t left = op->u.linear.columns - at;
+        add_update(p, (struct shk_update){
+                          .param = op->bias, .start = at, .length = left < CHUNK ? left : CHUNK, .batch_op = op});
+    }
 }
 
 static void place_updates(struct shk_plan *p) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Where a step's time goes: what the workers' clocks recorded, beside the arithmetic and memory peaks measured on the spot.
 #include "nn/cost.h"
+#include "train/settings.h"
 #include "train/step.h"
 
 #include "base/clock.h"
@@ -121,10 +122,26 @@ static bool record(struct recording *r, const struct shk_runtime *runtime, struc
     p->row = calloc(SHK_OP_PHASES * r->engine.plan->op_count + 2, sizeof *p->row);
     if (!p->row) shk_fail(err, SHK_FAILED, "out of memory for the profile");
     if (!r->batch.loss || !r->batch.predicted || !r->order || !r->engine.times || !p->row) return false;
-    shk_shuffle(r->order, r->samples, 0, 0);
+    shk_shuffle(r->order, r->samples, r->engine.seed, 0);
     runtime->team.run(&runtime->team, record_worker, r);
-    if (r->done < r->steps) return shk_fail(err, SHK_FAILED, "the loss is not finite after %zu steps", r->done);
+    if (r->done < r->steps)
+        return shk_fail(err, SHK_FAILED,
+                        "the loss or a gradient is not finite: lower the learning rate, or check the data");
     fill_rows(p, r, runtime->team.workers);
+    return true;
+}
+
+static void measure_peaks(struct peaks *p, const struct shk_runtime *runtime, struct shk_profile *out) {
+    runtime->team.run(&runtime->team, peaks_worker, p);
+    out->peak_flops = p->flops / p->seconds;
+    out->bandwidth = p->bandwidth;
+}
+
+static bool check_profile(const struct shk_model *model, const struct shk_dataset *data, size_t batch, size_t steps,
+                          struct shk_error *err) {
+    if (!shk_shapes_agree(model, data, err)) return false;
+    if (steps < 1) return shk_fail(err, SHK_BAD_INPUT, "a profile of 0 steps is asked for, but it takes at least 1");
+    if (data->n < batch) return shk_fail(err, SHK_BAD_INPUT, "%zu samples do not fill a batch of %zu", data->n, batch);
     return true;
 }
 
@@ -132,22 +149,20 @@ bool shk_profile_train(struct shk_model *model, const struct shk_runtime *runtim
                        const struct shk_train_options *options, size_t steps, struct shk_profile *out,
                        struct shk_error *err) {
     *out = (struct shk_profile){.threads = runtime->team.workers};
-    struct recording r = {.samples = data->n, .steps = steps, .batch_size = options->batch ? options->batch : 64};
-    if (data->n < r.batch_size)
-        return shk_fail(err, SHK_BAD_INPUT, "%zu samples do not fill a batch of %zu", data->n, r.batch_size);
+    struct shk_train_options o;
+    if (!shk_settings_check(options, &o, err) || !check_profile(model, data, o.batch, steps, err)) return false;
+    struct recording r = {.samples = data->n, .steps = steps, .batch_size = o.batch};
     struct peaks peaks = {.k = runtime->kernels};
-    r.batch = (struct shk_batch){.data = data, .n = r.batch_size};
-    size_t shards = options->shards ? options->shards : shk_default_shards(r.batch_size);
-    bool ok = shk_engine_init(&r.engine, model, runtime, r.batch_size, shards, true, err);
-    r.engine.adam = (struct shk_adam_options){1e-3, 0.9, 0.999, 1e-8};
+    r.batch = (struct shk_batch){.data = data, .n = o.batch};
+    bool ok = shk_engine_init(&r.engine, model, runtime, o.batch, o.shards, true, err);
+    r.engine.adam = shk_adam_defaults(o.lr);
+    r.engine.seed = o.seed;
     peaks.stream = ok ? shk_alloc(STREAM_FLOATS, sizeof(float), "the memory test", err) : NULL;
     ok = ok && peaks.stream;
     if (ok) {
-        runtime->team.run(&runtime->team, peaks_worker, &peaks);
+        measure_peaks(&peaks, runtime, out);
         ok = record(&r, runtime, out, err);
         out->step_seconds = r.step_seconds;
-        out->peak_flops = peaks.flops / peaks.seconds;
-        out->bandwidth = peaks.bandwidth;
     }
     shk_free(peaks.stream);
     shk_free(r.batch.loss);

@@ -2,18 +2,22 @@
 #include "train/step.h"
 
 #include "base/clock.h"
+#include "base/fpenv.h"
 #include "base/memory.h"
 #include <math.h>
+#include <string.h>
 
-enum { FLAG_STRIDE = 64, TILE_FLOATS = 2 * 128 * 16 };
+enum { FLAG_STRIDE = 64 };
 
 bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct shk_runtime *runtime, size_t batch,
                      size_t shards, bool training, struct shk_error *err) {
     *e = (struct shk_engine){
         .k = runtime->kernels, .model = model, .workers = runtime->team.workers, .spin = runtime->team.spin};
+    fenv_t saved = shk_fpenv_enter();
     e->plan = shk_plan_create(model, batch, shards, training, err);
+    shk_fpenv_leave(&saved);
     if (!e->plan) return false;
-    size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + TILE_FLOATS;
+    size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_TILE_FLOATS;
     e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
     e->workspaces = shk_alloc(e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
     e->not_finite = shk_alloc(e->workers, FLAG_STRIDE, "flags", err);
@@ -45,6 +49,8 @@ void shk_engine_free(struct shk_engine *e) {
     shk_free(e->v);
     *e = (struct shk_engine){0};
 }
+
+void shk_engine_forget(struct shk_engine *e) { memset(e->not_finite, 0, e->workers * FLAG_STRIDE); }
 
 static float *workspace_of(const struct shk_engine *e, unsigned worker) {
     return e->workspaces + worker * e->workspace_stride;
@@ -169,7 +175,7 @@ static void batch_gradient(const struct shk_engine *e, const struct shk_update *
     ptrdiff_t x_row = (ptrdiff_t)(x->rows == 1 ? xb->per_sample : x->ld);
     const float *dy = e->batch_space + zb->offset + dz->offset;
     if (u->param == op->bias) {
-        e->k->column_sum(&(struct shk_column_sum){samples * dz->rows, u->length, dy, dz_row, tile, false});
+        e->k->column_sum(&(struct shk_column_sum){samples * dz->rows, u->length, dy + u->start, dz_row, tile, false});
         return;
     }
     struct shk_gemm gemm = {.m = u->length / 16,

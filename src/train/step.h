@@ -13,6 +13,10 @@ struct shk_adam_options {
     double lr, beta1, beta2, eps;
 };
 
+static inline struct shk_adam_options shk_adam_defaults(double lr) {
+    return (struct shk_adam_options){lr, 0.9, 0.999, 1e-8};
+}
+
 // A plan with all the memory that executing it takes.
 struct shk_engine {
     const struct shk_kernels *k;
@@ -44,6 +48,8 @@ struct shk_batch {
 bool shk_engine_init(struct shk_engine *, struct shk_model *, const struct shk_runtime *, size_t batch, size_t shards,
                      bool training, struct shk_error *);
 void shk_engine_free(struct shk_engine *);
+// Forgets that a gradient was not finite, before a new run. Not called by workers.
+void shk_engine_forget(struct shk_engine *);
 
 // Forward, backward, update. False, for every worker alike, if a loss is not finite (then no weight was changed) or a
 // gradient is not.

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fpenv.h"
 #include "base/memory.h"
+#include "train/settings.h"
 #include "train/step.h"
 #include <math.h>
 
@@ -16,31 +17,20 @@ struct shk_trainer {
 
 static const size_t evaluation_batch = 64;
 
-static bool check_options(const struct shk_train_options *o, struct shk_error *err) {
-    if (o->batch > 65536)
-        return shk_fail(err, SHK_BAD_INPUT, "a batch of %zu is not supported: use 1 to 65536", o->batch);
-    if (o->shards > 1024) return shk_fail(err, SHK_BAD_INPUT, "%zu shards are not supported: use 1 to 1024", o->shards);
-    if (o->lr != 0 && !(o->lr > 0 && o->lr <= 1e3))
-        return shk_fail(err, SHK_BAD_INPUT, "the learning rate is %g, but must be above 0 and at most 1000", o->lr);
-    return true;
-}
-
 struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk_runtime *runtime,
                                        const struct shk_train_options *options, struct shk_error *err) {
-    static const struct shk_train_options defaults;
-    if (!options) options = &defaults;
-    if (!check_options(options, err)) return NULL;
+    struct shk_train_options o;
+    if (!shk_settings_check(options, &o, err)) return NULL;
     struct shk_trainer *t = shk_alloc(1, sizeof *t, "a trainer", err);
     if (!t) return NULL;
     t->model = model;
     t->runtime = runtime;
-    t->seed = options->seed;
-    t->batch = options->batch ? options->batch : 64;
-    size_t shards = options->shards ? options->shards : shk_default_shards(t->batch);
-    if (shk_engine_init(&t->train, model, runtime, t->batch, shards, true, err) &&
+    t->seed = o.seed;
+    t->batch = o.batch;
+    if (shk_engine_init(&t->train, model, runtime, o.batch, o.shards, true, err) &&
         shk_engine_init(&t->test, model, runtime, evaluation_batch, 1, false, err)) {
-        t->train.seed = t->seed;
-        t->train.adam = (struct shk_adam_options){options->lr != 0 ? options->lr : 1e-3, 0.9, 0.999, 1e-8};
+        t->train.seed = o.seed;
+        t->train.adam = shk_adam_defaults(o.lr);
         return t;
     }
     shk_trainer_free(t);
@@ -67,15 +57,6 @@ static struct shk_metrics metrics_of(const struct shk_batch *b) {
     size_t right = 0;
     for (size_t i = 0; i < b->n; i++) right += b->predicted[i] == b->data->labels[i];
     return (struct shk_metrics){mean_loss(b->loss, b->n), (double)right / (double)b->n};
-}
-
-static bool shapes_agree(const struct shk_model *m, const struct shk_dataset *d, struct shk_error *err) {
-    const struct shk_shape *a = &m->shape, *b = &d->shape;
-    if (a->height == b->height && a->width == b->width && a->channels == b->channels && a->classes == b->classes)
-        return true;
-    return shk_fail(err, SHK_BAD_INPUT,
-                    "the model takes images of %zux%zux%zu in %zu classes, but the data set has %zux%zux%zu in %zu",
-                    a->height, a->width, a->channels, a->classes, b->height, b->width, b->channels, b->classes);
 }
 
 // Losses and predictions for n samples.
@@ -160,6 +141,7 @@ static void train_worker(void *arg, unsigned worker, unsigned workers) {
 static bool run_training(struct run *r, struct shk_error *err) {
     struct shk_trainer *t = r->trainer;
     const struct shk_team *team = &t->runtime->team;
+    shk_engine_forget(&t->train);
     team->run(team, train_worker, r);
     if (!r->failed) return true;
     return shk_fail(
@@ -170,7 +152,7 @@ static bool run_training(struct run *r, struct shk_error *err) {
 
 bool shk_train(struct shk_trainer *t, const struct shk_dataset *train, const struct shk_dataset *test, size_t epochs,
                shk_epoch_callback on_epoch, void *user, struct shk_error *err) {
-    if (!shapes_agree(t->model, train, err) || (test && !shapes_agree(t->model, test, err))) return false;
+    if (!shk_shapes_agree(t->model, train, err) || (test && !shk_shapes_agree(t->model, test, err))) return false;
     struct run r = {.trainer = t, .epochs = epochs, .on_epoch = on_epoch, .user = user};
     r.train = (struct shk_batch){.data = train, .n = train->n};
     r.test = (struct shk_batch){.data = test, .n = test ? test->n : 1};
@@ -198,7 +180,7 @@ static void evaluate_worker(void *arg, unsigned worker, unsigned workers) {
 
 bool shk_evaluate(const struct shk_model *model, const struct shk_runtime *runtime, const struct shk_dataset *data,
                   struct shk_metrics *out, struct shk_error *err) {
-    if (!shapes_agree(model, data, err)) return false;
+    if (!shk_shapes_agree(model, data, err)) return false;
     struct evaluation e = {.batch = {.data = data, .n = data->n}};
     // A plan for evaluation only reads the model.
     bool ok = shk_engine_init(&e.engine, (struct shk_model *)model, runtime, evaluation_batch, 1, false, err) &&

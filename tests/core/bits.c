@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Trains a model with the core alone (no hwloc, no command line), so that it can be cross-compiled, and prints what must be the same on every
+// Trains a model with the core alone (no src/machine, no command line), so that it can be cross-compiled, and prints what must be the same on every
 // machine: losses and accuracy per epoch to the last bit, and the hash of the weights.
 //   bits MODEL IMAGE_SIZE THREADS BATCH TRAIN_SAMPLES TEST_SAMPLES EPOCHS     (SHIKAKU_ISA chooses the kernels)
 #include "base/runtime.h"
