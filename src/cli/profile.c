@@ -1,39 +1,8 @@
 // SPDX-License-Identifier: MIT
 // shikaku profile: where a training step's time goes.
-#include "cli/run.h"
+#include "cli/one_model.h"
 
-struct profile_settings {
-    struct run_settings run;
-    const char *model;
-};
-
-enum { KEY_MODEL = 1024, STEPS = 100 }; // beyond the characters and run.c's keys: no short form
-
-static const struct argp_option options[] = {
-    {"model", KEY_MODEL, "MODEL", 0, "A preset or a description (see 'shikaku --help')", 0},
-    CLI_HELP_OPTION,
-    {0},
-};
-
-static error_t parse_option(int key, char *arg, struct argp_state *state) {
-    struct profile_settings *s = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &s->run;
-        return 0;
-    case KEY_MODEL:
-        s->model = arg;
-        return 0;
-    case 'h':
-        cli_help(state);
-    case ARGP_KEY_ARG:
-        cli_extra_argument(state, arg);
-    case ARGP_KEY_ERROR:
-        cli_bad_option(state);
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+enum { STEPS = 100 };
 
 // Times per sample and thread; what is computed and moved, against the peaks of the threads together.
 static bool print_rows(const struct shk_profile *p, size_t batch) {
@@ -76,20 +45,11 @@ static bool print_profile(const struct shk_profile *p, const struct shk_model *m
 }
 
 int cli_profile(int argc, char **argv) {
-    static const struct argp_child children[] = {{&run_argp, 0, NULL, 0}, {0}};
-    static const struct argp argp = {
-        .options = options,
-        .parser = parse_option,
-        .doc = "Trains a model for 100 steps and prints where the time goes: per layer and phase, beside the peaks of "
-               "this machine.",
-        .children = children,
-    };
-    struct profile_settings settings = {.run = run_defaults};
-    settings.run.epochs = 0; // it runs steps
-    cli_parse(&argp, "shikaku profile", argc, argv, &settings);
-    if (settings.run.epochs) cli_die(CLI_USAGE, "profile takes no --epochs, it always runs %d steps", STEPS);
-    if (!settings.model) cli_die(CLI_USAGE, "profile needs a model, for example --model tinycnn");
-
+    const struct one_model settings = one_model_parse(
+        "profile",
+        "Trains a model for 100 steps and prints where the time goes: per layer and phase, beside the peaks of "
+        "this machine.",
+        0, argc, argv);
     struct run run = run_create(&settings.run);
     const struct run_settings *s = &settings.run;
     const struct shk_train_options train = {.batch = s->batch, .shards = s->shards, .lr = s->lr, .seed = s->seed};
