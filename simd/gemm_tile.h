@@ -37,7 +37,7 @@ GEMM_INLINE void gemm_tile_fma(const int rows, const int width, size_t k, const 
     ptrdiff_t offset[3] = {0, a_row, 2 * a_row};
     const float *const end = b + (ptrdiff_t)k * b_row;
     do {
-        vf v[8], x;
+        vf v[8], x = vf_zero();
         SHK_UNROLL
         for (int w = 0; w < width; w++) v[w] = vf_load(b + w * b_panel);
         if (rows == 2 || (rows == 3 && GEMM_ROWS > 6)) __asm__("" ::: "memory"); // else gcc loads B once for each row

@@ -37,7 +37,6 @@ static const double *param(const struct state *s, int i) { return s->weights[s->
 
 static double dot(const double *a, const double *b, size_t n) {
     double sum = 0;
-#pragma omp simd reduction(+ : sum)
     for (size_t i = 0; i < n; i++) sum += a[i] * b[i];
     return sum;
 }
