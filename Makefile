@@ -111,8 +111,8 @@ SANITIZE := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-
 check-all:
 	$(MAKE) test CC=gcc BUILD=build/check/gcc
 	$(MAKE) test CC=clang BUILD=build/check/clang
-	$(MAKE) test CC=gcc BUILD=build/check/gcc-asan EXTRA='$(SANITIZE)'
-	$(MAKE) test CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
+	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp $(MAKE) test CC=gcc BUILD=build/check/gcc-asan EXTRA='$(SANITIZE)'
+	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp $(MAKE) test CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
 	$(MAKE) tsan
 
 # A shorter pass of the sanitizers: the command's usage, and a training of each kind in plain C and on the best instruction set.
