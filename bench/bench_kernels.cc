@@ -354,14 +354,17 @@ void add_sums() {
                        return [=] { k->add(&a); };
                    }});
     for (size_t cols : {dim, ff})
-        all.push_back(
-            {"column_sum", "vit-" + std::to_string(cols), 0, element * static_cast<double>(tokens * cols),
-             [=](const shk_kernels *k, Arena &arena) -> Call {
-                 shk_column_sum s = {
-                     tokens, cols, arena.floats(tokens * cols), static_cast<ptrdiff_t>(cols), arena.zeros<float>(cols),
-                     false};
-                 return [=] { k->column_sum(&s); };
-             }});
+        all.push_back({"column_sum", "vit-" + std::to_string(cols), 0, element * static_cast<double>(tokens * cols),
+                       [=](const shk_kernels *k, Arena &arena) -> Call {
+                           shk_column_sum s = {tokens,
+                                               cols,
+                                               arena.floats(tokens * cols),
+                                               static_cast<ptrdiff_t>(cols),
+                                               nullptr,
+                                               arena.zeros<float>(cols),
+                                               false};
+                           return [=] { k->column_sum(&s); };
+                       }});
 }
 
 // ---- Weights ----

@@ -267,13 +267,14 @@ struct shk_add {
     ptrdiff_t y_row;
 };
 
-// sum[c] (+)= over rows ascending x[r][c]; cols multiple of 16; starts from sum if accumulate, else from 0.
+// sum[c] = start[c] + x[0][c] + x[1][c] + ..., in this order; then, if relu, vf_max(0, sum). cols: multiple of 16.
 struct shk_column_sum {
     size_t rows, cols;
     const float *x;
     ptrdiff_t row;
+    const float *start; // [cols]; may be sum; NULL: zeros
     float *sum;
-    bool accumulate;
+    bool relu;
 };
 
 // dst[b*dst_block + i*dst_row + j] = src[b*src_block + j*src_row + i] for i, j < 16, b < blocks: 16x16 blocks

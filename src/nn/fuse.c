@@ -128,7 +128,8 @@ static struct shk_op *linear_op(struct fuser *f, const char *name, const int par
     struct shk_op *op = new_op(f, &shk_op_linear, name);
     set_params(f, op, params);
     op->u.linear.residual = op->u.linear.dz = no_view;
-    op->u.linear.derivative = op->u.linear.mask = -1;
+    op->u.linear.derivative = op->u.linear.mask = op->u.linear.partials = -1;
+    op->u.linear.blocks = 1;
     op->u.linear.columns = op->weight->length / op->weight->row;
     return op;
 }
@@ -215,8 +216,15 @@ static void bound_shard_buffers(struct fuser *f) {
     }
 }
 
+// One row a sample: long sums in blocks, so that a batch layer can deal them out.
+static void split_sums(struct fuser *f, struct shk_op *op) {
+    op->u.linear.blocks = (op->weight->row + SHK_BLOCK - 1) / SHK_BLOCK;
+    if (op->u.linear.blocks > 1) op->u.linear.partials = new_buffer(f, op->u.linear.blocks * op->u.linear.columns);
+}
+
 static void fuse_linear(struct fuser *f, const char *name, const int params[2]) {
     struct shk_op *op = linear_op(f, name, params);
+    if (op->in.rows == 1) split_sums(f, op);
     fuse_followers(f, op);
     place_gradient(f, op);
 }

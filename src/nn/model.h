@@ -97,6 +97,8 @@ size_t shk_param_position(const struct shk_param *, size_t index);
 // (multiples of 16; all of them for SHK_WINOGRAD).
 void shk_param_derive(const struct shk_model *, const struct shk_param *p, size_t panel, size_t row, size_t rows,
                       const struct shk_kernels *);
+// All packings of all parameters.
+void shk_model_derive(const struct shk_model *, const struct shk_kernels *);
 size_t shk_param_panels(const struct shk_param *); // how many panels of 16 outputs; 0: not derived
 
 #endif

@@ -81,8 +81,13 @@ static void embed_weight_gradient(const struct shk_op *op, const struct shk_slic
                                     .c_panel = (ptrdiff_t)w->row * 16,
                                     .accumulate = accumulate};
             s->k->gemm(&gemm);
-            struct shk_column_sum sum = {op->u.embed.patches,     ld,        dy, (ptrdiff_t)ld,
-                                         g.grads + op->bias_grad, accumulate};
+            float *db = g.grads + op->bias_grad;
+            struct shk_column_sum sum = {.rows = op->u.embed.patches,
+                                         .cols = ld,
+                                         .x = dy,
+                                         .row = (ptrdiff_t)ld,
+                                         .start = accumulate ? db : NULL,
+                                         .sum = db};
             s->k->column_sum(&sum);
         }
     }
@@ -203,7 +208,8 @@ static void mean_forward(const struct shk_op *op, const struct shk_slice *s) {
     for (size_t i = 0; i < s->samples; i++) {
         float *out = shk_rows_at(s, &op->out) + i * shk_sample_stride(s, &op->out);
         const float *x = shk_rows_at(s, &op->in) + i * shk_sample_stride(s, &op->in);
-        s->k->column_sum(&(struct shk_column_sum){op->in.rows, op->in.cols, x, (ptrdiff_t)op->in.ld, out, false});
+        s->k->column_sum(&(struct shk_column_sum){
+            .rows = op->in.rows, .cols = op->in.cols, .x = x, .row = (ptrdiff_t)op->in.ld, .sum = out});
         for (size_t c = 0; c < op->out.cols; c++) out[c] *= inverse;
     }
 }
