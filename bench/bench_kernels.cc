@@ -142,7 +142,8 @@ shk_conv_pool conv_arguments(Arena &arena, size_t size, size_t cin, size_t cout,
     c.in = in;
     c.panels = arena.floats(9 * cin * cout);
     c.taps = arena.floats(cout * 9 * shk_round16(cin));
-    c.winograd = arena.floats(cout * 16 * cin);
+    c.winograd = arena.floats(cout * SHK_WINOGRAD_POINTS * cin);
+    c.samples = 1;
     c.bias = arena.floats(cout);
     c.out = arena.zeros<float>(pooled);
     c.out_px = static_cast<ptrdiff_t>(cout);
@@ -177,11 +178,12 @@ void add_convs() {
 
 void add_conv_weights() {
     constexpr size_t cin = 16; // 16 output channels
-    all.push_back(
-        {"conv_weights", "cnn-conv2", 0, element * (9 + 16) * cin * 16, [](const shk_kernels *k, Arena &arena) -> Call {
-             shk_conv_weights w = {cin, cin, arena.floats(16 * 9 * cin), arena.zeros<float>(16 * cin * 16)};
-             return [=] { k->conv_weights(&w); };
-         }});
+    all.push_back({"conv_weights", "cnn-conv2", 0, element * (9 + SHK_WINOGRAD_POINTS) * cin * 16,
+                   [](const shk_kernels *k, Arena &arena) -> Call {
+                       shk_conv_weights w = {cin, cin, arena.floats(16 * 9 * cin),
+                                             arena.zeros<float>(SHK_WINOGRAD_POINTS * cin * 16)};
+                       return [=] { k->conv_weights(&w); };
+                   }});
 }
 
 // ---- Attention ----

@@ -38,8 +38,8 @@ struct shk_gemm {
     bool relu;
 };
 
-// 3x3 convolution (stride 1, pad 1), bias, ReLU and 2x2 max-pool (stride 2, floor) as one layer, of ONE sample, and its
-// gradients. With (wy, wx) a pool window, wy < h/2, wx < w/2; a in 0..3 a position in it (row-major: dy = a/2, dx =
+// 3x3 convolution (stride 1, pad 1), bias, ReLU and 2x2 max-pool (stride 2, floor) as one layer, of some samples forward
+// and of ONE sample in its gradients. With (wy, wx) a pool window, wy < h/2, wx < w/2; a in 0..3 a position in it (row-major: dy = a/2, dx =
 // a%2); tap t = ky*3+kx in 0..8:
 //   z[wy][wx][a][co] = bias[co] + sum over (t, ci) of in[2wy+dy+ky][2wx+dx+kx][ci] * weight(co, t, ci)
 //   out[wy][wx][co]  = max(0, max over a of z); arg = the first a (row-major) that has the maximum, or 4 if the
@@ -47,16 +47,19 @@ struct shk_gemm {
 // (a NaN among the four is the maximum: out = NaN, bits 0x7fc00000). Odd h or w: the last row or column is not pooled
 // and not computed.
 // Weights of an image (in_ld < 16) come as panels [cout/16][9*cin][16] (row index t*cin + ci); those of a map (in_ld >=
-// 16) as taps [cout][9][cin_pad] and, transformed, as winograd [cout/16][16][cin][16].
+// 16) as taps [cout][9][cin_pad] and, transformed, as winograd [cout/16][36][cin][16].
 //
 // forward reads in, bias, and panels or winograd; writes out, and arg unless NULL. An image: z is one chain from bias
-//   over (t, ci) ascending. A map: Winograd's F(2x2, 3x3) (Lavin and Gray 2016), whose output tile is the window. Per
-//   window and ci the patch d[4][4] of `in` from (2wy, 2wx) on becomes V = (B^T d) B, which takes four values to
-//   (d0 - d2, d1 + d2, d2 - d1, d1 - d3), down the columns first, then along the rows; M[i][j] is one chain over ci
-//   ascending, fma(V[i][j], U[i][j], M), from 0, but M[1][1] from bias (it reaches all of z); z = (A^T M) A takes four
-//   values to ((m0 + m1) + m2, (m1 - m2) - m3), columns first.
-// conv_weights makes 16 channels of `winograd`: U = (G g) G^T takes three taps to (g0, 0.5*((g0 + g2) + g1),
-//   0.5*((g0 + g2) - g1), g2), columns (ky) first; position 4i + j.
+//   over (t, ci) ascending. A map: Winograd's F(4x4, 3x3) (Lavin and Gray 2016) on tiles of 2x2 windows, the first at
+//   window (0, 0). Per tile and ci the patch d[6][6] of `in`, from the pixel of its first window on (zeros beyond the
+//   map), becomes V = (B^T d) B, columns first, where B^T takes six values to (fma(4, d0, fma(-5, d2, d4)), a + b, a - b,
+//   fma(2, f, e), fma(-2, f, e), fma(4, d1, fma(-5, d3, d5))) with a = fma(-4, d2, d4), b = fma(-4, d1, d3),
+//   e = d4 - d2, f = d3 - d1. M[i][j] is one chain over ci ascending, fma(V[i][j], U[i][j], M), from 0, but M[1][1] from
+//   bias (it reaches all of z). z = (A^T M) A, columns first, where A^T takes six values to ((m0 + a) + c, fma(2, d, b),
+//   fma(4, c, a), fma(8, d, b) + m5) with a = m1 + m2, b = m1 - m2, c = m3 + m4, d = m3 - m4.
+// conv_weights makes 16 channels of `winograd`: U = (G g) G^T, columns (ky) first, position 6i + j, where G takes three
+//   taps to (g0/4, -(a + g1)/6, -(a - g1)/6, fma(2, g1, b)/24, fma(-2, g1, b)/24, g2), the divisors as rounded factors,
+//   with a = g0 + g2, b = fma(4, g2, g0).
 // dgrad (cin_pad a multiple of 16) reads dout, arg, taps; overwrites din, a padded map whose border holds unspecified
 // values afterwards. Order: windows
 //   row-major; per window a patch of 4x4 pixels is accumulated from 0, each element over positions a = 0..3, within a
@@ -79,6 +82,8 @@ struct shk_conv_pool {
     float *out;                // out[wy*out_row + wx*out_px + co]
     ptrdiff_t out_row, out_px; // also the strides of dout
     uint8_t *arg;              // [h/2][w/2][cout], alignment 16
+    size_t samples;            // forward: how many, and from one to the next of in, out and arg
+    size_t in_sample, out_sample, arg_sample;
     const float *dout;
     float *din; // [h+2][w+2][in_ld]
     float *dweight, *dbias;
@@ -87,17 +92,18 @@ struct shk_conv_pool {
 struct shk_conv_weights {
     size_t cin, in_ld; // as above, in_ld >= 16
     const float *taps; // [16][9][in_ld]
-    float *winograd;   // [16][cin][16]
+    float *winograd;   // [36][cin][16]
 };
-// A block of windows transformed, and their products with two panels; the masks of a row of windows and a packed slice
+// A block of tiles transformed, and their products with two panels; the masks of a row of windows and a packed slice
 // of taps for dgrad; a chunk of windows for wgrad; an image with its rows in pairs.
-#define SHK_CONV_WINDOWS 12
+#define SHK_WINOGRAD_POINTS 36
+#define SHK_CONV_TILES 16
 #define SHK_CONV_POOL_MASKS(w, cout) (((w) / 2 * (((cout) + 63) / 64) * 32 + 63) & ~(size_t)63)
 #define SHK_CONV_POOL_CHUNK (17 * 1024)
 static inline size_t shk_conv_pool_scratch(size_t h, size_t w, size_t in_ld, size_t cout) {
     const size_t image = (h + 1) * (w + 2) * 2 * sizeof(float), taps = in_ld > 16 ? cout * 9 * 16 * sizeof(float) : 0;
     const size_t dgrad = SHK_CONV_POOL_MASKS(w, cout) + taps;
-    const size_t block = 16 * ((in_ld + 32) * SHK_CONV_WINDOWS + 32) * sizeof(float);
+    const size_t block = SHK_WINOGRAD_POINTS * ((in_ld + 32) * SHK_CONV_TILES + 32) * sizeof(float);
     if (in_ld < 16) return (image + 63) & ~(size_t)63;
     const size_t backward = dgrad > SHK_CONV_POOL_CHUNK ? dgrad : SHK_CONV_POOL_CHUNK;
     return block > backward ? block : backward;

@@ -26,7 +26,7 @@ enum shk_param_layout {
 enum shk_derived {
     SHK_NOT_DERIVED,
     SHK_TRANSPOSED, // of panels [K][N]: panels [N][K], for the input gradient
-    SHK_WINOGRAD,   // of taps [cout][9][cin_pad]: transformed [cout/16][16][cin][16], for the forward pass
+    SHK_WINOGRAD,   // of taps [cout][9][cin_pad]: transformed [cout/16][36][cin][16], for the forward pass
 };
 
 enum shk_init { SHK_INIT_CONSTANT, SHK_INIT_UNIFORM, SHK_INIT_NORMAL };
