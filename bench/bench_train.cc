@@ -5,9 +5,9 @@
 //   bench_train --benchmark_filter=tinycnn/avx2     any that it has: c, avx2, avx512, neon
 //   bench_train --case=vit:dim=96@48x32x3/batch:32 --threads=2 --seconds=2   any model, image and batch
 //
-// 5,000 squares where images are square and have one channel, else random ones; 9 classes. A benchmark trains from
-// fresh weights for 5 epochs (or until its time is over), since the sparsity that the backward
-// pass makes use of changes as the model learns. Counters:
+// 5,000 squares where images are square, of one channel and 18 pixels or more, else random ones; 9 classes. A benchmark
+// trains from fresh weights for 5 epochs (or until its time is over), since the sparsity that the backward pass makes
+// use of changes as the model learns. Counters:
 //   median_samples_per_second      of the median step
 //   cpu_samples_per_second         the same by the first thread's CPU time (1 thread): what a busy machine takes is left out
 //   peak_gflops                    FMA peak of one core, measured between the steps
@@ -126,13 +126,13 @@ void add(const Case &c, const Options &o) {
 }
 
 // The number after `option=`, if that is what `arg` is.
-bool number(const char *arg, const char *option, double most, double *out) {
+bool number(const char *arg, const char *option, double least, double most, double *out) {
     size_t length = std::strlen(option);
     if (std::strncmp(arg, option, length) != 0 || arg[length] != '=') return false;
     char *end;
     *out = std::strtod(arg + length + 1, &end);
-    if (*end || end == arg + length + 1 || !(*out > 0 && *out <= most)) {
-        std::fprintf(stderr, "bench_train: '%s' must be above 0 and at most %g\n", arg, most);
+    if (*end || end == arg + length + 1 || !(*out >= least && *out <= most)) {
+        std::fprintf(stderr, "bench_train: '%s' must be a number from %g to %g\n", arg, least, most);
         std::exit(2);
     }
     return true;
@@ -150,8 +150,8 @@ Options options(int *argc, char **argv) {
                              argv[i] + 7);
                 std::exit(2);
             }
-        } else if (!number(argv[i], "--threads", SHK_MAX_THREADS, &threads) &&
-                   !number(argv[i], "--seconds", 1e6, &seconds)) {
+        } else if (!number(argv[i], "--threads", 1, SHK_MAX_THREADS, &threads) &&
+                   !number(argv[i], "--seconds", 1e-3, 1e6, &seconds)) {
             o.filtered |= std::strstr(argv[i], "--benchmark_filter=") == argv[i];
             argv[left++] = argv[i];
         }
