@@ -397,6 +397,13 @@ void add_weights() {
                            128 * 16};
                        return [=] { k->transpose_panel(&t); };
                    }});
+    constexpr size_t rows = 128, panels = 32; // a block of dY, as an update task reads it
+    all.push_back(
+        {"pack", "vit-hidden", 0, 2 * element * rows * panels * 16, [](const shk_kernels *k, Arena &arena) -> Call {
+             shk_pack p = {rows, panels, 16, arena.floats(rows * panels * 16), panels * 16, nullptr, rows * 16};
+             p.dst = arena.zeros<float>(rows * panels * 16);
+             return [=] { k->pack(&p); };
+         }});
     constexpr size_t n = 128 * 128;
     for (bool normal : {false, true})
         all.push_back({normal ? "random_normal" : "random_uniform", "16384", 0, element * n,

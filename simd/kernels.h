@@ -293,6 +293,16 @@ struct shk_transpose {
     ptrdiff_t dst_row, dst_block;
 };
 
+// dst[g*dst_group + r*width + j] = src[r*src_row + g*width + j] for r < rows, g < groups, j < width: columns cut into
+// groups that lie together (width 16: panels). width: multiple of 16.
+struct shk_pack {
+    size_t rows, groups, width;
+    const float *src;
+    ptrdiff_t src_row;
+    float *dst; // does not overlap src
+    ptrdiff_t dst_group;
+};
+
 // Adam (Kingma and Ba 2015) as PyTorch computes it, on n elements (multiple of 16). g = gradients[0] +
 // gradients[stride] + ... over `sources` buffers ascending (plain adds; sources == 1: no add).
 //   m = fma(1-beta1, g - m, m)... written as m = beta1*m + (1-beta1)*g: fma(beta1, m, (1-beta1)*g); v = fma(beta2, v,

@@ -226,6 +226,29 @@ static void transpose_is_right(void **state) {
     }
 }
 
+static void pack_is_right(void **state) {
+    (void)state;
+    for (size_t width = 16; width <= 80; width += 16) {
+        for (size_t groups = 0; groups <= 3; groups++) {
+            const size_t rows = 1 + kt_below(40), src_row = stride_for(groups * width), dst_group = rows * width + 16;
+            float *src = kt_random(rows * src_row + 16, -1, 1), *want = kt_floats(groups * dst_group + 16);
+            for (size_t g = 0; g < groups; g++)
+                for (size_t r = 0; r < rows; r++)
+                    for (size_t j = 0; j < width; j++)
+                        want[g * dst_group + r * width + j] = src[r * src_row + g * width + j];
+            KT_FOR_ISAS(kernels) {
+                float *dst = kt_floats(groups * dst_group + 16);
+                kernels->pack(
+                    &(struct shk_pack){rows, groups, width, src, (ptrdiff_t)src_row, dst, (ptrdiff_t)dst_group});
+                kt_same_bits("pack", kernels->isa, dst, want, groups * dst_group, 0);
+                kt_free(dst);
+            }
+            kt_free(src);
+            kt_free(want);
+        }
+    }
+}
+
 // --- dropout
 
 static struct shk_dropout_spec dropout_spec(double p) {
@@ -409,5 +432,5 @@ static void dropout_keeps_the_right_share(void **state) {
 
 KT_MAIN(cmocka_unit_test(gelu_is_close), cmocka_unit_test(gelu_has_the_same_bits), cmocka_unit_test(multiply_is_right),
         cmocka_unit_test(relu_backward_is_right), cmocka_unit_test(add_is_right), cmocka_unit_test(column_sum_is_right),
-        cmocka_unit_test(transpose_is_right), cmocka_unit_test(dropout_is_right),
+        cmocka_unit_test(transpose_is_right), cmocka_unit_test(pack_is_right), cmocka_unit_test(dropout_is_right),
         cmocka_unit_test(dropout_does_not_depend_on_the_split), cmocka_unit_test(dropout_keeps_the_right_share))

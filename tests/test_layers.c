@@ -67,6 +67,7 @@ static const struct check checks[] = {
     {"vit:dim=40,depth=2,heads=2,patch=4,ff=36,dropout=0.3", {8, 8, 1, 5}, 300, 300, 5},
     {"vit:dim=40,depth=2,heads=2,patch=4,ff=36,dropout=0,norm=pre,act=gelu", {8, 8, 1, 5}, 300, 300, 6},
     {"vit:dim=40,depth=1,heads=2,patch=4,ff=36,dropout=0.3,norm=pre,pool=mean", {8, 8, 1, 5}, 300, 300, 5},
+    {"vit:dim=72,depth=2,heads=2,patch=2,ff=100,dropout=0.3", {8, 16, 1, 5}, 300, 300, 5}, // more rows than a block
 };
 enum { CHECKS = sizeof checks / sizeof *checks };
 

@@ -26,13 +26,14 @@ static void set_stages(struct shk_plan *p) {
     p->stage_count = (unsigned)(s - p->stages);
 }
 
-struct shk_plan *shk_plan_create(const struct shk_model *model, size_t batch, size_t shards, bool training,
-                                 struct shk_error *err) {
+struct shk_plan *shk_plan_create(const struct shk_model *model, size_t batch, size_t shards, unsigned workers,
+                                 bool training, struct shk_error *err) {
     struct shk_plan *p = shk_alloc(1, sizeof *p, "a plan", err);
     if (!p) return NULL;
     p->model = model;
     p->batch = batch;
     p->shards = shards < batch ? shards : batch;
+    p->workers = workers;
     p->training = training;
     shk_plan_fuse(p);
     shk_plan_layout(p);

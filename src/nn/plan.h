@@ -113,10 +113,13 @@ struct shk_update {
 
 enum { SHK_MAX_SLICE = 32 }; // samples
 enum { SHK_BLOCK = 256 };    // inputs of a linear layer of one row a sample that are summed in one chain
-// Rows and columns of the largest tile of a weight gradient over the whole batch; a task of the batch layer's backward
-// pass has as many rows.
+// Rows and columns of the largest tile of the batch layer's weight gradient; a task of its backward pass has as many
+// rows.
 enum { SHK_TILE_ROWS = 64, SHK_TILE_COLUMNS = 64 };
 enum { SHK_TILE_FLOATS = SHK_TILE_ROWS * SHK_TILE_COLUMNS };
+// The same for all other weight gradients over the whole batch, which stay in L2 while SHK_GRADIENT_DEPTH rows of X and
+// dY at a time are multiplied.
+enum { SHK_GRADIENT_FLOATS = 80 * 1024, SHK_GRADIENT_SIDE = 512, SHK_GRADIENT_DEPTH = 128 };
 enum { SHK_MAX_OPS = 8 * SHK_MAX_DEPTH + 32, SHK_MAX_BUFFERS = 6 * SHK_MAX_OPS };
 
 // A part of a step: every worker takes tasks, then all meet.
@@ -136,6 +139,7 @@ struct shk_plan {
     const struct shk_model *model;
     bool training;
     size_t batch, shards;
+    unsigned workers; // sizes tasks, and nothing else
     unsigned op_count, buffer_count, update_count, stage_count;
     struct shk_stage stages[SHK_MAX_STAGES]; // of a training step
     int batch_layer;                         // an op, or -1
@@ -151,7 +155,7 @@ struct shk_plan {
     struct shk_view logits;
 };
 
-struct shk_plan *shk_plan_create(const struct shk_model *, size_t batch, size_t shards, bool training,
+struct shk_plan *shk_plan_create(const struct shk_model *, size_t batch, size_t shards, unsigned workers, bool training,
                                  struct shk_error *);
 void shk_plan_free(struct shk_plan *);
 
@@ -216,7 +220,9 @@ void shk_layer_forward(const struct shk_whole_batch *, size_t task);
 enum { SHK_LAYER_SCRATCH = 2 * SHK_TILE_FLOATS };
 void shk_layer_input_gradient(const struct shk_whole_batch *, size_t task, float *scratch); // [SHK_LAYER_SCRATCH]
 
-// A tile of X^T dY (or the column sums of dY, for the bias) into `tile`: [panels][length].
-void shk_batch_gradient(const struct shk_whole_batch *, const struct shk_update *, float *tile);
+// A tile of X^T dY into scratch: [panels][length]; and, where the tile has the weights' first row, the column sums of
+// dY, for the bias, at scratch + SHK_GRADIENT_FLOATS: [16 * panels].
+enum { SHK_GRADIENT_SCRATCH = SHK_GRADIENT_FLOATS + SHK_GRADIENT_SIDE * (1 + 2 * SHK_GRADIENT_DEPTH) };
+void shk_batch_gradient(const struct shk_whole_batch *, const struct shk_update *, float *scratch);
 
 #endif

@@ -27,41 +27,70 @@ static size_t update_from_shards(struct shk_plan *p, const struct shk_param *par
     return grad;
 }
 
-// Tiles of the weights, by rows.
-static void update_weights_from_batch(struct shk_plan *p, const struct shk_op *op) {
-    enum { PANELS = SHK_TILE_COLUMNS / 16 };
+struct tile {
+    size_t rows, columns;
+};
+
+// Equal parts of n, but for what rounding to multiples of 16 leaves to the last.
+static size_t part_of(size_t n, size_t parts) { return shk_round16((n + parts - 1) / parts); }
+
+// The longer side is cut until no more than `most` floats are left: the nearer to a square, the less often X and dY are
+// read.
+static struct tile tile_of(size_t rows, size_t columns, size_t most) {
+    size_t row_parts = 1, column_parts = 1;
+    for (;;) {
+        struct tile t = {part_of(rows, row_parts), part_of(columns, column_parts)};
+        bool fits = t.rows <= SHK_GRADIENT_SIDE && t.columns <= SHK_GRADIENT_SIDE;
+        if (fits && t.rows * t.columns <= most) return t;
+        if (t.rows > t.columns)
+            row_parts++;
+        else
+            column_parts++;
+    }
+}
+
+static bool is_from_batch(const struct shk_plan *p, unsigned i) {
+    const struct shk_op *op = &p->ops[i];
+    return op->weight && op->kind == &shk_op_linear && op->u.linear.batch_gradient && p->batch_layer != (int)i;
+}
+
+// The largest tile: so that there are some for each worker.
+static size_t tile_floats(const struct shk_plan *p) {
+    enum { TASKS = 4 };
+    size_t floats = 0;
+    for (unsigned i = 0; i < p->op_count; i++)
+        if (is_from_batch(p, i)) floats += p->ops[i].weight->row * p->ops[i].u.linear.columns;
+    floats /= (size_t)TASKS * p->workers;
+    return floats < SHK_TILE_FLOATS ? SHK_TILE_FLOATS : floats < SHK_GRADIENT_FLOATS ? floats : SHK_GRADIENT_FLOATS;
+}
+
+// Tiles of the weights, by rows; those of the first row are also about the bias.
+static void update_from_batch(struct shk_plan *p, const struct shk_op *op, struct tile tile) {
     const struct shk_param *w = op->weight;
-    size_t panels = op->u.linear.columns / 16;
-    for (size_t row = 0; row < w->row; row += SHK_TILE_ROWS) {
-        for (size_t panel = 0; panel < panels; panel += PANELS) {
+    size_t panels = op->u.linear.columns / 16, tile_panels = tile.columns / 16;
+    for (size_t row = 0; row < w->row; row += tile.rows) {
+        for (size_t panel = 0; panel < panels; panel += tile_panels) {
             struct shk_update u = {.param = w, .panel = panel, .row = row, .batch_op = op};
-            u.panels = panels - panel < PANELS ? panels - panel : PANELS;
-            u.length = (w->row - row < SHK_TILE_ROWS ? w->row - row : SHK_TILE_ROWS) * 16;
+            u.panels = panels - panel < tile_panels ? panels - panel : tile_panels;
+            u.length = (w->row - row < tile.rows ? w->row - row : tile.rows) * 16;
             u.start = (panel * w->row + row) * 16;
             add_update(p, u);
         }
     }
 }
 
-static void update_bias_from_batch(struct shk_plan *p, const struct shk_op *op) {
-    for (size_t at = 0; at < op->u.linear.columns; at += CHUNK) {
-        size_t left = op->u.linear.columns - at;
-        add_update(p, (struct shk_update){
-                          .param = op->bias, .start = at, .length = left < CHUNK ? left : CHUNK, .batch_op = op});
-    }
-}
-
 static void place_updates(struct shk_plan *p) {
     p->update_count = 0;
     p->shard_floats = 0;
-    if (p->batch_layer >= 0) update_weights_from_batch(p, &p->ops[p->batch_layer]);
+    size_t most = tile_floats(p);
+    if (p->batch_layer >= 0)
+        update_from_batch(p, &p->ops[p->batch_layer], (struct tile){SHK_TILE_ROWS, SHK_TILE_COLUMNS});
     p->layer_updates = p->update_count;
     for (unsigned i = 0; i < p->op_count; i++) {
         struct shk_op *op = &p->ops[i];
-        if (!op->weight) continue;
-        if (op->kind == &shk_op_linear && op->u.linear.batch_gradient) {
-            if (p->batch_layer != (int)i) update_weights_from_batch(p, op);
-            update_bias_from_batch(p, op);
+        if (!op->weight || p->batch_layer == (int)i) continue;
+        if (is_from_batch(p, i)) {
+            update_from_batch(p, op, tile_of(op->weight->row, op->u.linear.columns, most));
             continue;
         }
         size_t start = 0, length = op->weight->length, bias_start = 0, bias_length = op->bias->length;

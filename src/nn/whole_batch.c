@@ -94,26 +94,76 @@ void shk_layer_input_gradient(const struct shk_whole_batch *w, size_t task, floa
     }
 }
 
-void shk_batch_gradient(const struct shk_whole_batch *w, const struct shk_update *u, float *tile) {
+// A block of rows of X and dY, packed so that the products of a group of X's columns run in L1: dY in panels, X in
+// groups.
+static void add_block(const struct shk_whole_batch *w, const struct shk_gemm *g, float *x, float *dy) {
+    enum { WIDTH = 64 };
+    size_t width = shk_round16(g->m / groups_of(g->m, WIDTH)), rest = g->m % width;
+    struct shk_pack pack = {.rows = g->k,
+                            .groups = g->n / 16,
+                            .width = 16,
+                            .src = g->b,
+                            .src_row = g->b_row,
+                            .dst = dy,
+                            .dst_group = (ptrdiff_t)g->k * 16};
+    w->k->pack(&pack);
+    pack = (struct shk_pack){.rows = g->k,
+                             .groups = g->m / width,
+                             .width = width,
+                             .src = g->a,
+                             .src_row = g->a_col,
+                             .dst = x,
+                             .dst_group = (ptrdiff_t)(g->k * width)};
+    w->k->pack(&pack);
+    if (rest > 0) {
+        pack.src += g->m - rest;
+        pack.dst += g->k * (g->m - rest);
+        pack.groups = 1;
+        pack.width = rest;
+        w->k->pack(&pack);
+    }
+    struct shk_gemm part = *g;
+    part.b = dy;
+    part.b_row = 16;
+    part.b_panel = (ptrdiff_t)g->k * 16;
+    for (size_t row = 0; row < g->m; row += width) {
+        part.m = g->m - row < width ? g->m - row : width;
+        part.a = x + g->k * row;
+        part.a_col = (ptrdiff_t)part.m;
+        part.c = g->c + row * 16;
+        w->k->gemm(&part);
+    }
+}
+
+// Block after block of rows, each chain going on in the tile.
+void shk_batch_gradient(const struct shk_whole_batch *w, const struct shk_update *u, float *scratch) {
     const struct shk_op *op = u->batch_op;
     ptrdiff_t dy_row, x_row;
     const float *dy = rows_of(w, output_gradient_of(op), &dy_row), *x = rows_of(w, &op->in, &x_row);
-    if (u->param == op->bias) {
-        w->k->column_sum(&(struct shk_column_sum){
-            .rows = w->samples * op->out.rows, .cols = u->length, .x = dy + u->start, .row = dy_row, .sum = tile});
-        return;
-    }
+    float *bias = scratch + SHK_GRADIENT_FLOATS, *x_block = bias + SHK_GRADIENT_SIDE;
     struct shk_gemm gemm = {.m = u->length / 16,
                             .n = u->panels * 16,
-                            .k = w->samples * op->in.rows,
                             .a = x + u->row,
                             .a_row = 1,
                             .a_col = x_row,
                             .b = dy + u->panel * 16,
                             .b_row = dy_row,
                             .b_panel = 16,
-                            .c = tile,
+                            .c = scratch,
                             .c_row = 16,
                             .c_panel = (ptrdiff_t)u->length};
-    w->k->gemm(&gemm);
+    size_t rows = w->samples * op->in.rows, blocks = groups_of(rows, SHK_GRADIENT_DEPTH);
+    for (size_t i = 0; i < blocks; i++) {
+        gemm.k = rows / blocks + (i < rows % blocks);
+        gemm.accumulate = i > 0;
+        if (blocks == 1)
+            w->k->gemm(&gemm);
+        else
+            add_block(w, &gemm, x_block, x_block + SHK_GRADIENT_SIDE * SHK_GRADIENT_DEPTH);
+        if (u->row == 0)
+            w->k->column_sum(&(struct shk_column_sum){
+                .rows = gemm.k, .cols = gemm.n, .x = gemm.b, .row = dy_row, .start = i > 0 ? bias : NULL, .sum = bias});
+        gemm.a += (ptrdiff_t)gemm.k * x_row;
+        gemm.b += (ptrdiff_t)gemm.k * dy_row;
+    }
 }

@@ -15,11 +15,10 @@ bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct
     *e = (struct shk_engine){
         .k = runtime->kernels, .model = model, .workers = runtime->team.workers, .spin = runtime->team.spin};
     fenv_t saved = shk_fpenv_enter();
-    e->plan = shk_plan_create(model, batch, shards, training, err);
+    e->plan = shk_plan_create(model, batch, shards, e->workers, training, err);
     shk_fpenv_leave(&saved);
     if (!e->plan) return false;
-    size_t floats =
-        e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_TILE_FLOATS + SHK_LAYER_SCRATCH;
+    size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_GRADIENT_SCRATCH;
     e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
     e->workspaces = shk_alloc(e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
     e->finite = shk_alloc(e->workers, FLAG_STRIDE, "flags", err);
@@ -180,11 +179,10 @@ static void layer_forward(const struct shk_engine *e, const struct shk_whole_bat
 static void layer_backward(const struct shk_engine *e, const struct shk_whole_batch *w, struct shk_share *shares,
                            struct shk_updater *updater, unsigned worker, unsigned workers) {
     size_t tiles = shk_layer_tiles(e->plan);
-    float *scratch = updater->tile + SHK_TILE_FLOATS;
     double seconds[2] = {0};
     for (size_t task, tasks = shk_layer_backward_tasks(e->plan); shk_take(shares, tasks, worker, workers, &task);) {
         double start = clock_of(e);
-        shk_layer_input_gradient(w, task, scratch);
+        shk_layer_input_gradient(w, task, updater->scratch);
         double middle = clock_of(e);
         for (size_t i = 0; i < tiles; i++) shk_update_run(updater, w, &e->plan->updates[task * tiles + i]);
         seconds[0] += middle - start;
@@ -218,12 +216,12 @@ static void run_stage(struct shk_engine *e, const struct shk_batch *b, unsigned 
 // A stage's shares are reset during the next one, when nobody takes from them.
 bool shk_step(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
     const struct shk_plan *p = e->plan;
-    float *tile = workspace_of(e, worker) + p->workspace_floats + p->scratch_bytes / sizeof(float);
+    float *scratch = workspace_of(e, worker) + p->workspace_floats + p->scratch_bytes / sizeof(float);
     struct shk_updater updater;
     for (unsigned i = 0; i < p->stage_count; i++) {
         unsigned before = (i + p->stage_count - 1) % p->stage_count;
         if (i == 0 && worker == 0) e->steps++;
-        if (i == 1) updater = shk_updater_of(e, tile, &e->finite[worker * FLAG_STRIDE]);
+        if (i == 1) updater = shk_updater_of(e, scratch, &e->finite[worker * FLAG_STRIDE]);
         run_stage(e, b, i, &updater, worker, workers);
         shk_share_reset(&e->shares[before * (size_t)e->workers + worker]);
         meet(e, worker, workers);

@@ -11,10 +11,10 @@ static double power(double base, size_t n) {
     return result;
 }
 
-struct shk_updater shk_updater_of(const struct shk_engine *e, float *tile, bool *finite) {
+struct shk_updater shk_updater_of(const struct shk_engine *e, float *scratch, bool *finite) {
     const struct shk_adam_options *o = &e->adam;
     double bc1 = 1 - power(o->beta1, e->steps), bc2 = 1 - power(o->beta2, e->steps);
-    struct shk_updater u = {.engine = e, .tile = tile};
+    struct shk_updater u = {.engine = e, .scratch = scratch};
     u.adam = (struct shk_adam){.beta1 = (float)o->beta1,
                                .one_minus_beta1 = (float)(1 - o->beta1),
                                .beta2 = (float)o->beta2,
@@ -46,18 +46,19 @@ static void run_from_shards(const struct shk_updater *u, size_t shards, const st
     if (task->panels) shk_param_derive(e->model, task->param, task->panel, 0, task->param->row, e->k);
 }
 
-// Panel by panel. The batch layer transposes its weights as it needs them.
+// Panel by panel, and the bias. The batch layer transposes its weights as it needs them.
 static void run_from_batch(const struct shk_updater *u, const struct shk_whole_batch *w,
                            const struct shk_update *task) {
     const struct shk_engine *e = u->engine;
     const struct shk_param *p = task->param;
     bool batch_layer = task->batch_op - e->plan->ops == e->plan->batch_layer;
-    shk_batch_gradient(w, task, u->tile);
-    for (size_t i = 0; i < (task->panels ? task->panels : 1); i++) {
-        apply(u, p->offset + task->start + i * p->row * 16, task->length, u->tile + i * task->length, 1);
-        if (task->panels && !batch_layer)
-            shk_param_derive(e->model, p, task->panel + i, task->row, task->length / 16, e->k);
+    shk_batch_gradient(w, task, u->scratch);
+    for (size_t i = 0; i < task->panels; i++) {
+        apply(u, p->offset + task->start + i * p->row * 16, task->length, u->scratch + i * task->length, 1);
+        if (!batch_layer) shk_param_derive(e->model, p, task->panel + i, task->row, task->length / 16, e->k);
     }
+    if (task->row > 0) return;
+    apply(u, task->batch_op->bias->offset + task->panel * 16, task->panels * 16, u->scratch + SHK_GRADIENT_FLOATS, 1);
 }
 
 void shk_update_run(const struct shk_updater *u, const struct shk_whole_batch *w, const struct shk_update *task) {

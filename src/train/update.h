@@ -9,11 +9,11 @@
 struct shk_updater {
     const struct shk_engine *engine;
     struct shk_adam adam; // the step's constants
-    float *tile;          // [SHK_TILE_FLOATS]
+    float *scratch;       // [SHK_GRADIENT_SCRATCH]
 };
 
 // `finite` is set to false where a gradient is not. engine->steps counts this step already.
-struct shk_updater shk_updater_of(const struct shk_engine *, float *tile, bool *finite);
+struct shk_updater shk_updater_of(const struct shk_engine *, float *scratch, bool *finite);
 void shk_update_run(const struct shk_updater *, const struct shk_whole_batch *, const struct shk_update *);
 
 #endif
