@@ -204,7 +204,7 @@ shk_attention attention_arguments(Arena &arena, size_t queries, double dropout, 
     a.dq = dqkv, a.dk = dqkv + dim, a.dv = dqkv + 2 * dim;
     a.out = arena.zeros<float>(queries * dim);
     a.dout = arena.floats(queries * dim);
-    a.p = arena.zeros<float>(queries * shk_round16(tokens));
+    a.p = arena.zeros<float>((tokens + 1) * shk_round16(queries));
     a.drop = dropout_spec(dropout);
     a.scratch = arena.zeros<char>(shk_attention_scratch(queries, tokens, head_dim));
     k->attention_forward(&a); // fills p

@@ -319,7 +319,7 @@ static void fuse_heads(struct fuser *f, const struct shk_layer *attention) {
     op->u.attention.k_grad = columns_of(qkv->out_grad, inner, inner);
     op->u.attention.v = columns_of(qkv->out, 2 * inner, inner);
     op->u.attention.v_grad = columns_of(qkv->out_grad, 2 * inner, inner);
-    op->u.attention.p = new_buffer(f, attention->a * tokens * shk_round16(tokens));
+    op->u.attention.p = new_buffer(f, attention->a * (tokens + 1) * shk_round16(tokens));
     goes_on(f, op, new_edge(f, tokens, inner));
 }
 

@@ -149,8 +149,8 @@ static float *head_rows(const struct shk_slice *s, const struct shk_view *v, siz
 static struct shk_attention attention_of(const struct shk_op *op, const struct shk_slice *s, size_t sample,
                                          size_t head) {
     size_t queries = op->out.rows, tokens = op->u.attention.tokens, d = op->u.attention.d;
-    size_t cells = queries * shk_round16(tokens), column = head * d;
-    size_t site_cells = (cells + 127) & ~(size_t)127;
+    size_t columns = shk_round16(queries), column = head * d;
+    size_t site_cells = (tokens * columns + 127) & ~(size_t)127;
     return (struct shk_attention){
         .queries = queries,
         .tokens = tokens,
@@ -163,7 +163,7 @@ static struct shk_attention attention_of(const struct shk_op *op, const struct s
         .k = head_rows(s, &op->u.attention.k, sample, column),
         .v = head_rows(s, &op->u.attention.v, sample, column),
         .out = head_rows(s, &op->out, sample, column),
-        .p = shk_buffer_at(s, op->u.attention.p) + (sample * op->u.attention.heads + head) * cells,
+        .p = shk_buffer_at(s, op->u.attention.p) + (sample * op->u.attention.heads + head) * (tokens + 1) * columns,
         .drop = shk_dropout_of(op, s, sample),
         .element = (uint32_t)(head * site_cells),
         .scratch = s->scratch,
