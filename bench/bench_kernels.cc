@@ -238,11 +238,12 @@ void add_cls_attention() {
         a.x = arena.floats(tokens * dim), a.u = arena.floats(2 * heads * dim);
         a.x_row = a.dx_row = dim;
         a.p = arena.zeros<float>(heads * shk_round16(tokens));
+        a.panels = arena.zeros<float>(shk_round16(tokens) * dim);
         a.z = arena.zeros<float>(heads * dim), a.r = arena.zeros<float>(16);
         a.drop = dropout_spec(dropout);
         a.dr = arena.floats(16);
         a.du = arena.zeros<float>(heads * dim), a.dx = arena.zeros<float>(tokens * dim);
-        a.scratch = arena.zeros<char>(shk_cls_attention_scratch(tokens, dim, heads));
+        a.scratch = arena.zeros<char>(shk_cls_attention_scratch(tokens, heads));
         k->cls_attention_forward(&a); // fills p
         return a;
     };

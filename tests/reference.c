@@ -188,7 +188,7 @@ static void attention(struct state *s) {
     size_t head_elements = ((cls_alone ? 1 : s->rows) * shk_round16(s->rows) + 127) / 128 * 128;
     double *qkv = matmul(s, s->x, dim, 3 * dim, param(s, 0), param(s, 1));
     double *y = numbers(s->rows * dim), *p = numbers(s->rows);
-    s->site += 2; // the projection that comes before, and this
+    s->site += cls_alone ? 3 : 2; // the op that copies CLS, the projection that comes before, and this
     for (size_t h = 0; h < heads; h++)
         for (size_t r = 0; r < s->rows; r++) attend(s, qkv, h, r, head_elements, p, y + r * dim);
     s->site++;
