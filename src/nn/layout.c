@@ -35,6 +35,7 @@ static unsigned uses_of(const struct shk_op *op, int uses[MAX_USES]) {
         uses[n++] = op->u.cls_attention.r;
         uses[n++] = op->u.cls_attention.du;
         uses[n++] = op->u.cls_attention.dr;
+        uses[n++] = op->u.cls_attention.panels;
     }
     return n;
 }
@@ -149,7 +150,7 @@ static size_t kernel_scratch(const struct shk_plan *p) {
         if (op->kind == &shk_op_attention)
             bytes = shk_attention_scratch(op->out.rows, op->u.attention.tokens, op->u.attention.d);
         if (op->kind == &shk_op_cls_attention)
-            bytes = shk_cls_attention_scratch(op->in.rows, op->in.cols, op->u.cls_attention.heads);
+            bytes = shk_cls_attention_scratch(op->in.rows, op->u.cls_attention.heads);
         if (bytes > most) most = bytes;
     }
     return (most + 63) & ~(size_t)63;
