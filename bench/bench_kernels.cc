@@ -206,7 +206,7 @@ shk_attention attention_arguments(Arena &arena, size_t queries, double dropout, 
     a.dq = dqkv, a.dk = dqkv + dim, a.dv = dqkv + 2 * dim;
     a.out = arena.zeros<float>(queries * dim);
     a.dout = arena.floats(queries * dim);
-    a.p = arena.zeros<float>(queries * shk_round16(tokens));
+    a.p = arena.zeros<float>((tokens + 1) * shk_round16(queries));
     a.drop = dropout_spec(dropout);
     a.scratch = arena.zeros<char>(shk_attention_scratch(queries, tokens, head_dim));
     k->attention_forward(&a); // fills p
@@ -240,11 +240,12 @@ void add_cls_attention() {
         a.x = arena.floats(tokens * dim), a.u = arena.floats(2 * heads * dim);
         a.x_row = a.dx_row = dim;
         a.p = arena.zeros<float>(heads * shk_round16(tokens));
+        a.panels = arena.zeros<float>(shk_round16(tokens) * dim);
         a.z = arena.zeros<float>(heads * dim), a.r = arena.zeros<float>(16);
         a.drop = dropout_spec(dropout);
         a.dr = arena.floats(16);
         a.du = arena.zeros<float>(heads * dim), a.dx = arena.zeros<float>(tokens * dim);
-        a.scratch = arena.zeros<char>(shk_cls_attention_scratch(tokens, dim, heads));
+        a.scratch = arena.zeros<char>(shk_cls_attention_scratch(tokens, heads));
         k->cls_attention_forward(&a); // fills p
         return a;
     };

@@ -24,7 +24,7 @@ static inline size_t shk_round16(size_t n) { return (n + 15) & ~(size_t)15; }
 // C = A B, with C(i, 16p+j) = c[p*c_panel + i*c_row + j], B(k, 16p+j) = b[p*b_panel + k*b_row + j], A(i, k) = a[i*a_row
 // + k*a_col]. Every transposition that training needs is a choice of strides. m, n, k >= 1. Order: the chain of an
 // output starts at C (accumulate), else at bias[n], else at 0; then k ascending; then, if relu, vf_max(0, x), which
-// lets NaN and -0 through.
+// lets NaN and -0 through; then times factor(i, n); then addend(i, n) + x.
 struct shk_gemm {
     size_t m, n, k;         // n: multiple of 16; m, k: any
     const float *a;         // alignment: any
@@ -36,6 +36,10 @@ struct shk_gemm {
     const float *bias; // [n] or NULL; not with accumulate
     bool accumulate;
     bool relu;
+    const float *factor; // [m][n] or NULL
+    ptrdiff_t factor_row;
+    const float *addend; // [m][n] or NULL
+    ptrdiff_t addend_row;
 };
 
 // 3x3 convolution (stride 1, pad 1), bias, ReLU and 2x2 max-pool (stride 2, floor) as one layer, of some samples forward
@@ -127,16 +131,19 @@ struct shk_dropout_spec {
 
 // One head of one sample: scaled dot-product attention (Vaswani et al. 2017), dropout on the weights. d = head_dim,
 // multiple of 16. q: [queries][ld_q], k, v: [tokens][ld_kv] (rows of a larger matrix), out: [queries][ld_out].
-//   s = q k^T (chain over d ascending from 0); p = softmax of s*scale, scale > 0: m = (row max of s) * scale, e =
-//   exp(fma(s, scale, -m)), sum = 16 partial sums over column blocks, folded; p = e * (1 / sum). Columns >= tokens do
-//   not take part. Element index for dropout: row * round16(tokens) + column, from `element`. out = sum over tokens
-//   ascending of pd * v (one chain from 0), pd = p dropped ? 0 : p*drop.scale. p is kept in `p`
-//   [queries][round16(tokens)] for backward, with the SIGN BIT SET where dropped; pad columns 0. Forward without
-//   training: p is still scratch.
+// Queries go in blocks of SHK_ATTENTION_BLOCK, the last of which may be smaller; weights of a block lie as
+// [tokens][round16(its queries)], block after block, what is in the pad columns is not specified.
+//   s = k q^T (chain over d ascending from 0); e = 2^(fma(s, f, -(max of s over tokens) * f)), f = scale * log2(e), and
+//   2^-64 at least; inverse = 1 / sum of e: 4 partial sums over tokens j % 4, (0 + 1) + (2 + 3). The softmax is
+//   e * inverse. Element index for dropout: `element` + the weight's place. out = (sum over tokens ascending of ed * v,
+//   one chain from 0) * inverse, ed = e dropped ? 0 : e*drop.scale. `p` keeps e, with the SIGN BIT SET where dropped,
+//   and behind all of them inverse [round16(queries)]; (tokens + 1) * round16(queries) floats. Forward without training:
+//   p is still scratch.
 // backward reads q, k, v, p, dout (stride ld_out); overwrites dq [queries][ld_q], dk, dv [tokens][ld_kv]:
-//   dv = pd^T dout (chain over queries ascending); dpd = dout v^T (chain over d); delta = row sum (16 partial sums,
-//   fold) of pd*dpd (fma chains); ds = (pd*dpd - p*delta) * scale, as fma(-p, delta, pd*dpd) * scale; dq = ds k (chain
-//   over tokens); dk = ds^T q (chain over queries).
+//   g = dout * inverse; dv = ed^T g (chain over queries ascending); h = v g^T (chain over d); delta = (sum of ed*h over
+//   tokens: 4 partial sums as above, fma) * inverse; ds = fma(-e, delta, ed*h) * scale; dq = ds k (chain over tokens);
+//   dk = ds^T q (chain over queries).
+enum { SHK_ATTENTION_BLOCK = 128 };
 struct shk_attention {
     size_t queries, tokens, d;
     size_t ld_q, ld_kv, ld_out;
@@ -157,12 +164,15 @@ size_t shk_attention_scratch(size_t queries, size_t tokens, size_t d);
 // its query, scores are u_h . x_t with u_h = Wk_h q_h (the key's bias is the same for all t, softmax does not see it),
 // and the head's output is z_h Wv_h + r_h bv_h with z_h = sum of pd*x, r_h = sum of pd. The products with the weights
 // are the caller's, over samples. cols: multiple of 16.
-// forward reads x and u; writes p, z, r:
-//   s = u x^T (chain over cols ascending from 0); p, pd as in shk_attention, the first element of head h being element +
+// forward reads x and u; writes p, z, r and panels, x transposed:
+//   s = u x^T (chain over cols ascending from 0); p = softmax of s*scale, scale > 0: m = (row max of s) * scale, e =
+//   exp(fma(s, scale, -m)), sum = 16 partial sums over column blocks, folded; p = e * (1 / sum), columns >= tokens are
+//   0, and the SIGN BIT IS SET where dropped; pd = p dropped ? 0 : p*drop.scale, the first element of head h being element +
 //   h * (round16(tokens) rounded up to 128); z = pd x (chain over tokens ascending); r = 16 partial sums over column
 //   blocks, folded.
-// backward reads x, u, dz, p, dr; overwrites du and dx, does not read z and r:
-//   dpd = dz x^T (chain over cols ascending from dr); delta, ds as in shk_attention; du = ds x (chain over tokens);
+// backward reads x, panels, u, dz, p, dr; overwrites du and dx, does not read z and r:
+//   dpd = dz x^T (chain over cols ascending from dr); delta = row sum (16 partial sums, fold) of pd*dpd (fma chains); ds =
+//   (pd*dpd - p*delta) * scale, as fma(-p, delta, pd*dpd) * scale; du = ds x (chain over tokens);
 //   dx_t = one chain from 0 over heads ascending of ds*u, then over heads ascending of pd*dz.
 struct shk_cls_attention {
     size_t tokens, cols, heads;
@@ -170,7 +180,8 @@ struct shk_cls_attention {
     const float *x;
     ptrdiff_t x_row;
     const float *u; // [heads][cols]; for backward [2*heads][cols]: u, then dz
-    float *p;       // [heads][round16(tokens)], signs as in shk_attention
+    float *panels;  // [round16(tokens)/16][cols][16]
+    float *p;       // [heads][round16(tokens)]
     float *z;       // [heads][cols]
     float *r;       // [heads], any alignment
     struct shk_dropout_spec drop;
@@ -181,7 +192,7 @@ struct shk_cls_attention {
     ptrdiff_t dx_row;
     void *scratch; // shk_cls_attention_scratch() bytes, 64-byte aligned
 };
-size_t shk_cls_attention_scratch(size_t tokens, size_t cols, size_t heads);
+size_t shk_cls_attention_scratch(size_t tokens, size_t heads);
 
 // Layer normalisation over the first `cols` of each row (Ba et al. 2016), eps 1e-5, biased variance.
 // forward: mean = (16 partial sums, fold) / cols; var = the same of (x-mean)^2 (fma); rstd = 1/sqrt(var+eps); xhat =

@@ -36,7 +36,7 @@ static double attention_flops(const struct shk_op *op, enum shk_phase phase) {
 static double cls_attention_flops(const struct shk_op *op, enum shk_phase phase) {
     size_t heads = op->u.cls_attention.heads, cols = op->in.cols;
     double rows = 2 * product(heads, cols, op->in.rows), weights = 2 * product(heads, cols, op->u.cls_attention.d);
-    return phase == SHK_FORWARD ? rows + weights : phase == SHK_INPUT_GRADIENT ? 2 * (rows + weights) : 0;
+    return phase == SHK_FORWARD ? rows + weights : phase == SHK_INPUT_GRADIENT ? 2 * rows + weights : 0;
 }
 
 static bool is_batch_layer(const struct shk_plan *p, const struct shk_op *op) { return op - p->ops == p->batch_layer; }
@@ -70,6 +70,8 @@ double shk_update_flops(const struct shk_plan *p, size_t samples) {
         const struct shk_op *op = &p->ops[i];
         if (op->kind == &shk_op_linear && op->u.linear.batch_gradient && !is_batch_layer(p, op))
             flops += product(samples * op->in.rows, op->u.linear.columns, op->weight->row);
+        if (op->kind == &shk_op_cls_attention)
+            flops += product(samples, 2 * op->u.cls_attention.heads * op->u.cls_attention.d, op->weight->row);
     }
     return flops;
 }

@@ -17,6 +17,7 @@ static unsigned uses_of(const struct shk_op *op, int uses[MAX_USES]) {
     if (op->kind == &shk_op_linear) {
         uses[n++] = op->u.linear.residual.buffer;
         uses[n++] = op->u.linear.derivative;
+        uses[n++] = op->u.linear.input_derivative;
         uses[n++] = op->u.linear.mask;
         uses[n++] = op->u.linear.partials;
         uses[n++] = op->u.linear.dz.buffer;
@@ -35,6 +36,7 @@ static unsigned uses_of(const struct shk_op *op, int uses[MAX_USES]) {
         uses[n++] = op->u.cls_attention.r;
         uses[n++] = op->u.cls_attention.du;
         uses[n++] = op->u.cls_attention.dr;
+        uses[n++] = op->u.cls_attention.panels;
     }
     return n;
 }
@@ -149,7 +151,7 @@ static size_t kernel_scratch(const struct shk_plan *p) {
         if (op->kind == &shk_op_attention)
             bytes = shk_attention_scratch(op->out.rows, op->u.attention.tokens, op->u.attention.d);
         if (op->kind == &shk_op_cls_attention)
-            bytes = shk_cls_attention_scratch(op->in.rows, op->in.cols, op->u.cls_attention.heads);
+            bytes = shk_cls_attention_scratch(op->in.rows, op->u.cls_attention.heads);
         if (bytes > most) most = bytes;
     }
     return (most + 63) & ~(size_t)63;

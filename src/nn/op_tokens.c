@@ -7,6 +7,12 @@
 
 // ---- Patch embedding: Conv2d(c, dim, patch, stride patch), CLS token in row 0, positions ----
 
+// A patch of one channel, four pixels at a time.
+static void cut_grey_patch(size_t patch, const float *corner, size_t width, float *out) {
+    for (size_t y = 0; y < patch; y++, out += patch)
+        for (size_t x = 0; x < patch; x += 4) memcpy(out + x, corner + y * width + x, 4 * sizeof(float));
+}
+
 // Rows (c, y, x) of each patch, as PyTorch's weight has them; the pads behind stay zero.
 static void cut_patches(const struct shk_op *op, const struct shk_slice *s, const float *image, float *rows) {
     const struct shk_shape *shape = &s->plan->model->shape;
@@ -14,6 +20,10 @@ static void cut_patches(const struct shk_op *op, const struct shk_slice *s, cons
     for (size_t i = 0; i < op->u.embed.patches; i++) {
         const float *corner = image + (i / across * shape->width + i % across) * patch * shape->channels;
         float *out = rows + i * ld;
+        if (shape->channels == 1 && patch % 4 == 0) {
+            cut_grey_patch(patch, corner, shape->width, out);
+            continue;
+        }
         for (size_t c = 0; c < shape->channels; c++)
             for (size_t y = 0; y < patch; y++)
                 for (size_t x = 0; x < patch; x++) *out++ = corner[(y * shape->width + x) * shape->channels + c];
@@ -149,8 +159,8 @@ static float *head_rows(const struct shk_slice *s, const struct shk_view *v, siz
 static struct shk_attention attention_of(const struct shk_op *op, const struct shk_slice *s, size_t sample,
                                          size_t head) {
     size_t queries = op->out.rows, tokens = op->u.attention.tokens, d = op->u.attention.d;
-    size_t cells = queries * shk_round16(tokens), column = head * d;
-    size_t site_cells = (cells + 127) & ~(size_t)127;
+    size_t columns = shk_round16(queries), column = head * d;
+    size_t site_cells = (tokens * columns + 127) & ~(size_t)127;
     return (struct shk_attention){
         .queries = queries,
         .tokens = tokens,
@@ -163,7 +173,7 @@ static struct shk_attention attention_of(const struct shk_op *op, const struct s
         .k = head_rows(s, &op->u.attention.k, sample, column),
         .v = head_rows(s, &op->u.attention.v, sample, column),
         .out = head_rows(s, &op->out, sample, column),
-        .p = shk_buffer_at(s, op->u.attention.p) + (sample * op->u.attention.heads + head) * cells,
+        .p = shk_buffer_at(s, op->u.attention.p) + (sample * op->u.attention.heads + head) * (tokens + 1) * columns,
         .drop = shk_dropout_of(op, s, sample),
         .element = (uint32_t)(head * site_cells),
         .scratch = s->scratch,
@@ -195,7 +205,14 @@ static void attention_backward(const struct shk_op *op, const struct shk_slice *
 
 // ---- What the head reads ----
 
-// CLS alone goes on: `out` is row 0 of `in`, in place, so that there is nothing to do forward.
+// CLS alone goes on: `out` is row 0 of `in`, or a copy of it.
+static void select_forward(const struct shk_op *op, const struct shk_slice *s) {
+    if (op->out.buffer == op->in.buffer) return;
+    for (size_t i = 0; i < s->samples; i++)
+        memcpy(shk_rows_at(s, &op->out) + i * shk_sample_stride(s, &op->out),
+               shk_rows_at(s, &op->in) + i * shk_sample_stride(s, &op->in), op->out.cols * sizeof(float));
+}
+
 static void select_backward(const struct shk_op *op, const struct shk_slice *s) {
     struct shk_view row0 = op->in_grad;
     row0.rows = 1;
@@ -240,6 +257,6 @@ static void cross_entropy(const struct shk_op *op, const struct shk_slice *s) {
 const struct shk_op_kind shk_op_embed = {"embed", {embed_forward, NULL, embed_weight_gradient}};
 const struct shk_op_kind shk_op_norm = {"layernorm", {norm_forward, norm_backward}};
 const struct shk_op_kind shk_op_attention = {"attention", {attention_forward, attention_backward}};
-const struct shk_op_kind shk_op_select_cls = {"select cls", {NULL, select_backward}};
+const struct shk_op_kind shk_op_select_cls = {"select cls", {select_forward, select_backward}};
 const struct shk_op_kind shk_op_mean_tokens = {"mean tokens", {mean_forward, mean_backward}};
 const struct shk_op_kind shk_op_cross_entropy = {"cross-entropy", {cross_entropy}}; // with its gradient

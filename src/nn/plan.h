@@ -68,6 +68,8 @@ struct shk_op {
             int partials;  // [blocks][columns], or -1
             bool relu, gelu, batch_gradient; // batch_gradient: dW = X^T dY over the whole batch, by the update tasks
             int derivative;                  // GELU's, in training, or -1
+            int input_derivative;            // of the GELU that made the input, where this op multiplies by it; or -1
+            bool derived;                    // the consumer of the output did so
             int mask;                        // dropout's, in training, or -1
             struct shk_view dz;              // gradient of the linear output where that is not out_grad itself
         } linear;
@@ -94,6 +96,7 @@ struct shk_op {
             int u;       // [2*heads][cols]: Wk q of each head, and in training behind them the gradients of z
             int p, z, r; // [heads][round16(tokens)], [heads][cols], [heads]
             int du, dr;  // gradients of u and r
+            int panels;  // [round16(tokens)/16][cols][16]: the input transposed
         } cls_attention;
     } u;
     uint32_t site; // dropout's place in the model
@@ -106,6 +109,7 @@ struct shk_update {
     size_t start, length; // floats of the parameter; of each panel where there are two
     size_t panel, panels; // the panels that they belong to, to be derived afterwards; panels == 0: none
     size_t row;           // first row in the panel
+    bool bias;            // the bias of the panels' columns as well
     const struct shk_op
         *batch_op; // gradient over the whole batch of this op; NULL: it is in the shards' buffers, from shard_grad on
     size_t shard_grad;
@@ -220,8 +224,7 @@ void shk_layer_forward(const struct shk_whole_batch *, size_t task);
 enum { SHK_LAYER_SCRATCH = 2 * SHK_TILE_FLOATS };
 void shk_layer_input_gradient(const struct shk_whole_batch *, size_t task, float *scratch); // [SHK_LAYER_SCRATCH]
 
-// A tile of X^T dY into scratch: [panels][length]; and, where the tile has the weights' first row, the column sums of
-// dY, for the bias, at scratch + SHK_GRADIENT_FLOATS: [16 * panels].
+// A tile of X^T dY into scratch: [panels][length]; and, where the bias is taken in, the column sums of dY at scratch + SHK_GRADIENT_FLOATS: [16 * panels].
 enum { SHK_GRADIENT_SCRATCH = SHK_GRADIENT_FLOATS + SHK_GRADIENT_SIDE * (1 + 2 * SHK_GRADIENT_DEPTH) };
 void shk_batch_gradient(const struct shk_whole_batch *, const struct shk_update *, float *scratch);
 

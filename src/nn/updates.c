@@ -64,18 +64,34 @@ static size_t tile_floats(const struct shk_plan *p) {
     return floats < SHK_TILE_FLOATS ? SHK_TILE_FLOATS : floats < SHK_GRADIENT_FLOATS ? floats : SHK_GRADIENT_FLOATS;
 }
 
-// Tiles of the weights, by rows; those of the first row are also about the bias.
-static void update_from_batch(struct shk_plan *p, const struct shk_op *op, struct tile tile) {
+// Tiles of the weights, by rows; panels `first` .. `end` - 1. Those of the first row also take in the bias, if `bias`.
+static void update_weights_from_batch(struct shk_plan *p, const struct shk_op *op, size_t first, size_t end, bool bias,
+                                      struct tile tile) {
     const struct shk_param *w = op->weight;
-    size_t panels = op->u.linear.columns / 16, tile_panels = tile.columns / 16;
+    size_t tile_panels = tile.columns / 16;
     for (size_t row = 0; row < w->row; row += tile.rows) {
-        for (size_t panel = 0; panel < panels; panel += tile_panels) {
-            struct shk_update u = {.param = w, .panel = panel, .row = row, .batch_op = op};
-            u.panels = panels - panel < tile_panels ? panels - panel : tile_panels;
+        for (size_t panel = first; panel < end; panel += tile_panels) {
+            struct shk_update u = {.param = w, .panel = panel, .row = row, .bias = bias && row == 0, .batch_op = op};
+            u.panels = end - panel < tile_panels ? end - panel : tile_panels;
             u.length = (w->row - row < tile.rows ? w->row - row : tile.rows) * 16;
             u.start = (panel * w->row + row) * 16;
             add_update(p, u);
         }
+    }
+}
+
+static void update_layer_from_batch(struct shk_plan *p, const struct shk_op *op, struct tile tile) {
+    update_weights_from_batch(p, op, 0, op->u.linear.columns / 16, true, tile);
+}
+
+// Of CLS's attention, head by head. The keys' bias has no gradient: softmax does not see it.
+static void update_keys_and_values_from_batch(struct shk_plan *p, const struct shk_op *op, size_t most) {
+    size_t d = op->u.cls_attention.d, inner = op->u.cls_attention.heads * d;
+    struct tile tile = tile_of(op->weight->row, d, most);
+    for (size_t column = inner; column < 3 * inner; column += d) {
+        update_weights_from_batch(p, op, column / 16, (column + d) / 16, false, tile);
+        if (column >= 2 * inner)
+            add_update(p, (struct shk_update){.param = op->bias, .start = column, .length = d, .batch_op = op});
     }
 }
 
@@ -84,27 +100,26 @@ static void place_updates(struct shk_plan *p) {
     p->shard_floats = 0;
     size_t most = tile_floats(p);
     if (p->batch_layer >= 0)
-        update_from_batch(p, &p->ops[p->batch_layer], (struct tile){SHK_TILE_ROWS, SHK_TILE_COLUMNS});
+        update_layer_from_batch(p, &p->ops[p->batch_layer], (struct tile){SHK_TILE_ROWS, SHK_TILE_COLUMNS});
     p->layer_updates = p->update_count;
     for (unsigned i = 0; i < p->op_count; i++) {
         struct shk_op *op = &p->ops[i];
         if (!op->weight || p->batch_layer == (int)i) continue;
         if (is_from_batch(p, i)) {
-            update_from_batch(p, op, tile_of(op->weight->row, op->u.linear.columns, most));
+            update_layer_from_batch(p, op, tile_of(op->weight->row, op->u.linear.columns, most));
             continue;
         }
-        size_t start = 0, length = op->weight->length, bias_start = 0, bias_length = op->bias->length;
-        if (op->kind == &shk_op_linear) bias_length = op->u.linear.columns;
-        if (op->kind == &shk_op_cls_attention) { // keys and values
-            bias_start = op->u.cls_attention.heads * op->u.cls_attention.d;
-            bias_length = 2 * bias_start;
+        if (op->kind == &shk_op_cls_attention) {
+            update_keys_and_values_from_batch(p, op, most);
+            continue;
         }
-        if (op->kind == &shk_op_linear || op->kind == &shk_op_cls_attention) {
-            start = bias_start * op->weight->row;
+        size_t length = op->weight->length, bias_length = op->bias->length;
+        if (op->kind == &shk_op_linear) {
+            bias_length = op->u.linear.columns;
             length = bias_length * op->weight->row;
         }
-        op->weight_grad = update_from_shards(p, op->weight, start, length);
-        op->bias_grad = update_from_shards(p, op->bias, bias_start, bias_length);
+        op->weight_grad = update_from_shards(p, op->weight, 0, length);
+        op->bias_grad = update_from_shards(p, op->bias, 0, bias_length);
         if (op->kind != &shk_op_embed) continue;
         if (op->u.embed.cls) op->u.embed.cls_grad = update_from_shards(p, op->u.embed.cls, 0, op->u.embed.cls->length);
         if (op->u.embed.positions)

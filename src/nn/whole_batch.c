@@ -135,9 +135,41 @@ static void add_block(const struct shk_whole_batch *w, const struct shk_gemm *g,
     }
 }
 
+static float *buffer_of(const struct shk_whole_batch *w, int buffer) {
+    return w->batch_space + w->plan->buffers[buffer].offset;
+}
+
+// Of one head of CLS's attention: keys du^T q; values z^T dout, and their bias r^T dout.
+static void cls_attention_gradient(const struct shk_whole_batch *w, const struct shk_update *u, float *tile) {
+    const struct shk_op *op = u->batch_op;
+    size_t d = op->u.cls_attention.d, inner = op->u.cls_attention.heads * d;
+    bool bias = u->param == op->bias;
+    size_t column = bias ? u->start : u->panel * 16, part = column % inner, head = part / d;
+    bool values = column >= 2 * inner;
+    int x = bias ? op->u.cls_attention.r : values ? op->u.cls_attention.z : op->u.cls_attention.du;
+    const struct shk_view *y = values ? &op->out_grad : &op->u.cls_attention.q;
+    struct shk_gemm gemm = {.m = bias ? 1 : u->length / 16,
+                            .n = bias ? u->length : u->panels * 16,
+                            .k = w->samples,
+                            .a = buffer_of(w, x) + (bias ? head : head * op->weight->row + u->row),
+                            .a_row = 1,
+                            .a_col = (ptrdiff_t)w->plan->buffers[x].per_sample,
+                            .b = rows_of(w, y, &(ptrdiff_t){0}) + part,
+                            .b_row = (ptrdiff_t)w->plan->buffers[y->buffer].per_sample,
+                            .b_panel = 16,
+                            .c = tile,
+                            .c_row = 16,
+                            .c_panel = bias ? 16 : (ptrdiff_t)u->length};
+    w->k->gemm(&gemm);
+}
+
 // Block after block of rows, each chain going on in the tile.
 void shk_batch_gradient(const struct shk_whole_batch *w, const struct shk_update *u, float *scratch) {
     const struct shk_op *op = u->batch_op;
+    if (op->kind == &shk_op_cls_attention) {
+        cls_attention_gradient(w, u, scratch);
+        return;
+    }
     ptrdiff_t dy_row, x_row;
     const float *dy = rows_of(w, output_gradient_of(op), &dy_row), *x = rows_of(w, &op->in, &x_row);
     float *bias = scratch + SHK_GRADIENT_FLOATS, *x_block = bias + SHK_GRADIENT_SIDE;
@@ -160,7 +192,7 @@ void shk_batch_gradient(const struct shk_whole_batch *w, const struct shk_update
             w->k->gemm(&gemm);
         else
             add_block(w, &gemm, x_block, x_block + SHK_GRADIENT_SIDE * SHK_GRADIENT_DEPTH);
-        if (u->row == 0)
+        if (u->bias)
             w->k->column_sum(&(struct shk_column_sum){
                 .rows = gemm.k, .cols = gemm.n, .x = gemm.b, .row = dy_row, .start = i > 0 ? bias : NULL, .sum = bias});
         gemm.a += (ptrdiff_t)gemm.k * x_row;

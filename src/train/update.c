@@ -46,19 +46,20 @@ static void run_from_shards(const struct shk_updater *u, size_t shards, const st
     if (task->panels) shk_param_derive(e->model, task->param, task->panel, 0, task->param->row, e->k);
 }
 
-// Panel by panel, and the bias. The batch layer transposes its weights as it needs them.
+// Panel by panel, and their bias; or a bias alone. The batch layer transposes its weights as it needs them.
 static void run_from_batch(const struct shk_updater *u, const struct shk_whole_batch *w,
                            const struct shk_update *task) {
     const struct shk_engine *e = u->engine;
     const struct shk_param *p = task->param;
     bool batch_layer = task->batch_op - e->plan->ops == e->plan->batch_layer;
     shk_batch_gradient(w, task, u->scratch);
+    if (task->panels == 0) apply(u, p->offset + task->start, task->length, u->scratch, 1);
     for (size_t i = 0; i < task->panels; i++) {
         apply(u, p->offset + task->start + i * p->row * 16, task->length, u->scratch + i * task->length, 1);
         if (!batch_layer) shk_param_derive(e->model, p, task->panel + i, task->row, task->length / 16, e->k);
     }
-    if (task->row > 0) return;
-    apply(u, task->batch_op->bias->offset + task->panel * 16, task->panels * 16, u->scratch + SHK_GRADIENT_FLOATS, 1);
+    size_t column = task->panel * 16, columns = task->panels * 16;
+    if (task->bias) apply(u, task->batch_op->bias->offset + column, columns, u->scratch + SHK_GRADIENT_FLOATS, 1);
 }
 
 void shk_update_run(const struct shk_updater *u, const struct shk_whole_batch *w, const struct shk_update *task) {
