@@ -10,6 +10,7 @@ int cli_train(int argc, char **argv) {
     struct run run = run_create(&settings.run);
     struct contender contender = contender_create(&run, settings.model);
     if (run_print_device(&run)) contender_train(&contender, &run);
+    run_check_quota(&run);
     contender_free(&contender);
     run_free(&run);
     return cli_finish_output();
