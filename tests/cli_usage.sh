@@ -108,6 +108,21 @@ bad compare --threads 1000000000
 bad compare --pin
 bad topo extra
 bad topo --frobnicate
+bad tune
+bad tune --model
+bad tune --model nothing
+bad tune --model tinycnn extra
+bad tune --model tinycnn --quick=yes
+bad tune --model tinycnn --batch 0
+for value in '' 0 12,, 12,x 1,2,3,4,5,6,7,8,9; do bad tune --model tinycnn --shards "$value"; done
+bad SHIKAKU_PIN=foo tune --model tinycnn
+bad "HOME=" "XDG_CONFIG_HOME=" train --model tinycnn --tuned
+bad profile --model tinycnn --tuned
+bad train --model tinycnn --tuned="$dir/none.json"
+echo '{}' >"$dir/bad.json"
+bad train --model tinycnn --tuned="$dir/bad.json"
+echo 'x' >"$dir/bad.json"
+bad train --model tinycnn --tuned="$dir/bad.json"
 bad topo --json=yes
 bad topo --synthetic nonsense:2
 bad topo --synthetic ''
@@ -188,6 +203,7 @@ done
 bad SHIKAKU_THREADS=abc train --model tinycnn --threads 1
 bad OMP_NUM_THREADS=1000000000 train --model tinycnn --threads 1
 bad SHIKAKU_THREADS=1 OMP_NUM_THREADS=abc train --model tinycnn
+bad OMP_NUM_THREADS=1000000000 OMP_PROC_BIND=close topo
 for value in foo '' Cores 0- 0,,1 0-70000 1-0 0,0 -1 65535; do
     bad "SHIKAKU_PIN=$value" train --model tinycnn
     bad "SHIKAKU_PIN=$value" topo
@@ -235,6 +251,19 @@ good "device: CPU, $isa, 1 thread" 'threads: 1 of .+ \(asked for; .+\); .+; memo
 expected=$(sed -n 's/.*done .* weights //p' "$dir/first")
 [ -n "$expected" ] && grep -q "^TinyCNN .* $expected\$" "$dir/out"
 count $? 'the weights of TinyCNN differ between train on 2 threads and compare on 1'
+
+# Tuning, and a training with its result; the weights stay the same
+export XDG_CONFIG_HOME="$dir/config"
+good 'isa +threads +pinning .*' 'winner: .*' '(sure|not sure): .*' "export SHIKAKU_ISA=$isa" "export SHIKAKU_THREADS=$number" \
+    'export SHIKAKU_PIN=(none|cores|compact|scatter)' 'written to .*/config/shikaku/tuned.json; .*' -- tune --model tinycnn --quick
+# shellcheck disable=SC2086
+good "tuned: $isa, .* samples/s when measured" "\[TinyCNN\] done .* weights $expected" -- train --model tinycnn --tuned $small
+# Interrupted: what was there stays
+cp "$dir/config/shikaku/tuned.json" "$dir/tuned"
+timeout -s INT 0.5 "$bin" tune --model tinyvit >"$dir/out" 2>"$dir/err"
+[ $? -eq 124 ] && cmp -s "$dir/config/shikaku/tuned.json" "$dir/tuned" && [ "$(ls "$dir/config/shikaku")" = tuned.json ]
+count $? 'an interrupted tuning changed the settings of before'
+unset XDG_CONFIG_HOME
 
 # Output that cannot be written
 for command in --version --help "train --model tinycnn $small" "compare --models tinycnn $small"; do

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/runtime.h"
 #include "machine/cpulist.h"
 #include "machine/quota.h"
 #include <omp.h>
@@ -406,6 +407,34 @@ static void test_masks(void **state) {
     shk_runtime_free(r);
 }
 
+static uint64_t hash_after_training(bool many_nodes, const char *description) {
+    struct shk_error err;
+    struct shk_runtime *r = shk_runtime_create(&(struct shk_runtime_options){.threads = 3, .pin = "scatter"}, &err);
+    r->team.many_nodes = many_nodes;
+    struct shk_dataset *data = shk_dataset_squares(&(struct shk_squares_options){.n = 100, .invert = 0.5}, &err);
+    const struct shk_shape shape = shk_dataset_shape(data);
+    struct shk_model *model = shk_model_create(description, &shape, 1, &err);
+    uint64_t before = shk_model_hash(model);
+    struct shk_trainer *trainer = shk_trainer_create(model, r, NULL, &err);
+    assert_non_null(trainer);
+    assert_true(shk_model_hash(model) == before);
+    assert_true(shk_train(trainer, data, data, 1, NULL, NULL, &err));
+    uint64_t hash = shk_model_hash(model);
+    shk_trainer_free(trainer);
+    shk_model_free(model);
+    shk_dataset_free(data);
+    shk_runtime_free(r);
+    return hash;
+}
+
+// Memory placed for several NUMA nodes gives the same weights.
+static void test_placement(void **state) {
+    (void)state;
+    const char *const models[] = {"tinycnn", "tinyvit"};
+    for (size_t i = 0; i < 2; i++)
+        assert_true(hash_after_training(true, models[i]) == hash_after_training(false, models[i]));
+}
+
 // A trainer with fewer shards than the machine has cores takes no more threads, unless they are asked for.
 static void test_tasks(void **state) {
     (void)state;
@@ -434,10 +463,16 @@ int main(void) {
                                      "OMP_PLACES",  "GOMP_CPU_AFFINITY", "KMP_AFFINITY"};
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) unsetenv(variables[i]);
     if (!mkdtemp(tree)) return 1;
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_machines),         cmocka_unit_test(test_scatter),  cmocka_unit_test(test_bad_settings),
-        cmocka_unit_test(test_cpulists),         cmocka_unit_test(test_quota_v2), cmocka_unit_test(test_quota_v1),
-        cmocka_unit_test(test_quota_namespaces), cmocka_unit_test(test_masks),    cmocka_unit_test(test_tasks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines),
+                                       cmocka_unit_test(test_scatter),
+                                       cmocka_unit_test(test_bad_settings),
+                                       cmocka_unit_test(test_cpulists),
+                                       cmocka_unit_test(test_quota_v2),
+                                       cmocka_unit_test(test_quota_v1),
+                                       cmocka_unit_test(test_quota_namespaces),
+                                       cmocka_unit_test(test_placement),
+                                       cmocka_unit_test(test_masks),
+                                       cmocka_unit_test(test_tasks)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     rmdir(tree);
     return failed;

@@ -38,7 +38,8 @@ struct shk_core_kind {
 };
 
 struct shk_machine_info {
-    bool here; // this machine, not a described one
+    bool here;          // this machine, not a described one
+    char cpu_model[64]; // may be empty
     unsigned packages, nodes, l3_groups, cores, cpus;
     unsigned allowed_cores, allowed_cpus;
     unsigned kinds; // at least 1

@@ -37,5 +37,6 @@ int cli_train(int argc, char **argv);
 int cli_compare(int argc, char **argv);
 int cli_profile(int argc, char **argv);
 int cli_topo(int argc, char **argv);
+int cli_tune(int argc, char **argv);
 
 #endif

@@ -16,6 +16,7 @@ static const struct command {
     {"profile", cli_profile, "show where the time of a training step goes"},
     {"topo", cli_topo, "show this machine, and which threads would be used"},
     {"train", cli_train, "train one model"},
+    {"tune", cli_tune, "find the fastest threads, pinning and instruction set"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -104,7 +104,7 @@ struct run run_create(const struct run_settings *settings) {
     struct shk_error error = {0};
     const struct shk_train_options train = {.batch = settings->batch, .shards = settings->shards};
     const struct shk_runtime_options options = {
-        .threads = settings->threads, .pin = settings->pin, .tasks = shk_train_shards(&train)};
+        .isa = settings->isa, .threads = settings->threads, .pin = settings->pin, .tasks = shk_train_shards(&train)};
     run.runtime = shk_runtime_create(&options, &error);
     if (!run.runtime) cli_die_error(&error);
     run.train = make_squares(settings, settings->train_samples, 0);

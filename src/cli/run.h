@@ -11,6 +11,7 @@ struct run_settings {
     size_t size, square; // pixels
     unsigned threads;    // 0: the library's choice
     const char *pin;     // NULL: the library's choice
+    const char *isa;     // NULL: the library's choice
     uint64_t seed;       // of data, weights, shuffling and dropout
     double lr, invert;
 };

@@ -157,6 +157,7 @@ static void print_cache(const char *name, size_t bytes) {
 }
 
 static void print_machine(const struct shk_machine_info *m) {
+    if (m->cpu_model[0]) cli_print("CPU: %s\n", m->cpu_model);
     cli_print("machine: %u package%s, %u NUMA node%s, %u L3 group%s, %u core%s, %u CPU%s%s\n", m->packages,
               plural(m->packages), m->nodes, plural(m->nodes), m->l3_groups, plural(m->l3_groups), m->cores,
               plural(m->cores), m->cpus, plural(m->cpus), m->here ? "" : " (described, not this one)");

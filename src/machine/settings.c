@@ -25,6 +25,12 @@ static bool read_threads(const char *name, bool list, unsigned *out, struct shk_
     return true;
 }
 
+bool shk_environment_check(struct shk_error *err) {
+    unsigned threads;
+    return read_threads("SHIKAKU_THREADS", false, &threads, err) &&
+           read_threads("OMP_NUM_THREADS", true, &threads, err);
+}
+
 static bool read_pin(const char *text, const char *source, struct shk_policy_settings *s, struct shk_error *err) {
     static const char *const names[] = {"auto", "cores", "compact", "scatter", "none"};
     s->pin_source = source;

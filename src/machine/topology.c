@@ -7,7 +7,9 @@
 #include "machine/cpulist.h"
 #include "machine/openmp.h"
 #include "machine/quota.h"
+#include "machine/settings.h"
 #include <hwloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +44,9 @@ static void read_cpus(struct shk_machine *m, hwloc_const_bitmap_t allowed) {
                                       .allowed = hwloc_bitmap_isset(allowed, pu->os_index)};
     }
     hwloc_obj_t first = hwloc_get_obj_by_type(t, HWLOC_OBJ_PU, 0);
+    hwloc_obj_t package = hwloc_get_ancestor_obj_by_type(t, HWLOC_OBJ_PACKAGE, first);
+    const char *model = package ? hwloc_obj_get_info_by_name(package, "CPUModel") : NULL;
+    snprintf(m->info.cpu_model, sizeof m->info.cpu_model, "%.63s", model ? model : "");
     m->info.l1d = cache_size(t, first, HWLOC_OBJ_L1CACHE);
     m->info.l2 = cache_size(t, first, HWLOC_OBJ_L2CACHE);
     m->info.l3 = cache_size(t, first, HWLOC_OBJ_L3CACHE);
@@ -191,7 +196,8 @@ static void read_quota(struct shk_machine *m, double given) {
 }
 
 static bool fill(struct shk_machine *m, const struct shk_machine_options *o, struct shk_error *err) {
-    if (!load(m, o, err)) return false;
+    bool described = o->synthetic || o->xml;
+    if ((!described && !shk_environment_check(err)) || !load(m, o, err)) return false;
     hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
     bool ok = allowed && read_allowed(m, allowed);
     if (ok) {

@@ -19,17 +19,20 @@ bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct
     if (!e->plan) return false;
     size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_TILE_FLOATS;
     e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
-    e->workspaces = shk_alloc(e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
+    // On several NUMA nodes the workers touch their parts first: shk_engine_place.
+    void *(*alloc)(size_t, size_t, const char *, struct shk_error *) =
+        runtime->team.many_nodes ? shk_alloc_untouched : shk_alloc;
+    e->workspaces = alloc(e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
     e->not_finite = shk_alloc(e->workers, FLAG_STRIDE, "flags", err);
     e->tasks = shk_alloc(e->workers, sizeof *e->tasks, "task shares", err);
     e->updates = shk_alloc(e->workers, sizeof *e->updates, "task shares", err);
     bool ok = e->workspaces && e->not_finite && e->tasks && e->updates;
     if (training && ok) {
-        e->batch_space = shk_alloc(e->plan->batch_floats + 16, sizeof(float), "the batch's activations", err);
+        e->batch_space = alloc(e->plan->batch_floats + 16, sizeof(float), "the batch's activations", err);
         e->shard_grads =
-            shk_alloc(e->plan->shards, e->plan->shard_floats * sizeof(float) + 64, "the shards' gradients", err);
-        e->m = shk_alloc(model->weight_floats, sizeof(float), "the optimizer's state", err);
-        e->v = shk_alloc(model->weight_floats, sizeof(float), "the optimizer's state", err);
+            alloc(e->plan->shards, e->plan->shard_floats * sizeof(float) + 64, "the shards' gradients", err);
+        e->m = alloc(model->weight_floats, sizeof(float), "the optimizer's state", err);
+        e->v = alloc(model->weight_floats, sizeof(float), "the optimizer's state", err);
         ok = e->batch_space && e->shard_grads && e->m && e->v;
     }
     if (!ok) shk_engine_free(e);

@@ -48,6 +48,9 @@ struct shk_batch {
 bool shk_engine_init(struct shk_engine *, struct shk_model *, const struct shk_runtime *, size_t batch, size_t shards,
                      bool training, struct shk_error *);
 void shk_engine_free(struct shk_engine *);
+// For a team on several NUMA nodes: lets each worker touch first what it will mostly use, and moves the model's weights likewise.
+// False, and nothing has changed, where memory is short.
+bool shk_engine_place(struct shk_engine *, const struct shk_team *, struct shk_error *);
 // Forgets that a gradient was not finite, before a new run. Not called by workers.
 void shk_engine_forget(struct shk_engine *);
 

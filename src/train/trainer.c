@@ -31,7 +31,8 @@ struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk
         shk_engine_init(&t->test, model, runtime, evaluation_batch, 1, false, err)) {
         t->train.seed = o.seed;
         t->train.adam = shk_adam_defaults(o.lr);
-        return t;
+        const struct shk_team team = shk_team_for(&runtime->team, o.shards);
+        if (!team.many_nodes || shk_engine_place(&t->train, &team, err)) return t;
     }
     shk_trainer_free(t);
     return NULL;

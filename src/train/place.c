@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// Memory on several NUMA nodes: a page lies on the node of the thread that touches it first, so each worker touches its own
+// workspace, the gradients of its shards, and what belongs to its update tasks (equal shares, as shk_take hands them out).
+#include "base/memory.h"
+#include "train/step.h"
+#include <string.h>
+
+struct placement {
+    struct shk_engine *e;
+    float *weights, *derived; // the model's new ones, untouched
+};
+
+static void touch(float *at, size_t floats) { memset(at, 0, floats * sizeof *at); }
+
+// The worker's equal part of n.
+static size_t part(size_t n, unsigned worker, unsigned workers, size_t *count) {
+    size_t first = n * worker / workers;
+    *count = n * (worker + 1) / workers - first;
+    return first;
+}
+
+static void place_worker(void *arg, unsigned worker, unsigned workers) {
+    const struct placement *p = arg;
+    struct shk_engine *e = p->e;
+    const struct shk_plan *plan = e->plan;
+    size_t n, first = part(plan->shards, worker, workers, &n);
+    touch(e->workspaces + worker * e->workspace_stride, e->workspace_stride);
+    touch(e->shard_grads + first * plan->shard_floats, n * plan->shard_floats);
+    first = part(e->model->derived_floats, worker, workers, &n);
+    touch(p->derived + first, n);
+    first = part(plan->update_count, worker, workers, &n);
+    for (size_t i = first; i < first + n; i++) {
+        const struct shk_update *u = &plan->updates[i];
+        size_t pieces = u->batch_op && u->panels == 2 ? 2 : 1;
+        for (size_t piece = 0; piece < pieces; piece++) {
+            size_t at = u->param->offset + u->start + piece * u->param->row * 16;
+            touch(p->weights + at, u->length);
+            touch(e->m + at, u->length);
+            touch(e->v + at, u->length);
+        }
+    }
+}
+
+bool shk_engine_place(struct shk_engine *e, const struct shk_team *team, struct shk_error *err) {
+    struct shk_model *m = e->model;
+    struct placement p = {.e = e};
+    p.weights = shk_alloc_untouched(m->weight_floats, sizeof(float), "weights", err);
+    p.derived = shk_alloc_untouched(m->derived_floats + 16, sizeof(float), "packed weights", err);
+    if (!p.weights || !p.derived) {
+        shk_free(p.weights);
+        shk_free(p.derived);
+        return false;
+    }
+    team->run(team, place_worker, &p);
+    memcpy(p.weights, m->weights, m->weight_floats * sizeof(float));
+    memcpy(p.derived, m->derived, (m->derived_floats + 16) * sizeof(float));
+    shk_free(m->weights);
+    shk_free(m->derived);
+    m->weights = p.weights;
+    m->derived = p.derived;
+    return true;
+}
