@@ -185,10 +185,11 @@ check-format:
 	clang-format --dry-run -Werror $(FORMATTED)
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/shikaku
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig include/shikaku share/man/man1)
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 include/shikaku/*.h $(DESTDIR)$(PREFIX)/include/shikaku/
+	install -m 644 man/shikaku.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/shikaku.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/shikaku.pc
 
 clean:

@@ -108,6 +108,8 @@ bad compare --threads 1000000000
 bad compare --pin
 bad topo extra
 bad topo --frobnicate
+bad HWLOC_SYNTHETIC=pu:2 topo
+bad HWLOC_XMLFILE=tests/machines/arm-4-4.xml train --model tinycnn
 bad tune
 bad tune --model
 bad tune --model nothing
@@ -128,9 +130,9 @@ bad topo --synthetic nonsense:2
 bad topo --synthetic ''
 bad topo --xml /dev/null
 bad topo --xml Makefile
-bad topo --synthetic core:2 --xml tests/machines/arm-4-4.xml
-bad topo --synthetic core:2 --allow 2
-bad topo --synthetic core:2 --pin 2
+bad topo --synthetic "core:2 pu:1" --xml tests/machines/arm-4-4.xml
+bad topo --synthetic "core:2 pu:1" --allow 2
+bad topo --synthetic "core:2 pu:1" --pin 2
 for value in 0 -1 nan abc ''; do
     bad topo --quota "$value"
     bad topo --threads "$value"

@@ -185,10 +185,10 @@ static void test_bad_settings(void **state) {
     const struct shk_machine_options bad_machines[] = {{.synthetic = "nonsense:2"},
                                                        {.xml = "tests/machines/none.xml"},
                                                        {.xml = "Makefile"},
-                                                       {.synthetic = "core:2", .allow = "2"},
-                                                       {.synthetic = "core:2", .allow = ""},
-                                                       {.synthetic = "core:2", .allow = "0,"},
-                                                       {.synthetic = "core:2", .xml = HYBRID}};
+                                                       {.synthetic = "core:2 pu:1", .allow = "2"},
+                                                       {.synthetic = "core:2 pu:1", .allow = ""},
+                                                       {.synthetic = "core:2 pu:1", .allow = "0,"},
+                                                       {.synthetic = "core:2 pu:1", .xml = HYBRID}};
     for (size_t i = 0; i < sizeof bad_machines / sizeof *bad_machines; i++) {
         err.code = SHK_OK;
         assert_null(shk_machine_create(&bad_machines[i], &err));

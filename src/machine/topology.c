@@ -145,8 +145,10 @@ static bool load(struct shk_machine *m, const struct shk_machine_options *o, str
                         "a synthetic machine and an XML file are given, but only one machine can be described");
     if (hwloc_topology_init(&m->topology)) return shk_fail(err, SHK_FAILED, "hwloc cannot start: out of memory");
     if (o->synthetic && hwloc_topology_set_synthetic(m->topology, o->synthetic))
-        return shk_fail(err, SHK_BAD_INPUT, "'%.200s' describes no machine: write it as in \"package:2 core:8 pu:2\"",
-                        o->synthetic);
+        return shk_fail(
+            err, SHK_BAD_INPUT,
+            "'%.200s' describes no machine: write it down to the CPUs (pu), as in \"package:2 core:8 pu:2\"",
+            o->synthetic);
     if (o->xml && hwloc_topology_set_xml(m->topology, o->xml))
         return shk_fail(err, SHK_BAD_INPUT,
                         "%.200s holds no machine that hwloc can read: write one with lstopo FILE.xml", o->xml);
@@ -156,7 +158,11 @@ static bool load(struct shk_machine *m, const struct shk_machine_options *o, str
         return shk_fail(err, SHK_BAD_INPUT, "hwloc cannot load the machine that '%.200s' describes",
                         o->xml ? o->xml : o->synthetic);
     }
-    m->info.here = hwloc_topology_is_thissystem(m->topology);
+    m->info.here = !o->synthetic && !o->xml;
+    if (m->info.here && !hwloc_topology_is_thissystem(m->topology))
+        return shk_fail(
+            err, SHK_BAD_INPUT,
+            "HWLOC_XMLFILE, HWLOC_SYNTHETIC or the like shows hwloc another machine than this one: unset it");
     int cpus = hwloc_get_nbobjs_by_type(m->topology, HWLOC_OBJ_PU);
     if (cpus < 1) return shk_fail(err, SHK_FAILED, "hwloc finds no CPU");
     m->info.cpus = (unsigned)cpus;
