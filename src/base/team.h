@@ -11,6 +11,7 @@ typedef void (*shk_worker)(void *arg, unsigned worker, unsigned workers);
 
 struct shk_team {
     unsigned workers;  // at most this many
+    unsigned at_once;  // how many of them can run at the same time; 0: all
     unsigned spin;     // polls at a barrier before a worker sleeps
     bool fixed;        // the number is the user's: not fewer where there are fewer tasks
     bool many_nodes;   // the workers are on several NUMA nodes: the memory of each lies on pages of its own

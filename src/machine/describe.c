@@ -117,9 +117,10 @@ static void warn_of_threads(const struct shk_machine *m, const struct shk_policy
                  c->threads, i->quota, whole, plural(whole));
     if (c->threads > i->allowed_cpus)
         shk_warn(c,
-                 "%u threads share the %u CPU%s that this process may use: use %u thread%s, or allow more CPUs "
-                 "(taskset, cpuset)",
-                 c->threads, i->allowed_cpus, plural(i->allowed_cpus), i->allowed_cpus, plural(i->allowed_cpus));
+                 "%u threads share the %u CPU%s that this process may use, so that only %u can work at a time: use %u "
+                 "thread%s, or allow more CPUs (taskset, cpuset)",
+                 c->threads, i->allowed_cpus, plural(i->allowed_cpus), i->allowed_cpus, i->allowed_cpus,
+                 plural(i->allowed_cpus));
     else if (c->pinned && s->pin == SHK_PIN_LIST && c->threads > s->list_count)
         shk_warn(c, "%u threads share the %u CPU%s that %s names: name as many CPUs as threads", c->threads,
                  s->list_count, plural(s->list_count), s->pin_source);

@@ -47,6 +47,7 @@ struct shk_team shk_team_create(const struct shk_machine *m, const struct shk_ch
                                 struct shk_team_place *place) {
     *place = (struct shk_team_place){m, choice->threads, choice->pinned ? choice->cpu : NULL};
     return (struct shk_team){.workers = choice->threads,
+                             .at_once = m->info.allowed_cpus,
                              .spin = choice->polls ? SPIN : 0,
                              .fixed = !choice->automatic,
                              .many_nodes = choice->many_nodes,

@@ -11,8 +11,9 @@ enum { FLAG_STRIDE = 64 };
 
 bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct shk_runtime *runtime, size_t batch,
                      size_t shards, bool training, struct shk_error *err) {
+    const struct shk_team *team = &runtime->team;
     *e = (struct shk_engine){
-        .k = runtime->kernels, .model = model, .workers = runtime->team.workers, .spin = runtime->team.spin};
+        .k = runtime->kernels, .model = model, .workers = team->workers, .at_once = team->at_once, .spin = team->spin};
     fenv_t saved = shk_fpenv_enter();
     e->plan = shk_plan_create(model, batch, shards, training, err);
     shk_fpenv_leave(&saved);
@@ -21,7 +22,7 @@ bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct
     e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
     // On several NUMA nodes the workers touch their parts first: shk_engine_place.
     void *(*alloc)(size_t, size_t, const char *, struct shk_error *) =
-        runtime->team.many_nodes ? shk_alloc_untouched : shk_alloc;
+        team->many_nodes ? shk_alloc_untouched : shk_alloc;
     e->workspaces = alloc(e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
     e->not_finite = shk_alloc(e->workers, FLAG_STRIDE, "flags", err);
     e->tasks = shk_alloc(e->workers, sizeof *e->tasks, "task shares", err);
@@ -232,6 +233,11 @@ static void meet(struct shk_engine *e, unsigned worker, unsigned workers) {
     if (e->times) e->times[worker].wait += shk_seconds() - start;
 }
 
+// Where there are more workers than can run at the same time, the rest leave the tasks to those whose caches hold them.
+static unsigned active_workers(const struct shk_engine *e, unsigned workers) {
+    return e->at_once && e->at_once < workers ? e->at_once : workers;
+}
+
 static bool losses_finite(const struct shk_batch *b) {
     for (size_t i = 0; i < b->n; i++)
         if (!isfinite(b->loss[i])) return false;
@@ -240,14 +246,15 @@ static bool losses_finite(const struct shk_batch *b) {
 
 // Shares are reset while the other phase runs, when nobody takes from them.
 bool shk_step(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
-    run_shards(e, b, worker, workers);
+    unsigned active = active_workers(e, workers);
+    if (worker < active) run_shards(e, b, worker, active);
     shk_share_reset(&e->updates[worker]);
     if (worker == 0) e->steps++;
     meet(e, worker, workers);
     double start = e->times ? shk_seconds() : 0;
     bool ok = losses_finite(b);
     shk_share_reset(&e->tasks[worker]);
-    if (ok) run_updates(e, b->n, worker, workers);
+    if (ok && worker < active) run_updates(e, b->n, worker, active);
     if (e->times) e->times[worker].update += shk_seconds() - start;
     meet(e, worker, workers);
     for (unsigned w = 0; w < workers; w++) ok = ok && !e->not_finite[w * FLAG_STRIDE];
