@@ -142,7 +142,8 @@ shk_conv_pool conv_arguments(Arena &arena, size_t size, size_t cin, size_t cout,
     c.in = in;
     c.panels = arena.floats(9 * cin * cout);
     c.taps = arena.floats(cout * 9 * shk_round16(cin));
-    c.winograd = arena.floats(cout * 16 * cin);
+    c.winograd = arena.floats(cout * SHK_WINOGRAD_POINTS * cin);
+    c.samples = 1;
     c.bias = arena.floats(cout);
     c.out = arena.zeros<float>(pooled);
     c.out_px = static_cast<ptrdiff_t>(cout);
@@ -177,11 +178,12 @@ void add_convs() {
 
 void add_conv_weights() {
     constexpr size_t cin = 16; // 16 output channels
-    all.push_back(
-        {"conv_weights", "cnn-conv2", 0, element * (9 + 16) * cin * 16, [](const shk_kernels *k, Arena &arena) -> Call {
-             shk_conv_weights w = {cin, cin, arena.floats(16 * 9 * cin), arena.zeros<float>(16 * cin * 16)};
-             return [=] { k->conv_weights(&w); };
-         }});
+    all.push_back({"conv_weights", "cnn-conv2", 0, element * (9 + SHK_WINOGRAD_POINTS) * cin * 16,
+                   [](const shk_kernels *k, Arena &arena) -> Call {
+                       shk_conv_weights w = {cin, cin, arena.floats(16 * 9 * cin),
+                                             arena.zeros<float>(SHK_WINOGRAD_POINTS * cin * 16)};
+                       return [=] { k->conv_weights(&w); };
+                   }});
 }
 
 // ---- Attention ----
@@ -204,7 +206,7 @@ shk_attention attention_arguments(Arena &arena, size_t queries, double dropout, 
     a.dq = dqkv, a.dk = dqkv + dim, a.dv = dqkv + 2 * dim;
     a.out = arena.zeros<float>(queries * dim);
     a.dout = arena.floats(queries * dim);
-    a.p = arena.zeros<float>(queries * shk_round16(tokens));
+    a.p = arena.zeros<float>((tokens + 1) * shk_round16(queries));
     a.drop = dropout_spec(dropout);
     a.scratch = arena.zeros<char>(shk_attention_scratch(queries, tokens, head_dim));
     k->attention_forward(&a); // fills p
@@ -238,11 +240,12 @@ void add_cls_attention() {
         a.x = arena.floats(tokens * dim), a.u = arena.floats(2 * heads * dim);
         a.x_row = a.dx_row = dim;
         a.p = arena.zeros<float>(heads * shk_round16(tokens));
+        a.panels = arena.zeros<float>(shk_round16(tokens) * dim);
         a.z = arena.zeros<float>(heads * dim), a.r = arena.zeros<float>(16);
         a.drop = dropout_spec(dropout);
         a.dr = arena.floats(16);
         a.du = arena.zeros<float>(heads * dim), a.dx = arena.zeros<float>(tokens * dim);
-        a.scratch = arena.zeros<char>(shk_cls_attention_scratch(tokens, dim, heads));
+        a.scratch = arena.zeros<char>(shk_cls_attention_scratch(tokens, heads));
         k->cls_attention_forward(&a); // fills p
         return a;
     };
@@ -354,14 +357,17 @@ void add_sums() {
                        return [=] { k->add(&a); };
                    }});
     for (size_t cols : {dim, ff})
-        all.push_back(
-            {"column_sum", "vit-" + std::to_string(cols), 0, element * static_cast<double>(tokens * cols),
-             [=](const shk_kernels *k, Arena &arena) -> Call {
-                 shk_column_sum s = {
-                     tokens, cols, arena.floats(tokens * cols), static_cast<ptrdiff_t>(cols), arena.zeros<float>(cols),
-                     false};
-                 return [=] { k->column_sum(&s); };
-             }});
+        all.push_back({"column_sum", "vit-" + std::to_string(cols), 0, element * static_cast<double>(tokens * cols),
+                       [=](const shk_kernels *k, Arena &arena) -> Call {
+                           shk_column_sum s = {tokens,
+                                               cols,
+                                               arena.floats(tokens * cols),
+                                               static_cast<ptrdiff_t>(cols),
+                                               nullptr,
+                                               arena.zeros<float>(cols),
+                                               false};
+                           return [=] { k->column_sum(&s); };
+                       }});
 }
 
 // ---- Weights ----

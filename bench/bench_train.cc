@@ -3,13 +3,16 @@
 //
 //   bench_train                                     the best instruction set of this CPU
 //   bench_train --benchmark_filter=tinycnn/avx2     any that it has: c, avx2, avx512, neon
+//   bench_train --case=vit:dim=96@48x32x3/batch:32 --threads=2 --seconds=2   any model, image and batch
 //
-// A benchmark trains from fresh weights for 5 epochs (or until its time is over), since the sparsity that the backward
-// pass makes use of changes as the model learns. Counters:
+// 5,000 squares where images are square, of one channel and 18 pixels or more, else random ones; 9 classes. A benchmark
+// trains from fresh weights for 5 epochs (or until its time is over), since the sparsity that the backward pass makes
+// use of changes as the model learns. Counters:
 //   median_samples_per_second      of the median step
 //   cpu_samples_per_second         the same by the first thread's CPU time (1 thread): what a busy machine takes is left out
 //   peak_gflops                    FMA peak of one core, measured between the steps
 //   of_peak, cpu_of_peak           nominal FLOPs (every layer dense) * samples/s / peak of ONE core
+//   of_peak_done                   the same with the FLOPs really done
 #include "harness.h"
 #include "measure.h"
 
@@ -55,6 +58,7 @@ void run(benchmark::State &state, const Case &c, const char *isa, unsigned threa
     double flops = harness_flops(h) * 1e-9;
     state.counters["median_samples_per_second"] = r.median_rate;
     state.counters["of_peak"] = flops * r.median_rate / r.peak;
+    state.counters["of_peak_done"] = harness_flops_done(h) * 1e-9 * r.median_rate / r.peak;
     if (threads == 1) {
         state.counters["cpu_samples_per_second"] = r.median_cpu_rate;
         state.counters["cpu_of_peak"] = flops * r.median_cpu_rate / r.peak;
@@ -66,58 +70,111 @@ void run(benchmark::State &state, const Case &c, const char *isa, unsigned threa
     harness_close(h);
 }
 
+// A case of any shape, as its name says: MODEL@HEIGHTxWIDTHxCHANNELS/batch:N. False: the name is none.
+bool parse(const std::string &name, Case *c) {
+    size_t at = name.find('@'), slash = name.find("/batch:");
+    int end = 0;
+    *c = {"shapes/" + name, name.substr(0, at), squares, 5000, 0, true, 5, 0.7};
+    if (at == std::string::npos || slash == std::string::npos || slash < at) return false;
+    int fields = std::sscanf(name.c_str() + at, "@%zux%zux%zu/batch:%zu%n", &c->shape.height, &c->shape.width,
+                             &c->shape.channels, &c->batch, &end);
+    return fields == 4 && at + static_cast<size_t>(end) == name.size() && c->batch >= 1 && c->batch <= SHK_MAX_BATCH;
+}
+
 std::vector<Case> cases() {
     std::vector<Case> all;
     const std::vector<std::string> presets = {"tinycnn", "tinyvit", "tinyvit-pre", "tinyvit-nopos"};
     for (const auto &model : presets) all.push_back({"train/" + model, model});
     for (const auto &model : presets) all.push_back({"eval/" + model, model, squares, 5000, 64, false, 1000, 0.7});
 
-    const struct {
-        const char *name, *model;
-        shk_shape shape;
-        size_t samples;
-    } shapes[] = {
-        {"cnn-32-64-128", "cnn:channels=32-64-128,hidden=256", {32, 32, 3, 10}, 2000},
-        {"cnn-8-16", "cnn:channels=8-16,hidden=0", {28, 28, 1, 10}, 2000},
-        {"cnn-16-32-64-128", "cnn:channels=16-32-64-128", {64, 64, 3, 10}, 1000},
-        {"cnn-12-20", "cnn:channels=12-20", squares, 5000},
-        {"vit-dim128", "vit:dim=128,depth=6,heads=8,patch=4,ff=512", squares, 5000},
-        {"vit-64x64-dim192", "vit:dim=192,depth=4,heads=3,patch=8,ff=768", {64, 64, 1, 9}, 2000},
-        {"vit-mean", "vit:pool=mean", squares, 5000},
+    // scripts/peer_pytorch --shapes goes through these.
+    std::vector<std::string> shapes = {
+        "cnn:channels=32-64-128,hidden=256@32x32x3/batch:64",
+        "cnn:channels=8-16,hidden=0@28x28x1/batch:64",
+        "cnn:channels=16-32-64-128,hidden=128@64x64x3/batch:64",
+        "cnn:channels=12-20@32x32x1/batch:64",
+        "vit:dim=128,depth=6,heads=8,patch=4,ff=512@32x32x1/batch:64",
+        "vit:dim=192,depth=4,heads=3,patch=8,ff=768@64x64x3/batch:64",
+        "vit:pool=mean,norm=pre,dropout=0,act=gelu@32x32x1/batch:64",
     };
-    for (const auto &s : shapes)
-        all.push_back({std::string("shapes/") + s.name, s.model, s.shape, s.samples, 64, true, 5, 0.7});
-    for (const auto &model : presets)
-        for (size_t batch : {1, 16, 64, 256, 1000})
-            all.push_back(
-                {"shapes/" + model + "/batch:" + std::to_string(batch), model, squares, 5000, batch, true, 5, 0.7});
+    for (const char *model : {"tinycnn", "tinyvit-pre"})
+        for (const char *batch : {"1", "16", "64", "256", "1000"})
+            shapes.push_back(std::string(model) + "@32x32x1/batch:" + batch);
+    for (const auto &name : shapes) parse(name, &all.emplace_back());
     return all;
 }
 
+// What the command line adds to Google Benchmark's options.
+struct Options {
+    std::vector<Case> cases;
+    std::vector<unsigned> threads;
+    bool filtered = false;
+};
+
 // The best instruction set comes last in the list; the others only for those who ask by name.
-void add(const Case &c, bool best_only) {
-    unsigned cpus = std::max(1u, std::thread::hardware_concurrency());
+void add(const Case &c, const Options &o) {
     for (size_t i = 0; const shk_kernels *k = shk_kernels_at(i); i++) {
-        if (best_only && shk_kernels_at(i + 1)) continue;
-        for (unsigned threads : {1u, cpus}) {
+        if (!o.filtered && shk_kernels_at(i + 1)) continue;
+        for (unsigned threads : o.threads) {
             std::string name = c.name + "/" + k->isa + "/threads:" + std::to_string(threads);
             benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State &s) { run(s, c, k->isa, threads); })
                 ->UseManualTime()
                 ->Iterations(1)
                 ->Unit(benchmark::kMillisecond);
-            if (cpus == 1) break;
         }
     }
+}
+
+// The number after `option=`, if that is what `arg` is.
+bool number(const char *arg, const char *option, double least, double most, double *out) {
+    size_t length = std::strlen(option);
+    if (std::strncmp(arg, option, length) != 0 || arg[length] != '=') return false;
+    char *end;
+    *out = std::strtod(arg + length + 1, &end);
+    if (*end || end == arg + length + 1 || !(*out >= least && *out <= most)) {
+        std::fprintf(stderr, "bench_train: '%s' must be a number from %g to %g\n", arg, least, most);
+        std::exit(2);
+    }
+    return true;
+}
+
+// Takes our options out of argv.
+Options options(int *argc, char **argv) {
+    Options o;
+    int left = 1;
+    double threads = 0, seconds = 0;
+    for (int i = 1; i < *argc; i++) {
+        if (std::strstr(argv[i], "--case=") == argv[i]) {
+            if (!parse(argv[i] + 7, &o.cases.emplace_back())) {
+                std::fprintf(stderr, "bench_train: '%s' is no case: write MODEL@HEIGHTxWIDTHxCHANNELS/batch:N\n",
+                             argv[i] + 7);
+                std::exit(2);
+            }
+        } else if (!number(argv[i], "--threads", 1, SHK_MAX_THREADS, &threads) &&
+                   !number(argv[i], "--seconds", 1e-3, 1e6, &seconds)) {
+            o.filtered |= std::strstr(argv[i], "--benchmark_filter=") == argv[i];
+            argv[left++] = argv[i];
+        }
+    }
+    *argc = left;
+    argv[left] = nullptr;
+    if (o.cases.empty()) o.cases = cases();
+    for (Case &c : o.cases)
+        if (seconds > 0) c.max_seconds = seconds;
+    unsigned cpus = std::max(1u, std::thread::hardware_concurrency());
+    o.threads = {1};
+    if (cpus > 1) o.threads.push_back(cpus);
+    if (threads >= 1) o.threads = {static_cast<unsigned>(threads)};
+    return o;
 }
 
 } // namespace
 
 int main(int argc, char **argv) {
-    bool filtered =
-        std::any_of(argv + 1, argv + argc, [](const char *a) { return std::strstr(a, "--benchmark_filter=") == a; });
+    Options o = options(&argc, argv);
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-    for (const Case &c : cases()) add(c, !filtered);
+    for (const Case &c : o.cases) add(c, o);
     benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();
 }

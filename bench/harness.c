@@ -4,6 +4,7 @@
 #include "base/fpenv.h"
 #include "base/memory.h"
 #include "measure.h"
+#include "nn/cost.h"
 #include "train/step.h"
 #include <string.h>
 #include <time.h>
@@ -38,7 +39,7 @@ static struct shk_dataset *random_images(size_t n, const struct shk_shape *shape
 
 static struct shk_dataset *open_data(const struct harness_options *o, struct shk_error *err) {
     const struct shk_shape *s = &o->shape;
-    if (s->height == s->width && s->channels == 1 && s->classes == 9)
+    if (s->height == s->width && s->height >= 18 && s->channels == 1 && s->classes == 9) // a square has 6 pixels
         return shk_dataset_squares(
             &(struct shk_squares_options){.n = o->samples, .size = s->height, .invert = -1, .seed = 1}, err);
     return random_images(o->samples, s, err);
@@ -85,6 +86,16 @@ void harness_close(struct harness *h) {
 
 double harness_flops(const struct harness *h) {
     return h->o.training ? h->model->training_flops : h->model->forward_flops;
+}
+
+double harness_flops_done(const struct harness *h) {
+    const struct shk_plan *plan = h->engine.plan;
+    double flops = 0;
+    for (unsigned i = 0; i < plan->op_count; i++)
+        for (int phase = 0; phase < (h->o.training ? SHK_OP_PHASES : 1); phase++)
+            flops += shk_op_flops(plan, &plan->ops[i], (enum shk_phase)phase);
+    if (h->o.training) flops += shk_update_flops(plan, h->o.batch) / (double)h->o.batch;
+    return flops;
 }
 
 // ---- Run ----

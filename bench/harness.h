@@ -31,7 +31,8 @@ struct harness *harness_open(const struct harness_options *, struct shk_error *)
 // Goes on where the last run ended; ends after `epochs`, or after max_seconds if at least 5 steps were taken. False if
 // a loss or a gradient was not finite.
 bool harness_run(struct harness *, unsigned epochs, double max_seconds, struct harness_result *);
-double harness_flops(const struct harness *); // nominal, one sample, every layer dense
+double harness_flops(const struct harness *);      // nominal, one sample, every layer dense
+double harness_flops_done(const struct harness *); // one sample of a whole batch, pruned and sparse parts not counted
 void harness_close(struct harness *);
 
 #ifdef __cplusplus

@@ -130,9 +130,9 @@ def build(description, shape, classes):
     return (Cnn if family == "cnn" else Vit)(fields, shape, classes)
 
 
-def squares(n, rng):
-    """n samples of the squares data set from a numpy Generator: images (n, 32, 32, 1) f32, labels (n,) u32."""
-    size, square, grid = 32, 6, 3
+def squares(n, rng, size=32):
+    """n samples of the squares data set from a numpy Generator: images (n, size, size, 1) f32, labels (n,) u32."""
+    square, grid = 6, 3
     cell = size // grid
     labels = rng.integers(0, grid * grid, n)
     offset = rng.integers(0, cell - square + 1, (n, 2))

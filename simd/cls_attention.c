@@ -9,15 +9,14 @@
 #undef KERNEL
 
 #if defined(SHK_ISA_C)
-// Panels of x^T, then gradients of the scores, then dropped-out weights.
-size_t shk_cls_attention_scratch(size_t tokens, size_t cols, size_t heads) {
-    return shk_round16(tokens) * (cols + 2 * heads) * sizeof(float);
+// Gradients of the scores, then dropped-out weights.
+size_t shk_cls_attention_scratch(size_t tokens, size_t heads) {
+    return shk_round16(tokens) * 2 * heads * sizeof(float);
 }
 #endif
 
 // c [heads][round16(tokens)] (+)= rows [heads][cols] times panels of x^T.
-static void times_tokens(const struct shk_cls_attention *a, const float *rows, const float *panels, bool accumulate,
-                         float *c) {
+static void times_tokens(const struct shk_cls_attention *a, const float *rows, bool accumulate, float *c) {
     const size_t ld = shk_round16(a->tokens);
     SHK_KERNEL(gemm)
     (&(struct shk_gemm){
@@ -27,7 +26,7 @@ static void times_tokens(const struct shk_cls_attention *a, const float *rows, c
         .a = rows,
         .a_row = (ptrdiff_t)a->cols,
         .a_col = 1,
-        .b = panels,
+        .b = a->panels,
         .b_row = 16,
         .b_panel = 16 * (ptrdiff_t)a->cols,
         .c = c,
@@ -58,9 +57,9 @@ static void sum_tokens(const struct shk_cls_attention *a, const float *weights, 
 
 void SHK_KERNEL(cls_attention_forward)(const struct shk_cls_attention *a) {
     const size_t ld = shk_round16(a->tokens), head_elements = (ld + 127) & ~(size_t)127;
-    float *const panels = a->scratch, *const dropped = panels + ld * a->cols;
-    shk_transpose_panels(a->tokens, a->cols, a->x, a->x_row, panels);
-    times_tokens(a, a->u, panels, false, a->p);
+    float *const dropped = a->scratch;
+    shk_transpose_panels(a->tokens, a->cols, a->x, a->x_row, a->panels);
+    times_tokens(a, a->u, false, a->p);
     shk_softmax_rows(a->heads, a->tokens, a->scale, a->p);
     const bool drop = a->drop.threshold != 0;
     const float *const pd = drop ? dropped : a->p;
@@ -76,11 +75,10 @@ void SHK_KERNEL(cls_attention_forward)(const struct shk_cls_attention *a) {
 
 void SHK_KERNEL(cls_attention_backward)(const struct shk_cls_attention *a) {
     const size_t ld = shk_round16(a->tokens);
-    float *const panels = a->scratch, *const ds = panels + ld * a->cols, *const pd = ds + ld * a->heads;
-    shk_transpose_panels(a->tokens, a->cols, a->x, a->x_row, panels);
+    float *const ds = a->scratch, *const pd = ds + ld * a->heads;
     for (size_t h = 0; h < a->heads; h++)
         for (size_t i = 0; i < ld; i += 16) vf_store(ds + h * ld + i, vf_set1(a->dr[h]));
-    times_tokens(a, a->u + a->heads * a->cols, panels, true, ds);
+    times_tokens(a, a->u + a->heads * a->cols, true, ds);
     shk_softmax_backward_rows(a->heads, a->tokens, a->scale, &a->drop, a->p, pd, ds);
     if (a->drop.threshold == 0) memcpy(pd, a->p, a->heads * ld * sizeof *pd);
     sum_tokens(a, ds, a->du);

@@ -13,6 +13,7 @@ SHK_INLINE void patch_add(pv *patch, const int a, uint64_t alive, const float *d
         const size_t co = lowest_bit(alive);
         const pv d = pv_set1(dout[co]);
         const float *w = taps + co * (9 * 16);
+        __asm__("" : "+r"(w)); // one pointer and nine displacements, not nine pointers and an index
         SHK_UNROLL
         for (int t = 0; t < 9; t++) {
             const int at = (a / 2 + t / 3) * 4 + a % 2 + t % 3;

@@ -121,11 +121,7 @@ static void image_panel(const struct forward *f, size_t panel) {
 }
 #endif
 
-void SHK_KERNEL(conv_pool_forward)(const struct shk_conv_pool *c) {
-    if (c->in_ld >= 16) {
-        SHK_KERNEL(conv_pool_winograd)(c);
-        return;
-    }
+static void image_forward(const struct shk_conv_pool *c) {
     const struct forward f = {
         .c = c, .row = (c->w + 2) * c->in_ld, .panel = 9 * c->cin * 16, .wh = c->h / 2, .ww = c->w / 2};
     size_t panel = 0;
@@ -135,4 +131,18 @@ void SHK_KERNEL(conv_pool_forward)(const struct shk_conv_pool *c) {
     for (; panel + 2 <= c->cout / 16; panel += 2) two_panels(&f, panel);
 #endif
     for (; panel < c->cout / 16; panel++) one_panel(&f, panel);
+}
+
+void SHK_KERNEL(conv_pool_forward)(const struct shk_conv_pool *c) {
+    if (c->in_ld >= 16) {
+        SHK_KERNEL(conv_pool_winograd)(c);
+        return;
+    }
+    struct shk_conv_pool one = *c;
+    for (size_t i = 0; i < c->samples; i++) {
+        image_forward(&one);
+        one.in += c->in_sample;
+        one.out += c->out_sample;
+        if (one.arg) one.arg += c->arg_sample;
+    }
 }

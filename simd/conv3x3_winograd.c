@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: MIT
-// 3x3 convolution + bias + ReLU + 2x2 max-pool of a map by Winograd's F(2x2, 3x3) (Lavin and Gray 2016), whose output
-// tile is the pool window: 16 products a window and pair of channels, where the direct way takes 36. Blocks of windows:
-// their input is transformed, each of the 16 positions is a small matrix product, and the output transform ends in the
-// pool.
+// 3x3 convolution + bias + ReLU + 2x2 max-pool of maps by Winograd's F(4x4, 3x3) (Lavin and Gray 2016): a tile of 2x2
+// pool windows takes 36 products a pair of channels, where the direct way takes 144. Blocks of tiles: their input is
+// transformed, each of the 36 positions is a small matrix product, and the output transform ends in the pool.
 #include "conv3x3.h"
 
-// Blocks of WINDOWS windows; register tiles of TILE windows by PANELS panels of 16 output channels.
+// Blocks of TILES tiles; register blocks of GROUP tiles by PANELS panels of 16 output channels.
 #if defined(SHK_ISA_AVX512)
-#define WINDOWS 8
-#define TILE 8
+#define GROUP 8
 #define PANELS 2
 #else
-#define WINDOWS 12
-#define TILE 6
+#define GROUP 6
 #define PANELS 1
 #endif
-_Static_assert(WINDOWS <= SHK_CONV_WINDOWS, "scratch");
+enum { POINTS = SHK_WINOGRAD_POINTS, TILES = SHK_CONV_TILES };
 #ifdef __clang__
 #define UNROLL4 _Pragma("clang loop unroll_count(4)")
 #else
@@ -23,27 +20,37 @@ _Static_assert(WINDOWS <= SHK_CONV_WINDOWS, "scratch");
 #endif
 #define WIDTH (PANELS * 16 / PV_LANES)
 
+// A tile's place: of which sample, and its first window.
+struct place {
+    size_t sample, wy, wx;
+};
+
 // One call, and where it stands.
 struct winograd {
     const struct shk_conv_pool *c;
-    size_t ww;            // windows across
-    size_t v_step;        // floats from a position of v to the next
-    float *v;             // [16][in_ld / 16][WINDOWS][16]: the transformed input of a block
-    float *m;             // [16][PANELS][WINDOWS][16]: its products
-    size_t first, n;      // the block's windows, row-major
+    size_t wh, ww; // windows down and across
+    size_t v_step; // floats from a position of v to the next
+    float *v;      // [36][in_ld / 16][TILES][16]: the transformed input of a block
+    float *m;      // [36][PANELS][TILES][16]: its products
+    size_t n;      // the block's tiles
+    struct place at[TILES];
     size_t panel, panels; // the output channels, in panels
 };
-#define M_STEP (PANELS * WINDOWS * 16 + 16)
+#define M_STEP (PANELS * TILES * 16 + 16)
 
 // ---- Weights
 
-// U = G g G^T along one axis.
+// G of three taps.
 SHK_INLINE void transform_taps(const vf *g, const int step, vf *u, const int u_step) {
-    const vf half = vf_set1(0.5f), outer = vf_add(g[0], g[2 * step]), middle = g[step];
-    u[0] = g[0];
-    u[u_step] = vf_mul(half, vf_add(outer, middle));
-    u[2 * u_step] = vf_mul(half, vf_sub(outer, middle));
-    u[3 * u_step] = g[2 * step];
+    const vf g0 = g[0], g1 = g[step], g2 = g[2 * step];
+    const vf a = vf_add(g0, g2), b = vf_fma(vf_set1(4), g2, g0);
+    const vf sixth = vf_set1(-1.0f / 6), part = vf_set1(1.0f / 24);
+    u[0] = vf_mul(vf_set1(0.25f), g0);
+    u[u_step] = vf_mul(sixth, vf_add(a, g1));
+    u[2 * u_step] = vf_mul(sixth, vf_sub(a, g1));
+    u[3 * u_step] = vf_mul(part, vf_fma(vf_set1(2), g1, b));
+    u[4 * u_step] = vf_mul(part, vf_fma(vf_set1(-2), g1, b));
+    u[5 * u_step] = g2;
 }
 
 void SHK_KERNEL(conv_weights)(const struct shk_conv_weights *a) {
@@ -58,120 +65,144 @@ void SHK_KERNEL(conv_weights)(const struct shk_conv_weights *a) {
             for (int i = 0; i < 16; i++) vf_store(taps[t] + 16 * i, r[i]);
         }
         for (size_t i = 0; i < 16 && ci + i < a->cin; i++) {
-            vf g[9], h[12], u[16];
+            vf g[9], h[18], u[6];
             SHK_UNROLL
             for (int t = 0; t < 9; t++) g[t] = vf_load(taps[t] + 16 * i);
             SHK_UNROLL
             for (int x = 0; x < 3; x++) transform_taps(g + x, 3, h + x, 3);
             SHK_UNROLL
-            for (int y = 0; y < 4; y++) transform_taps(h + 3 * y, 1, u + 4 * y, 1);
-            SHK_UNROLL
-            for (int at = 0; at < 16; at++) vf_store(a->winograd + (at * a->cin + ci + i) * 16, u[at]);
+            for (int y = 0; y < 6; y++) {
+                transform_taps(h + 3 * y, 1, u, 1);
+                SHK_UNROLL
+                for (int x = 0; x < 6; x++) vf_store(a->winograd + ((6 * y + x) * a->cin + ci + i) * 16, u[x]);
+            }
         }
     }
 }
 
 // ---- Input
 
-// B^T of one column of four pixels.
-SHK_INLINE void transform_column(const float *d, size_t row, pv *t) {
-    const pv d0 = pv_load(d), d1 = pv_load(d + row), d2 = pv_load(d + 2 * row), d3 = pv_load(d + 3 * row);
-    t[0] = pv_sub(d0, d2);
-    t[1] = pv_add(d1, d2);
-    t[2] = pv_sub(d2, d1);
-    t[3] = pv_sub(d1, d3);
+// B^T of six values.
+SHK_INLINE void transform_six(const pv *d, pv *t) {
+    const pv four = pv_set1(4), minus5 = pv_set1(-5), minus4 = pv_set1(-4), two = pv_set1(2), minus2 = pv_set1(-2);
+    const pv a = pv_fma(minus4, d[2], d[4]), b = pv_fma(minus4, d[1], d[3]);
+    const pv e = pv_sub(d[4], d[2]), f = pv_sub(d[3], d[1]);
+    t[0] = pv_fma(four, d[0], pv_fma(minus5, d[2], d[4]));
+    t[1] = pv_add(a, b);
+    t[2] = pv_sub(a, b);
+    t[3] = pv_fma(two, f, e);
+    t[4] = pv_fma(minus2, f, e);
+    t[5] = pv_fma(four, d[1], pv_fma(minus5, d[3], d[5]));
 }
 
-// PV_LANES channels from `channel` on. The right half of a window's columns is the left half of the next.
-SHK_INLINE void transform_lanes(const struct winograd *s, const size_t ld, size_t channel, float *v) {
-    const size_t row = (s->c->w + 2) * ld;
-    size_t wy = s->first / s->ww, wx = s->first % s->ww;
-    const float *d = s->c->in + 2 * wy * row + 2 * wx * ld + channel;
-    pv t[16]; // [column][4]
-    transform_column(d, row, t);
-    transform_column(d + ld, row, t + 4);
-    for (size_t i = 0; i < s->n; i++, v += 16) {
-        transform_column(d + 2 * ld, row, t + 8);
-        transform_column(d + 3 * ld, row, t + 12);
+// PV_LANES channels of one tile.
+SHK_INLINE void transform_tile(const float *in, size_t row, const size_t ld, float *v, size_t v_step) {
+    pv d[6], t[36]; // [column][6]
+    SHK_UNROLL
+    for (int x = 0; x < 6; x++) {
         SHK_UNROLL
-        for (int y = 0; y < 4; y++) {
-            float *p = v + 4 * y * s->v_step;
-            pv_store(p, pv_sub(t[y], t[8 + y]));
-            pv_store(p + s->v_step, pv_add(t[4 + y], t[8 + y]));
-            pv_store(p + 2 * s->v_step, pv_sub(t[8 + y], t[4 + y]));
-            pv_store(p + 3 * s->v_step, pv_sub(t[4 + y], t[12 + y]));
+        for (int y = 0; y < 6; y++) d[y] = pv_load(in + y * row + x * ld);
+        transform_six(d, t + 6 * x);
+    }
+    SHK_UNROLL
+    for (int y = 0; y < 6; y++) {
+        pv r[6];
+        SHK_UNROLL
+        for (int x = 0; x < 6; x++) d[x] = t[6 * x + y];
+        transform_six(d, r);
+        SHK_UNROLL
+        for (int x = 0; x < 6; x++) pv_store(v + (6 * y + x) * v_step, r[x]);
+    }
+}
+
+// The pixels of a tile that overlaps the end of the map, zeros beyond; 16 channels.
+static void copy_edge(const struct winograd *s, const struct place *at, size_t channel, float *edge) {
+    const size_t ld = s->c->in_ld, row = (s->c->w + 2) * ld;
+    const float *in = s->c->in + at->sample * s->c->in_sample + 2 * at->wy * row + 2 * at->wx * ld + channel;
+    for (size_t y = 0; y < 6; y++)
+        for (size_t x = 0; x < 6; x++) {
+            const bool inside = 2 * at->wy + y < s->c->h + 2 && 2 * at->wx + x < s->c->w + 2;
+            vf_store(edge + (6 * y + x) * 16, inside ? vf_load(in + y * row + x * ld) : vf_zero());
         }
-        d += 2 * ld;
-        SHK_UNROLL
-        for (int j = 0; j < 8; j++) t[j] = t[8 + j];
-        if (++wx < s->ww || i + 1 == s->n) continue;
-        wx = 0;
-        d = s->c->in + 2 * ++wy * row + channel;
-        transform_column(d, row, t);
-        transform_column(d + ld, row, t + 4);
+}
+
+SHK_INLINE void transform_block(const struct winograd *s, const size_t ld) {
+    const size_t row = (s->c->w + 2) * ld;
+    _Alignas(64) float edge[36 * 16];
+    for (size_t i = 0; i < s->n; i++) {
+        const struct place *at = &s->at[i];
+        const bool whole = 2 * at->wy + 6 <= s->c->h + 2 && 2 * at->wx + 6 <= s->c->w + 2;
+        const float *in = s->c->in + at->sample * s->c->in_sample + 2 * at->wy * row + 2 * at->wx * ld;
+        for (size_t channel = 0; channel < ld; channel += 16) {
+            float *v = s->v + channel * TILES + 16 * i;
+            if (!whole) copy_edge(s, at, channel, edge);
+            for (size_t l = 0; l < 16; l += PV_LANES) {
+                if (whole)
+                    transform_tile(in + channel + l, row, ld, v + l, s->v_step);
+                else
+                    transform_tile(edge + l, 6 * 16, 16, v + l, s->v_step);
+            }
+        }
     }
 }
 
 static void transform_input(const struct winograd *s) {
-    for (size_t channel = 0; channel < s->c->in_ld; channel += PV_LANES) {
-        float *v = s->v + channel / 16 * (WINDOWS * 16) + channel % 16;
-        if (s->c->in_ld == 16)
-            transform_lanes(s, 16, channel, v);
-        else
-            transform_lanes(s, s->c->in_ld, channel, v);
-    }
+    if (s->c->in_ld == 16)
+        transform_block(s, 16);
+    else
+        transform_block(s, s->c->in_ld);
 }
 
 // ---- Products
 
-// Every position's product for `windows` windows from `window` on and `width` pv of output channels. Positions follow
-// one another in one function, so that the end of one tile overlaps the start of the next.
-typedef void product_function(const struct winograd *, size_t window);
+// Every position's product for `tiles` tiles from `tile` on and `width` pv of output channels. Positions follow
+// one another in one function, so that the end of one product overlaps the start of the next.
+typedef void product_function(const struct winograd *, size_t tile);
 
-SHK_INLINE void product_step(const int windows, const int width, const float *v, const float *u, size_t u_panel,
+SHK_INLINE void product_step(const int tiles, const int width, const float *v, const float *u, size_t u_panel,
                              pv *acc) {
     pv k[WIDTH];
     SHK_UNROLL
     for (int p = 0; p < width; p++) k[p] = pv_load(u + p * PV_LANES / 16 * u_panel + p * PV_LANES % 16);
     SHK_UNROLL
-    for (int w = 0; w < windows; w++) {
+    for (int w = 0; w < tiles; w++) {
         const pv x = pv_set1(v[16 * w]);
         SHK_UNROLL
         for (int p = 0; p < width; p++) acc[w * width + p] = pv_fma(x, k[p], acc[w * width + p]);
     }
 }
 
-SHK_INLINE void product(const int windows, const int width, const struct winograd *s, size_t window) {
-    const size_t cin = s->c->cin, u_panel = 16 * cin * 16, v_step = s->v_step;
+SHK_INLINE void product(const int tiles, const int width, const struct winograd *s, size_t tile) {
+    const size_t cin = s->c->cin, u_panel = POINTS * cin * 16, v_step = s->v_step;
     const float *u = s->c->winograd + s->panel * u_panel, *bias = s->c->bias + 16 * s->panel;
-    const float *position = s->v + 16 * window;
-    float *m = s->m + 16 * window;
-    for (int at = 0; at < 16; at++, position += v_step, m += M_STEP) {
-        pv acc[TILE * WIDTH];
+    const float *position = s->v + 16 * tile;
+    float *m = s->m + 16 * tile;
+    for (int at = 0; at < POINTS; at++, position += v_step, m += M_STEP) {
+        pv acc[GROUP * WIDTH];
         const float *v = position;
         SHK_UNROLL
-        for (int i = 0; i < windows * width; i++) acc[i] = pv_zero();
-        if (at == 5) {
+        for (int i = 0; i < tiles * width; i++) acc[i] = pv_zero();
+        if (at == 7) {
             SHK_UNROLL
-            for (int i = 0; i < windows * width; i++) acc[i] = pv_load(bias + i % width * PV_LANES);
+            for (int i = 0; i < tiles * width; i++) acc[i] = pv_load(bias + i % width * PV_LANES);
         }
         size_t left = cin;
-        for (; left >= 16; left -= 16, v += WINDOWS * 16, u += 256) {
+        for (; left >= 16; left -= 16, v += TILES * 16, u += 256) {
             UNROLL4
-            for (int ci = 0; ci < 16; ci++) product_step(windows, width, v + ci, u + 16 * ci, u_panel, acc);
+            for (int ci = 0; ci < 16; ci++) product_step(tiles, width, v + ci, u + 16 * ci, u_panel, acc);
         }
-        for (; left; left--, v++, u += 16) product_step(windows, width, v, u, u_panel, acc);
+        for (; left; left--, v++, u += 16) product_step(tiles, width, v, u, u_panel, acc);
         SHK_UNROLL
-        for (int i = 0; i < windows * width; i++) {
+        for (int i = 0; i < tiles * width; i++) {
             const int lane = i % width * PV_LANES;
-            pv_store(m + lane / 16 * (WINDOWS * 16) + i / width * 16 + lane % 16, acc[i]);
+            pv_store(m + lane / 16 * (TILES * 16) + i / width * 16 + lane % 16, acc[i]);
         }
     }
 }
 
-#define PRODUCT(windows, panels)                                                                                       \
-    static __attribute__((noinline)) void product_##windows##x##panels(const struct winograd *s, size_t window) {      \
-        product(windows, panels * 16 / PV_LANES, s, window);                                                           \
+#define PRODUCT(tiles, panels)                                                                                         \
+    static __attribute__((noinline)) void product_##tiles##x##panels(const struct winograd *s, size_t tile) {          \
+        product(tiles, panels * 16 / PV_LANES, s, tile);                                                               \
     }
 PRODUCT(1, 1)
 PRODUCT(2, 1)
@@ -190,68 +221,85 @@ PRODUCT(5, 2)
 PRODUCT(6, 2)
 PRODUCT(7, 2)
 PRODUCT(8, 2)
-static product_function *const products[PANELS][TILE] = {
+static product_function *const products[PANELS][GROUP] = {
     {product_1x1, product_2x1, product_3x1, product_4x1, product_5x1, product_6x1, product_7x1, product_8x1},
     {product_1x2, product_2x2, product_3x2, product_4x2, product_5x2, product_6x2, product_7x2, product_8x2}};
 #else
-static product_function *const products[PANELS][TILE] = {
+static product_function *const products[PANELS][GROUP] = {
     {product_1x1, product_2x1, product_3x1, product_4x1, product_5x1, product_6x1}};
 #endif
 
-// The block's windows in tiles of like size.
+// The block's tiles in groups of like size.
 static void multiply(const struct winograd *s) {
-    size_t window = 0;
-    for (size_t tiles = (s->n + TILE - 1) / TILE; tiles; tiles--) {
-        const size_t n = (s->n - window + tiles - 1) / tiles;
-        products[s->panels - 1][n - 1](s, window);
-        window += n;
+    size_t tile = 0;
+    for (size_t groups = (s->n + GROUP - 1) / GROUP; groups; groups--) {
+        const size_t n = (s->n - tile + groups - 1) / groups;
+        products[s->panels - 1][n - 1](s, tile);
+        tile += n;
     }
 }
 
 // ---- Output
 
-// A^T of one column or row of four.
-SHK_INLINE void transform_four(const vf *m, const int step, vf *s, const int s_step) {
-    s[0] = vf_add(vf_add(m[0], m[step]), m[2 * step]);
-    s[s_step] = vf_sub(vf_sub(m[step], m[2 * step]), m[3 * step]);
+// A^T of six values.
+SHK_INLINE void transform_output_six(const vf *m, vf *z, const int z_step) {
+    const vf a = vf_add(m[1], m[2]), b = vf_sub(m[1], m[2]), c = vf_add(m[3], m[4]), d = vf_sub(m[3], m[4]);
+    z[0] = vf_add(vf_add(m[0], a), c);
+    z[z_step] = vf_fma(vf_set1(2), d, b);
+    z[2 * z_step] = vf_fma(vf_set1(4), c, a);
+    z[3 * z_step] = vf_add(vf_fma(vf_set1(8), d, b), m[5]);
 }
 
-SHK_INLINE void output_window(const float *m, float *out, uint8_t *arg) {
-    vf p[16], s[8], z[4];
+// Two rows of a tile's pixels (s: [2][6]) are two windows; the second may not exist.
+SHK_INLINE void pool_rows(const struct winograd *w, const vf *s, const struct place *at, size_t wy, size_t channel) {
+    const struct shk_conv_pool *c = w->c;
+    vf upper[4], lower[4];
+    transform_output_six(s, upper, 1);
+    transform_output_six(s + 6, lower, 1);
+    float *out = c->out + (ptrdiff_t)(at->sample * c->out_sample) + (ptrdiff_t)wy * c->out_row +
+                 (ptrdiff_t)at->wx * c->out_px + channel;
+    uint8_t *arg = c->arg ? c->arg + at->sample * c->arg_sample + (wy * w->ww + at->wx) * c->cout + channel : NULL;
+    pool((const vf[4]){upper[0], upper[1], lower[0], lower[1]}, out, arg);
+    if (at->wx + 1 == w->ww) return;
+    pool((const vf[4]){upper[2], upper[3], lower[2], lower[3]}, out + c->out_px, arg ? arg + c->cout : NULL);
+}
+
+SHK_INLINE void output_tile(const struct winograd *w, const float *m, const struct place *at, size_t channel) {
+    vf s[24]; // [4][6]
     SHK_UNROLL
-    for (int i = 0; i < 16; i++) p[i] = vf_load(m + i * M_STEP);
-    SHK_UNROLL
-    for (int x = 0; x < 4; x++) transform_four(p + x, 4, s + x, 4);
-    SHK_UNROLL
-    for (int y = 0; y < 2; y++) transform_four(s + 4 * y, 1, z + 2 * y, 1);
-    pool(z, out, arg);
+    for (int x = 0; x < 6; x++) {
+        vf p[6];
+        SHK_UNROLL
+        for (int y = 0; y < 6; y++) p[y] = vf_load(m + (6 * y + x) * M_STEP);
+        transform_output_six(p, s + x, 6);
+    }
+    pool_rows(w, s, at, at->wy, channel);
+    if (at->wy + 1 < w->wh) pool_rows(w, s + 12, at, at->wy + 1, channel);
 }
 
 static void transform_output(const struct winograd *s) {
-    const struct shk_conv_pool *c = s->c;
-    for (size_t p = 0; p < s->panels; p++) {
-        const size_t channel = 16 * (s->panel + p);
-        const float *m = s->m + p * (WINDOWS * 16);
-        size_t wy = s->first / s->ww, wx = s->first % s->ww;
-        float *out = c->out + (ptrdiff_t)wy * c->out_row + (ptrdiff_t)wx * c->out_px + channel;
-        uint8_t *arg = c->arg ? c->arg + s->first * c->cout + channel : NULL;
-        for (size_t i = 0; i < s->n; i++, m += 16) {
-            output_window(m, out, arg);
-            if (arg) arg += c->cout;
-            out += c->out_px;
-            if (++wx < s->ww) continue;
-            wx = 0;
-            out = c->out + (ptrdiff_t)++wy * c->out_row + channel;
-        }
-    }
+    for (size_t p = 0; p < s->panels; p++)
+        for (size_t i = 0; i < s->n; i++)
+            output_tile(s, s->m + p * (TILES * 16) + 16 * i, &s->at[i], 16 * (s->panel + p));
+}
+
+// The next tile of all samples, row-major.
+static void advance(const struct winograd *s, struct place *next) {
+    next->wx += 2;
+    if (next->wx < s->ww) return;
+    next->wx = 0;
+    next->wy += 2;
+    if (next->wy < s->wh) return;
+    next->wy = 0;
+    next->sample++;
 }
 
 void SHK_KERNEL(conv_pool_winograd)(const struct shk_conv_pool *c) {
-    struct winograd s = {.c = c, .ww = c->w / 2, .v_step = c->in_ld * WINDOWS + 16, .v = c->scratch};
-    const size_t windows = c->h / 2 * s.ww, panels = c->cout / 16;
-    s.m = s.v + 16 * s.v_step;
-    for (; s.first < windows; s.first += s.n) {
-        s.n = windows - s.first < WINDOWS ? windows - s.first : WINDOWS;
+    struct winograd s = {.c = c, .wh = c->h / 2, .ww = c->w / 2, .v_step = c->in_ld * TILES + 16, .v = c->scratch};
+    const size_t panels = c->cout / 16;
+    s.m = s.v + POINTS * s.v_step;
+    for (struct place next = {0, 0, 0}; next.sample < c->samples;) {
+        for (s.n = 0; s.n < TILES && next.sample < c->samples; advance(&s, &next)) s.at[s.n++] = next;
         transform_input(&s);
         for (s.panel = 0; s.panel < panels; s.panel += s.panels) {
             s.panels = panels - s.panel < PANELS ? panels - s.panel : PANELS;

@@ -116,11 +116,11 @@ void SHK_KERNEL(column_sum)(const struct shk_column_sum *args) {
         const float *x = args->x + i;
         float *sum = args->sum + i;
         vf a = zero, b = zero, c = zero, d = zero;
-        if (args->accumulate) {
-            a = vf_load(sum);
-            b = vf_load(sum + 16);
-            c = vf_load(sum + 32);
-            d = vf_load(sum + 48);
+        if (args->start) {
+            a = vf_load(args->start + i);
+            b = vf_load(args->start + i + 16);
+            c = vf_load(args->start + i + 32);
+            d = vf_load(args->start + i + 48);
         }
         for (size_t r = 0; r < args->rows; r++, x += args->row) {
             a = vf_add(a, vf_load(x));
@@ -128,16 +128,16 @@ void SHK_KERNEL(column_sum)(const struct shk_column_sum *args) {
             c = vf_add(c, vf_load(x + 32));
             d = vf_add(d, vf_load(x + 48));
         }
-        vf_store(sum, a);
-        vf_store(sum + 16, b);
-        vf_store(sum + 32, c);
-        vf_store(sum + 48, d);
+        vf_store(sum, args->relu ? vf_max(zero, a) : a);
+        vf_store(sum + 16, args->relu ? vf_max(zero, b) : b);
+        vf_store(sum + 32, args->relu ? vf_max(zero, c) : c);
+        vf_store(sum + 48, args->relu ? vf_max(zero, d) : d);
     }
     for (; i < args->cols; i += 16) {
         const float *x = args->x + i;
-        vf a = args->accumulate ? vf_load(args->sum + i) : zero;
+        vf a = args->start ? vf_load(args->start + i) : zero;
         for (size_t r = 0; r < args->rows; r++, x += args->row) a = vf_add(a, vf_load(x));
-        vf_store(args->sum + i, a);
+        vf_store(args->sum + i, args->relu ? vf_max(zero, a) : a);
     }
 }
 

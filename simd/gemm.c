@@ -7,10 +7,11 @@
 #include "kernels.def"
 #undef KERNEL
 
-// One tile: m and n of `g` are those of the tile and known from the function's name.
-typedef void tile_function(const struct shk_gemm *g);
+// One tile: m and n of `g` are those of the tile and known from the function's name. `next`: the C of a next tile, which
+// is fetched meanwhile.
+typedef void tile_function(const struct shk_gemm *g, const float *next);
 
-GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g) {
+GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g, const float *next) {
     vf acc[GEMM_ACC];
     float *const c = g->c;
     const ptrdiff_t c_row = g->c_row, c_panel = g->c_panel;
@@ -21,17 +22,29 @@ GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g)
         SHK_UNROLL
         for (int t = 0; t < rows * width; t++) acc[t] = g->bias ? vf_load(g->bias + 16 * (t % width)) : vf_zero();
     }
+    SHK_UNROLL
+    for (int t = 0; t < rows * width; t++) {
+        __builtin_prefetch(next + t % width * c_panel, 1);
+        if (t % width == width - 1) next += c_row;
+    }
     gemm_tile_fma(rows, width, g->k, g->a, g->a_row, g->a_col, g->b, g->b_row, g->b_panel, acc);
     if (g->relu) {
         SHK_UNROLL
         for (int t = 0; t < rows * width; t++) acc[t] = vf_max(vf_zero(), acc[t]);
     }
+    float *out = c;
+    __asm__("" : "+r"(out)); // addresses anew: kept from above they would be spilled
     SHK_UNROLL
-    for (int t = 0; t < rows * width; t++) vf_store(c + t / width * c_row + t % width * c_panel, acc[t]);
+    for (int r = 0; r < rows; r++, out += c_row) {
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) vf_store(out + w * c_panel, acc[r * width + w]);
+    }
 }
 
 #define TILE(rows, width)                                                                                              \
-    static __attribute__((noinline)) void tile_##rows##x##width(const struct shk_gemm *g) { tile(rows, width, g); }
+    static __attribute__((noinline)) void tile_##rows##x##width(const struct shk_gemm *g, const float *next) {         \
+        tile(rows, width, g, next);                                                                                    \
+    }
 
 TILE(1, 1)
 TILE(2, 1)
@@ -98,16 +111,17 @@ static size_t choose(size_t m, size_t left, tile_function *const **tiles) {
     return *tiles = narrow, 1;
 }
 
-// All rows of a strip of columns, in tiles whose heights differ by one at most.
-static void strip(const struct shk_gemm *g, tile_function *const *tiles) {
+// All rows of a strip of columns, in tiles whose heights differ by one at most. `next`: where C goes on behind the strip.
+static void strip(const struct shk_gemm *g, tile_function *const *tiles, const float *next) {
     struct shk_gemm t = *g;
     const size_t count = (g->m + GEMM_ROWS - 1) / GEMM_ROWS;
     const size_t height = g->m / count, higher = g->m % count;
     for (size_t i = 0; i < count; i++) {
         const size_t rows = height + (i < higher);
-        tiles[rows](&t);
+        float *const below = t.c + (ptrdiff_t)rows * t.c_row;
+        tiles[rows](&t, i + 1 < count ? below : next);
         t.a += (ptrdiff_t)rows * t.a_row;
-        t.c += (ptrdiff_t)rows * t.c_row;
+        t.c = below;
     }
 }
 
@@ -117,9 +131,10 @@ static void block(const struct shk_gemm *g) {
     for (size_t left = g->n / 16, taken; left > 0; left -= taken) {
         tile_function *const *tiles;
         taken = choose(g->m, left, &tiles);
-        strip(&s, tiles);
+        float *const right = s.c + (ptrdiff_t)taken * s.c_panel;
+        strip(&s, tiles, right);
         s.b += (ptrdiff_t)taken * s.b_panel;
-        s.c += (ptrdiff_t)taken * s.c_panel;
+        s.c = right;
         if (s.bias) s.bias += 16 * taken;
     }
 }

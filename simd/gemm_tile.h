@@ -23,35 +23,54 @@
 
 #define GEMM_INLINE static inline __attribute__((always_inline))
 
+// Where a step of k finds the tile's elements of A: row r at group[r / 3][offset[r % 3] + step].
+struct gemm_rows {
+    const float *group[5];
+    ptrdiff_t offset[3];
+};
+
+// One step of k.
+GEMM_INLINE void gemm_tile_step(const int rows, const int width, const struct gemm_rows *a, const int step,
+                                const float *b, ptrdiff_t b_panel, vf acc[GEMM_ACC]) {
+    vf v[8], x = vf_zero();
+    SHK_UNROLL
+    for (int w = 0; w < width; w++) v[w] = vf_load(b + w * b_panel);
+    if (rows == 2 || (rows == 3 && GEMM_ROWS > 6)) __asm__("" ::: "memory"); // else gcc loads B once for each row
+    SHK_UNROLL
+    for (int t = 0; t < rows * width; t++) {
+        const int r = t / width;
+        if (t % width == 0) x = vf_set1(a->group[r / 3][a->offset[r % 3] + step]);
+        acc[t] = vf_fma(x, v[t % width], acc[t]);
+    }
+}
+
 // acc[r*width + w] += A B over k ascending. Rows of A are addressed as one of five pointers that stay plus one of three
 // offsets that advance, and B's pointer counts the steps: integer work takes slots from FMA, and more pointers would be
 // spilled.
 GEMM_INLINE void gemm_tile_fma(const int rows, const int width, size_t k, const float *a, ptrdiff_t a_row,
                                ptrdiff_t a_col, const float *b, ptrdiff_t b_row, ptrdiff_t b_panel, vf acc[GEMM_ACC]) {
-    const float *a_group[5];
+    struct gemm_rows g = {.offset = {0, a_row, 2 * a_row}};
     SHK_UNROLL
     for (int p = 0; p < (rows + 2) / 3; p++) {
-        a_group[p] = a + 3 * p * a_row;
-        __asm__("" : "+r"(a_group[p])); // not to be computed again from its neighbour at every step
+        g.group[p] = a + 3 * p * a_row;
+        __asm__("" : "+r"(g.group[p])); // not to be computed again from its neighbour at every step
     }
-    ptrdiff_t offset[3] = {0, a_row, 2 * a_row};
     const float *const end = b + (ptrdiff_t)k * b_row;
-    do {
-        vf v[8], x = vf_zero();
-        SHK_UNROLL
-        for (int w = 0; w < width; w++) v[w] = vf_load(b + w * b_panel);
-        if (rows == 2 || (rows == 3 && GEMM_ROWS > 6)) __asm__("" ::: "memory"); // else gcc loads B once for each row
-        SHK_UNROLL
-        for (int t = 0; t < rows * width; t++) {
-            const int r = t / width;
-            if (t % width == 0) x = vf_set1(a_group[r / 3][offset[r % 3]]);
-            acc[t] = vf_fma(x, v[t % width], acc[t]);
+    if (GEMM_ROWS > 6 && a_col == 1) { // by four: with few registers gcc would spill
+        for (const float *const most = b + (ptrdiff_t)(k / 4 * 4) * b_row; b != most;) {
+            SHK_UNROLL
+            for (int step = 0; step < 4; step++, b += b_row) gemm_tile_step(rows, width, &g, step, b, b_panel, acc);
+            g.offset[0] += 4;
+            g.offset[1] += 4;
+            g.offset[2] += 4;
         }
-        offset[0] += a_col;
-        offset[1] += a_col;
-        offset[2] += a_col;
-        b += b_row;
-    } while (b != end);
+    }
+    for (; b != end; b += b_row) {
+        gemm_tile_step(rows, width, &g, 0, b, b_panel, acc);
+        g.offset[0] += a_col;
+        g.offset[1] += a_col;
+        g.offset[2] += a_col;
+    }
 }
 
 #endif

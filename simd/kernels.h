@@ -38,8 +38,8 @@ struct shk_gemm {
     bool relu;
 };
 
-// 3x3 convolution (stride 1, pad 1), bias, ReLU and 2x2 max-pool (stride 2, floor) as one layer, of ONE sample, and its
-// gradients. With (wy, wx) a pool window, wy < h/2, wx < w/2; a in 0..3 a position in it (row-major: dy = a/2, dx =
+// 3x3 convolution (stride 1, pad 1), bias, ReLU and 2x2 max-pool (stride 2, floor) as one layer, of some samples forward
+// and of ONE sample in its gradients. With (wy, wx) a pool window, wy < h/2, wx < w/2; a in 0..3 a position in it (row-major: dy = a/2, dx =
 // a%2); tap t = ky*3+kx in 0..8:
 //   z[wy][wx][a][co] = bias[co] + sum over (t, ci) of in[2wy+dy+ky][2wx+dx+kx][ci] * weight(co, t, ci)
 //   out[wy][wx][co]  = max(0, max over a of z); arg = the first a (row-major) that has the maximum, or 4 if the
@@ -47,16 +47,19 @@ struct shk_gemm {
 // (a NaN among the four is the maximum: out = NaN, bits 0x7fc00000). Odd h or w: the last row or column is not pooled
 // and not computed.
 // Weights of an image (in_ld < 16) come as panels [cout/16][9*cin][16] (row index t*cin + ci); those of a map (in_ld >=
-// 16) as taps [cout][9][cin_pad] and, transformed, as winograd [cout/16][16][cin][16].
+// 16) as taps [cout][9][cin_pad] and, transformed, as winograd [cout/16][36][cin][16].
 //
 // forward reads in, bias, and panels or winograd; writes out, and arg unless NULL. An image: z is one chain from bias
-//   over (t, ci) ascending. A map: Winograd's F(2x2, 3x3) (Lavin and Gray 2016), whose output tile is the window. Per
-//   window and ci the patch d[4][4] of `in` from (2wy, 2wx) on becomes V = (B^T d) B, which takes four values to
-//   (d0 - d2, d1 + d2, d2 - d1, d1 - d3), down the columns first, then along the rows; M[i][j] is one chain over ci
-//   ascending, fma(V[i][j], U[i][j], M), from 0, but M[1][1] from bias (it reaches all of z); z = (A^T M) A takes four
-//   values to ((m0 + m1) + m2, (m1 - m2) - m3), columns first.
-// conv_weights makes 16 channels of `winograd`: U = (G g) G^T takes three taps to (g0, 0.5*((g0 + g2) + g1),
-//   0.5*((g0 + g2) - g1), g2), columns (ky) first; position 4i + j.
+//   over (t, ci) ascending. A map: Winograd's F(4x4, 3x3) (Lavin and Gray 2016) on tiles of 2x2 windows, the first at
+//   window (0, 0). Per tile and ci the patch d[6][6] of `in`, from the pixel of its first window on (zeros beyond the
+//   map), becomes V = (B^T d) B, columns first, where B^T takes six values to (fma(4, d0, fma(-5, d2, d4)), a + b, a - b,
+//   fma(2, f, e), fma(-2, f, e), fma(4, d1, fma(-5, d3, d5))) with a = fma(-4, d2, d4), b = fma(-4, d1, d3),
+//   e = d4 - d2, f = d3 - d1. M[i][j] is one chain over ci ascending, fma(V[i][j], U[i][j], M), from 0, but M[1][1] from
+//   bias (it reaches all of z). z = (A^T M) A, columns first, where A^T takes six values to ((m0 + a) + c, fma(2, d, b),
+//   fma(4, c, a), fma(8, d, b) + m5) with a = m1 + m2, b = m1 - m2, c = m3 + m4, d = m3 - m4.
+// conv_weights makes 16 channels of `winograd`: U = (G g) G^T, columns (ky) first, position 6i + j, where G takes three
+//   taps to (g0/4, -(a + g1)/6, -(a - g1)/6, fma(2, g1, b)/24, fma(-2, g1, b)/24, g2), the divisors as rounded factors,
+//   with a = g0 + g2, b = fma(4, g2, g0).
 // dgrad (cin_pad a multiple of 16) reads dout, arg, taps; overwrites din, a padded map whose border holds unspecified
 // values afterwards. Order: windows
 //   row-major; per window a patch of 4x4 pixels is accumulated from 0, each element over positions a = 0..3, within a
@@ -79,6 +82,8 @@ struct shk_conv_pool {
     float *out;                // out[wy*out_row + wx*out_px + co]
     ptrdiff_t out_row, out_px; // also the strides of dout
     uint8_t *arg;              // [h/2][w/2][cout], alignment 16
+    size_t samples;            // forward: how many, and from one to the next of in, out and arg
+    size_t in_sample, out_sample, arg_sample;
     const float *dout;
     float *din; // [h+2][w+2][in_ld]
     float *dweight, *dbias;
@@ -87,17 +92,18 @@ struct shk_conv_pool {
 struct shk_conv_weights {
     size_t cin, in_ld; // as above, in_ld >= 16
     const float *taps; // [16][9][in_ld]
-    float *winograd;   // [16][cin][16]
+    float *winograd;   // [36][cin][16]
 };
-// A block of windows transformed, and their products with two panels; the masks of a row of windows and a packed slice
+// A block of tiles transformed, and their products with two panels; the masks of a row of windows and a packed slice
 // of taps for dgrad; a chunk of windows for wgrad; an image with its rows in pairs.
-#define SHK_CONV_WINDOWS 12
+#define SHK_WINOGRAD_POINTS 36
+#define SHK_CONV_TILES 16
 #define SHK_CONV_POOL_MASKS(w, cout) (((w) / 2 * (((cout) + 63) / 64) * 32 + 63) & ~(size_t)63)
 #define SHK_CONV_POOL_CHUNK (17 * 1024)
 static inline size_t shk_conv_pool_scratch(size_t h, size_t w, size_t in_ld, size_t cout) {
     const size_t image = (h + 1) * (w + 2) * 2 * sizeof(float), taps = in_ld > 16 ? cout * 9 * 16 * sizeof(float) : 0;
     const size_t dgrad = SHK_CONV_POOL_MASKS(w, cout) + taps;
-    const size_t block = 16 * ((in_ld + 32) * SHK_CONV_WINDOWS + 32) * sizeof(float);
+    const size_t block = SHK_WINOGRAD_POINTS * ((in_ld + 32) * SHK_CONV_TILES + 32) * sizeof(float);
     if (in_ld < 16) return (image + 63) & ~(size_t)63;
     const size_t backward = dgrad > SHK_CONV_POOL_CHUNK ? dgrad : SHK_CONV_POOL_CHUNK;
     return block > backward ? block : backward;
@@ -121,16 +127,19 @@ struct shk_dropout_spec {
 
 // One head of one sample: scaled dot-product attention (Vaswani et al. 2017), dropout on the weights. d = head_dim,
 // multiple of 16. q: [queries][ld_q], k, v: [tokens][ld_kv] (rows of a larger matrix), out: [queries][ld_out].
-//   s = q k^T (chain over d ascending from 0); p = softmax of s*scale, scale > 0: m = (row max of s) * scale, e =
-//   exp(fma(s, scale, -m)), sum = 16 partial sums over column blocks, folded; p = e * (1 / sum). Columns >= tokens do
-//   not take part. Element index for dropout: row * round16(tokens) + column, from `element`. out = sum over tokens
-//   ascending of pd * v (one chain from 0), pd = p dropped ? 0 : p*drop.scale. p is kept in `p`
-//   [queries][round16(tokens)] for backward, with the SIGN BIT SET where dropped; pad columns 0. Forward without
-//   training: p is still scratch.
+// Queries go in blocks of SHK_ATTENTION_BLOCK, the last of which may be smaller; weights of a block lie as
+// [tokens][round16(its queries)], block after block, what is in the pad columns is not specified.
+//   s = k q^T (chain over d ascending from 0); e = 2^(fma(s, f, -(max of s over tokens) * f)), f = scale * log2(e), and
+//   2^-64 at least; inverse = 1 / sum of e: 4 partial sums over tokens j % 4, (0 + 1) + (2 + 3). The softmax is
+//   e * inverse. Element index for dropout: `element` + the weight's place. out = (sum over tokens ascending of ed * v,
+//   one chain from 0) * inverse, ed = e dropped ? 0 : e*drop.scale. `p` keeps e, with the SIGN BIT SET where dropped,
+//   and behind all of them inverse [round16(queries)]; (tokens + 1) * round16(queries) floats. Forward without training:
+//   p is still scratch.
 // backward reads q, k, v, p, dout (stride ld_out); overwrites dq [queries][ld_q], dk, dv [tokens][ld_kv]:
-//   dv = pd^T dout (chain over queries ascending); dpd = dout v^T (chain over d); delta = row sum (16 partial sums,
-//   fold) of pd*dpd (fma chains); ds = (pd*dpd - p*delta) * scale, as fma(-p, delta, pd*dpd) * scale; dq = ds k (chain
-//   over tokens); dk = ds^T q (chain over queries).
+//   g = dout * inverse; dv = ed^T g (chain over queries ascending); h = v g^T (chain over d); delta = (sum of ed*h over
+//   tokens: 4 partial sums as above, fma) * inverse; ds = fma(-e, delta, ed*h) * scale; dq = ds k (chain over tokens);
+//   dk = ds^T q (chain over queries).
+enum { SHK_ATTENTION_BLOCK = 128 };
 struct shk_attention {
     size_t queries, tokens, d;
     size_t ld_q, ld_kv, ld_out;
@@ -151,12 +160,15 @@ size_t shk_attention_scratch(size_t queries, size_t tokens, size_t d);
 // its query, scores are u_h . x_t with u_h = Wk_h q_h (the key's bias is the same for all t, softmax does not see it),
 // and the head's output is z_h Wv_h + r_h bv_h with z_h = sum of pd*x, r_h = sum of pd. The products with the weights
 // are the caller's, over samples. cols: multiple of 16.
-// forward reads x and u; writes p, z, r:
-//   s = u x^T (chain over cols ascending from 0); p, pd as in shk_attention, the first element of head h being element +
+// forward reads x and u; writes p, z, r and panels, x transposed:
+//   s = u x^T (chain over cols ascending from 0); p = softmax of s*scale, scale > 0: m = (row max of s) * scale, e =
+//   exp(fma(s, scale, -m)), sum = 16 partial sums over column blocks, folded; p = e * (1 / sum), columns >= tokens are
+//   0, and the SIGN BIT IS SET where dropped; pd = p dropped ? 0 : p*drop.scale, the first element of head h being element +
 //   h * (round16(tokens) rounded up to 128); z = pd x (chain over tokens ascending); r = 16 partial sums over column
 //   blocks, folded.
-// backward reads x, u, dz, p, dr; overwrites du and dx, does not read z and r:
-//   dpd = dz x^T (chain over cols ascending from dr); delta, ds as in shk_attention; du = ds x (chain over tokens);
+// backward reads x, panels, u, dz, p, dr; overwrites du and dx, does not read z and r:
+//   dpd = dz x^T (chain over cols ascending from dr); delta = row sum (16 partial sums, fold) of pd*dpd (fma chains); ds =
+//   (pd*dpd - p*delta) * scale, as fma(-p, delta, pd*dpd) * scale; du = ds x (chain over tokens);
 //   dx_t = one chain from 0 over heads ascending of ds*u, then over heads ascending of pd*dz.
 struct shk_cls_attention {
     size_t tokens, cols, heads;
@@ -164,7 +176,8 @@ struct shk_cls_attention {
     const float *x;
     ptrdiff_t x_row;
     const float *u; // [heads][cols]; for backward [2*heads][cols]: u, then dz
-    float *p;       // [heads][round16(tokens)], signs as in shk_attention
+    float *panels;  // [round16(tokens)/16][cols][16]
+    float *p;       // [heads][round16(tokens)]
     float *z;       // [heads][cols]
     float *r;       // [heads], any alignment
     struct shk_dropout_spec drop;
@@ -175,7 +188,7 @@ struct shk_cls_attention {
     ptrdiff_t dx_row;
     void *scratch; // shk_cls_attention_scratch() bytes, 64-byte aligned
 };
-size_t shk_cls_attention_scratch(size_t tokens, size_t cols, size_t heads);
+size_t shk_cls_attention_scratch(size_t tokens, size_t heads);
 
 // Layer normalisation over the first `cols` of each row (Ba et al. 2016), eps 1e-5, biased variance.
 // forward: mean = (16 partial sums, fold) / cols; var = the same of (x-mean)^2 (fma); rstd = 1/sqrt(var+eps); xhat =
@@ -267,13 +280,14 @@ struct shk_add {
     ptrdiff_t y_row;
 };
 
-// sum[c] (+)= over rows ascending x[r][c]; cols multiple of 16; starts from sum if accumulate, else from 0.
+// sum[c] = start[c] + x[0][c] + x[1][c] + ..., in this order; then, if relu, vf_max(0, sum). cols: multiple of 16.
 struct shk_column_sum {
     size_t rows, cols;
     const float *x;
     ptrdiff_t row;
+    const float *start; // [cols]; may be sum; NULL: zeros
     float *sum;
-    bool accumulate;
+    bool relu;
 };
 
 // dst[b*dst_block + i*dst_row + j] = src[b*src_block + j*src_row + i] for i, j < 16, b < blocks: 16x16 blocks

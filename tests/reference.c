@@ -2,6 +2,7 @@
 #include "reference.h"
 
 #include "base/stream.h"
+#include "kernels.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,6 +158,13 @@ static void softmax(double *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] /= sum;
 }
 
+// Where the weight of a query and a token lies among those of its head (shk_attention in kernels.h).
+static size_t weight_place(size_t rows, size_t query, size_t token) {
+    size_t first = query / SHK_ATTENTION_BLOCK * SHK_ATTENTION_BLOCK, left = rows - first;
+    size_t columns = shk_round16(left < SHK_ATTENTION_BLOCK ? left : SHK_ATTENTION_BLOCK);
+    return first * rows + token * columns + query - first;
+}
+
 // One row of one head: qkv is [rows][q k v]; p is scratch [rows].
 static void attend(const struct state *s, const double *qkv, size_t head, size_t query, size_t head_elements, double *p,
                    double *out) {
@@ -166,7 +174,8 @@ static void attend(const struct state *s, const double *qkv, size_t head, size_t
         p[t] = dot(qkv + query * 3 * dim + first, qkv + (t * 3 + 1) * dim + first, d) / sqrt((double)d);
     softmax(p, s->rows);
     for (size_t t = 0; t < s->rows; t++) {
-        p[t] *= dropout_factor(s, threshold, head * head_elements + query * shk_round16(s->rows) + t);
+        size_t place = s->layer == s->last_attention ? t : weight_place(s->rows, query, t);
+        p[t] *= dropout_factor(s, threshold, head * head_elements + place);
         for (size_t c = 0; c < d; c++) out[first + c] += p[t] * qkv[(t * 3 + 2) * dim + first + c];
     }
 }
@@ -179,7 +188,7 @@ static void attention(struct state *s) {
     size_t head_elements = ((cls_alone ? 1 : s->rows) * shk_round16(s->rows) + 127) / 128 * 128;
     double *qkv = matmul(s, s->x, dim, 3 * dim, param(s, 0), param(s, 1));
     double *y = numbers(s->rows * dim), *p = numbers(s->rows);
-    s->site += 2; // the projection that comes before, and this
+    s->site += cls_alone ? 3 : 2; // the op that copies CLS, the projection that comes before, and this
     for (size_t h = 0; h < heads; h++)
         for (size_t r = 0; r < s->rows; r++) attend(s, qkv, h, r, head_elements, p, y + r * dim);
     s->site++;

@@ -138,13 +138,14 @@ struct results {
 };
 
 static struct results run(const struct shk_kernels *kernels, struct shk_cls_attention a) {
-    const size_t ld = shk_round16(a.tokens), scratch = shk_cls_attention_scratch(a.tokens, a.cols, a.heads);
+    const size_t ld = shk_round16(a.tokens), scratch = shk_cls_attention_scratch(a.tokens, a.heads);
     const struct results x = {kt_floats(a.heads * ld), kt_floats(a.heads * a.cols), kt_floats_any(a.heads),
                               kt_floats(a.heads * a.cols), matrix(a.tokens, a.cols, (size_t)a.dx_row, NULL, 0)};
     const float *both = a.u;
     float *u = kt_copy(both, a.heads * a.cols); // forward reads no more
     a.p = x.p, a.z = x.z, a.r = x.r, a.du = x.du, a.dx = x.dx;
     a.u = u;
+    a.panels = kt_floats(ld * a.cols);
     a.scratch = kt_bytes(scratch);
     kernels->cls_attention_forward(&a);
     kt_free(a.scratch);
@@ -156,6 +157,7 @@ static struct results run(const struct shk_kernels *kernels, struct shk_cls_atte
     a.scratch = kt_bytes(scratch);
     kernels->cls_attention_backward(&a);
     kt_free(a.scratch);
+    kt_free(a.panels);
     kt_same_bits("p after backward", kernels->isa, x.p, p, a.heads * ld, ld);
     kt_free(p);
     return x;

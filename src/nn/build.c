@@ -50,7 +50,7 @@ static int add_param(struct builder *b, const struct shk_param *param, size_t ou
         m->derived_floats += p->length;
     } else if (p->derived == SHK_WINOGRAD) {
         p->derived_offset = m->derived_floats;
-        m->derived_floats += outputs * 16 * p->cin;
+        m->derived_floats += outputs * SHK_WINOGRAD_POINTS * p->cin;
     }
     return (int)m->param_count++;
 }

@@ -128,7 +128,8 @@ static struct shk_op *linear_op(struct fuser *f, const char *name, const int par
     struct shk_op *op = new_op(f, &shk_op_linear, name);
     set_params(f, op, params);
     op->u.linear.residual = op->u.linear.dz = no_view;
-    op->u.linear.derivative = op->u.linear.mask = -1;
+    op->u.linear.derivative = op->u.linear.mask = op->u.linear.partials = -1;
+    op->u.linear.blocks = 1;
     op->u.linear.columns = op->weight->length / op->weight->row;
     return op;
 }
@@ -184,10 +185,9 @@ static void place_gradient(struct fuser *f, struct shk_op *op) {
 
 // Floats of an op's gradients in a shard's buffer.
 static size_t shard_floats_of(const struct shk_op *op) {
-    if (!op->weight || (op->kind == &shk_op_linear && op->u.linear.batch_gradient)) return 0;
+    if (!op->weight || op->kind == &shk_op_cls_attention) return 0;
+    if (op->kind == &shk_op_linear && op->u.linear.batch_gradient) return 0;
     if (op->kind == &shk_op_linear) return op->u.linear.columns * (op->weight->row + 1);
-    if (op->kind == &shk_op_cls_attention)
-        return 2 * op->u.cls_attention.heads * op->u.cls_attention.d * (op->weight->row + 1);
     size_t floats = op->weight->length + op->bias->length;
     if (op->kind == &shk_op_embed && op->u.embed.cls) floats += op->u.embed.cls->length;
     if (op->kind == &shk_op_embed && op->u.embed.positions) floats += op->u.embed.positions->length;
@@ -215,8 +215,15 @@ static void bound_shard_buffers(struct fuser *f) {
     }
 }
 
+// One row a sample: long sums in blocks, so that a batch layer can deal them out.
+static void split_sums(struct fuser *f, struct shk_op *op) {
+    op->u.linear.blocks = (op->weight->row + SHK_BLOCK - 1) / SHK_BLOCK;
+    if (op->u.linear.blocks > 1) op->u.linear.partials = new_buffer(f, op->u.linear.blocks * op->u.linear.columns);
+}
+
 static void fuse_linear(struct fuser *f, const char *name, const int params[2]) {
     struct shk_op *op = linear_op(f, name, params);
+    if (op->in.rows == 1) split_sums(f, op);
     fuse_followers(f, op);
     place_gradient(f, op);
 }
@@ -252,20 +259,19 @@ static struct shk_view row0_of(struct shk_view v) {
     return v;
 }
 
-// From here on the residual path carries CLS alone: it has a gradient of its own, which select_cls adds to row 0 of the
-// tokens'.
-static void select_cls(struct fuser *f) {
+// CLS alone, in place or copied; with a gradient of its own, which select_cls adds to row 0 of the tokens'.
+static struct edge select_cls(struct fuser *f, bool copy) {
     struct shk_op *op = new_op(f, &shk_op_select_cls, "select cls");
-    op->out = row0_of(f->at.value);
+    op->out = copy ? new_view(f, 1, op->in.cols) : row0_of(op->in);
     op->out_grad = new_grad(f, 1, op->out.cols);
-    f->residual = (struct edge){.value = op->out, .grad = op->out_grad};
+    return (struct edge){.value = op->out, .grad = op->out_grad};
 }
 
 static void fuse_residual(struct fuser *f) {
     const struct shk_layer *next = f->layer->kind == SHK_LAYER_NORM ? f->layer + 1 : f->layer;
     f->cls_next = next == f->last_attention;
     if (f->cls_next) {
-        select_cls(f);
+        f->residual = select_cls(f, false); // from here on it carries CLS alone
         return;
     }
     f->at.shared = true;
@@ -311,8 +317,16 @@ static void fuse_heads(struct fuser *f, const struct shk_layer *attention) {
     op->u.attention.k_grad = columns_of(qkv->out_grad, inner, inner);
     op->u.attention.v = columns_of(qkv->out, 2 * inner, inner);
     op->u.attention.v_grad = columns_of(qkv->out_grad, 2 * inner, inner);
-    op->u.attention.p = new_buffer(f, attention->a * tokens * shk_round16(tokens));
+    op->u.attention.p = new_buffer(f, attention->a * (tokens + 1) * shk_round16(tokens));
     goes_on(f, op, new_edge(f, tokens, inner));
+}
+
+// The gradients of query, key and value weights are left to the update tasks, and so what they are made of stays.
+static void use_cls_batch_gradient(struct fuser *f, struct shk_op *query, const struct shk_op *attention) {
+    use_batch_gradient(f, query);
+    const int kept[] = {attention->u.cls_attention.q.buffer, attention->u.cls_attention.z, attention->u.cls_attention.r,
+                        attention->u.cls_attention.du, attention->out_grad.buffer};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) f->plan->buffers[kept[i]].space = SHK_BATCH;
 }
 
 // For CLS alone: its query, then all the rest without keys and values.
@@ -320,8 +334,9 @@ static void fuse_cls_heads(struct fuser *f, const struct shk_layer *attention) {
     size_t heads = attention->a, d = attention->b / heads, inner = heads * shk_round16(d);
     size_t cols = f->at.value.cols;
     bool training = f->plan->training;
-    struct shk_op *q = fuse_projection(f, attention, row0_of(f->at.value), row0_of(f->at.grad), inner);
-    q->accumulate = true; // the tokens' gradient is written before
+    struct edge cls = select_cls(f, true);
+    struct shk_op *q = fuse_projection(f, attention, cls.value, cls.grad, inner);
+    q->accumulate = false;
     struct shk_op *op = new_op(f, &shk_op_cls_attention, attention->name);
     set_params(f, op, attention->params);
     op->threshold = threshold_of(f, attention->dropout);
@@ -336,7 +351,9 @@ static void fuse_cls_heads(struct fuser *f, const struct shk_layer *attention) {
     op->u.cls_attention.r = new_buffer(f, heads);
     op->u.cls_attention.du = training ? new_buffer(f, heads * cols) : -1;
     op->u.cls_attention.dr = training ? new_buffer(f, heads) : -1;
+    op->u.cls_attention.panels = new_buffer(f, shk_round16(op->in.rows) * cols);
     goes_on(f, op, new_edge(f, 1, inner));
+    if (training) use_cls_batch_gradient(f, q, op);
 }
 
 static void fuse_attention(struct fuser *f, const struct shk_layer *attention) {

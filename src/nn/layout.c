@@ -18,6 +18,7 @@ static unsigned uses_of(const struct shk_op *op, int uses[MAX_USES]) {
         uses[n++] = op->u.linear.residual.buffer;
         uses[n++] = op->u.linear.derivative;
         uses[n++] = op->u.linear.mask;
+        uses[n++] = op->u.linear.partials;
         uses[n++] = op->u.linear.dz.buffer;
     }
     if (op->kind == &shk_op_attention) {
@@ -34,6 +35,7 @@ static unsigned uses_of(const struct shk_op *op, int uses[MAX_USES]) {
         uses[n++] = op->u.cls_attention.r;
         uses[n++] = op->u.cls_attention.du;
         uses[n++] = op->u.cls_attention.dr;
+        uses[n++] = op->u.cls_attention.panels;
     }
     return n;
 }
@@ -70,6 +72,33 @@ static void find_lifetimes(struct shk_plan *p) {
             if (p->training) touch(b, 2 * ops - 1 - i);
         }
     }
+}
+
+// Whether a buffer lives from a stage of samples to the next, if this op is the batch layer.
+static bool crosses(const struct shk_plan *p, const struct shk_buffer *b, int layer) {
+    int back = 2 * (int)p->op_count - 1 - layer;
+    return (b->first < layer && b->last >= layer) || (b->first <= back && b->last > back);
+}
+
+// A linear layer whose weights are worth more than what then has to be kept for all samples.
+static bool may_be_batch_layer(const struct shk_plan *p, int layer) {
+    enum { LEAST_WEIGHTS = 65536, MOST_KEPT = 16 }; // floats; times as much as the weights
+    const struct shk_op *op = &p->ops[layer];
+    if (op->kind != &shk_op_linear || !op->u.linear.batch_gradient || op->u.linear.partials < 0) return false;
+    size_t kept = 0;
+    for (unsigned i = 0; i < p->buffer_count; i++)
+        if (crosses(p, &p->buffers[i], layer)) kept += p->buffers[i].per_sample;
+    return op->weight->length >= LEAST_WEIGHTS && kept <= MOST_KEPT * op->weight->length / p->batch;
+}
+
+static void choose_batch_layer(struct shk_plan *p) {
+    p->batch_layer = -1;
+    for (unsigned i = 0; p->training && i < p->op_count && p->batch_layer < 0; i++)
+        if (may_be_batch_layer(p, (int)i)) p->batch_layer = (int)i;
+    if (p->batch_layer < 0) return;
+    p->buffers[p->ops[p->batch_layer].u.linear.partials].space = SHK_BATCH;
+    for (unsigned i = 0; i < p->buffer_count; i++)
+        if (crosses(p, &p->buffers[i], p->batch_layer)) p->buffers[i].space = SHK_BATCH;
 }
 
 static bool share_time(const struct shk_buffer *a, const struct shk_buffer *b) {
@@ -121,7 +150,7 @@ static size_t kernel_scratch(const struct shk_plan *p) {
         if (op->kind == &shk_op_attention)
             bytes = shk_attention_scratch(op->out.rows, op->u.attention.tokens, op->u.attention.d);
         if (op->kind == &shk_op_cls_attention)
-            bytes = shk_cls_attention_scratch(op->in.rows, op->in.cols, op->u.cls_attention.heads);
+            bytes = shk_cls_attention_scratch(op->in.rows, op->u.cls_attention.heads);
         if (bytes > most) most = bytes;
     }
     return (most + 63) & ~(size_t)63;
@@ -138,6 +167,7 @@ static size_t slice_of(const struct shk_plan *p, size_t per_sample) {
 
 void shk_plan_layout(struct shk_plan *p) {
     find_lifetimes(p);
+    choose_batch_layer(p);
     size_t per_sample = place_workspace(p);
     p->slice = slice_of(p, per_sample);
     if (p->slice > p->batch) p->slice = p->batch;

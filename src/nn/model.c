@@ -40,6 +40,10 @@ static void derive_whole(const struct shk_model *m, const struct shk_param *p, c
     for (size_t panel = 0; panel < shk_param_panels(p); panel++) shk_param_derive(m, p, panel, 0, p->row, k);
 }
 
+void shk_model_derive(const struct shk_model *m, const struct shk_kernels *k) {
+    for (unsigned i = 0; i < m->param_count; i++) derive_whole(m, &m->params[i], k);
+}
+
 struct shk_model *shk_model_create(const char *description, const struct shk_shape *shape, uint64_t seed,
                                    struct shk_error *err) {
     struct shk_config config;
@@ -55,7 +59,7 @@ struct shk_model *shk_model_create(const char *description, const struct shk_sha
     ok = ok && m->weights && m->derived;
     const struct shk_kernels *k = best_kernels();
     for (unsigned i = 0; ok && i < m->param_count; i++) ok = init_param(m, i, seed, k, err);
-    for (unsigned i = 0; ok && i < m->param_count; i++) derive_whole(m, &m->params[i], k);
+    if (ok) shk_model_derive(m, k);
     shk_fpenv_leave(&saved);
     if (ok) return m;
     shk_model_free(m);

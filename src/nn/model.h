@@ -26,7 +26,7 @@ enum shk_param_layout {
 enum shk_derived {
     SHK_NOT_DERIVED,
     SHK_TRANSPOSED, // of panels [K][N]: panels [N][K], for the input gradient
-    SHK_WINOGRAD,   // of taps [cout][9][cin_pad]: transformed [cout/16][16][cin][16], for the forward pass
+    SHK_WINOGRAD,   // of taps [cout][9][cin_pad]: transformed [cout/16][36][cin][16], for the forward pass
 };
 
 enum shk_init { SHK_INIT_CONSTANT, SHK_INIT_UNIFORM, SHK_INIT_NORMAL };
@@ -97,6 +97,8 @@ size_t shk_param_position(const struct shk_param *, size_t index);
 // (multiples of 16; all of them for SHK_WINOGRAD).
 void shk_param_derive(const struct shk_model *, const struct shk_param *p, size_t panel, size_t row, size_t rows,
                       const struct shk_kernels *);
+// All packings of all parameters.
+void shk_model_derive(const struct shk_model *, const struct shk_kernels *);
 size_t shk_param_panels(const struct shk_param *); // how many panels of 16 outputs; 0: not derived
 
 #endif

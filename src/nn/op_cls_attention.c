@@ -3,8 +3,6 @@
 // products with their weights are reassociated, so that they see one row a sample (shk_cls_attention in kernels.h).
 #include "nn/op.h"
 
-#include <string.h>
-
 // A row a sample.
 struct rows {
     float *at;
@@ -70,6 +68,7 @@ static void times_transposed(const struct shk_op *op, const struct shk_slice *s,
 static struct shk_cls_attention sample_of(const struct shk_op *op, const struct shk_slice *s, size_t sample) {
     struct rows p = rows_of(s, op->u.cls_attention.p, 0), u = rows_of(s, op->u.cls_attention.u, 0);
     struct rows z = rows_of(s, op->u.cls_attention.z, 0), r = rows_of(s, op->u.cls_attention.r, 0);
+    ptrdiff_t panels_row = rows_of(s, op->u.cls_attention.panels, 0).row;
     return (struct shk_cls_attention){
         .tokens = op->in.rows,
         .cols = op->in.cols,
@@ -82,6 +81,7 @@ static struct shk_cls_attention sample_of(const struct shk_op *op, const struct 
         .z = z.at + (ptrdiff_t)sample * z.row,
         .r = r.at + (ptrdiff_t)sample * r.row,
         .drop = shk_dropout_of(op, s, sample),
+        .panels = rows_of(s, op->u.cls_attention.panels, 0).at + (ptrdiff_t)sample * panels_row,
         .scratch = s->scratch,
     };
 }
@@ -137,38 +137,5 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
     }
 }
 
-// dW (+)= A^T B over the samples of a segment: A [samples][m], B [samples][d].
-static void add_gradient(const struct shk_slice *s, const struct shk_segment *g, struct rows a, size_t m, struct rows b,
-                         size_t d, float *c) {
-    s->k->gemm(&(struct shk_gemm){.m = m,
-                                  .n = d,
-                                  .k = g->samples,
-                                  .a = a.at + (ptrdiff_t)g->start * a.row,
-                                  .a_row = 1,
-                                  .a_col = a.row,
-                                  .b = b.at + (ptrdiff_t)g->start * b.row,
-                                  .b_row = b.row,
-                                  .b_panel = 16,
-                                  .c = c,
-                                  .c_row = 16,
-                                  .c_panel = (ptrdiff_t)m * 16,
-                                  .accumulate = !g->fresh});
-}
-
-static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
-    size_t d = op->u.cls_attention.d, heads = op->u.cls_attention.heads, inner = heads * d, row = op->weight->row;
-    struct rows dout = rows_of(s, op->out_grad.buffer, op->out_grad.offset), du = rows_of(s, op->u.cls_attention.du, 0);
-    SHK_EACH_SEGMENT(s, g) {
-        float *weight = g.grads + op->weight_grad, *bias = g.grads + op->bias_grad; // from the first key's column on
-        if (g.fresh) memset(bias, 0, inner * sizeof(float));                        // softmax does not see the keys'
-        for (size_t h = 0; h < heads; h++) {
-            struct head x = head_of(op, s, h);
-            struct rows du_h = {du.at + h * row, du.row}, dout_h = {dout.at + h * d, dout.row};
-            add_gradient(s, &g, du_h, row, x.q, d, weight + (x.key - inner) * row);
-            add_gradient(s, &g, x.z, row, dout_h, d, weight + (x.value - inner) * row);
-            add_gradient(s, &g, x.r, 1, dout_h, d, bias + (x.value - inner));
-        }
-    }
-}
-
-const struct shk_op_kind shk_op_cls_attention = {"cls attention", {forward, input_gradient, weight_gradient}};
+// The weights' gradients are update tasks.
+const struct shk_op_kind shk_op_cls_attention = {"cls attention", {forward, input_gradient}};

@@ -38,10 +38,12 @@ static struct shk_conv_pool conv_of(const struct shk_op *op, const struct shk_sl
 }
 
 static void conv_forward(const struct shk_op *op, const struct shk_slice *s) {
-    for (size_t i = 0; i < s->samples; i++) {
-        struct shk_conv_pool c = conv_of(op, s, i);
-        s->k->conv_pool_forward(&c);
-    }
+    struct shk_conv_pool c = conv_of(op, s, 0);
+    c.samples = s->samples;
+    c.in_sample = shk_sample_stride(s, &op->in);
+    c.out_sample = shk_sample_stride(s, &op->out);
+    c.arg_sample = op->u.conv.h / 2 * (op->u.conv.w / 2) * op->u.conv.cout;
+    s->k->conv_pool_forward(&c);
 }
 
 static void add_dout(struct shk_conv_pool *c, const struct shk_op *op, const struct shk_slice *s, size_t sample) {

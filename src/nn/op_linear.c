@@ -2,12 +2,14 @@
 // Linear layer with what follows it: activation, dropout, residual sum.
 #include "nn/op.h"
 
-static void forward(const struct shk_op *op, const struct shk_slice *s) {
+static bool is_batch_layer(const struct shk_op *op, const struct shk_slice *s) {
+    return s->plan->batch_layer == op - s->plan->ops;
+}
+
+// The rows of a slice times the weights, in one chain from the bias.
+static void product(const struct shk_op *op, const struct shk_slice *s) {
     const struct shk_param *w = op->weight;
-    size_t m = shk_row_count(s, &op->in);
-    float *out = shk_rows_at(s, &op->out);
-    ptrdiff_t out_row = shk_row_stride(s, &op->out);
-    struct shk_gemm gemm = {.m = m,
+    struct shk_gemm gemm = {.m = shk_row_count(s, &op->in),
                             .n = op->u.linear.columns,
                             .k = w->row,
                             .a = shk_rows_at(s, &op->in),
@@ -16,12 +18,53 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
                             .b = s->weights + w->offset,
                             .b_row = 16,
                             .b_panel = (ptrdiff_t)w->row * 16,
-                            .c = out,
-                            .c_row = out_row,
+                            .c = shk_rows_at(s, &op->out),
+                            .c_row = shk_row_stride(s, &op->out),
                             .c_panel = 16,
                             .bias = s->weights + op->bias->offset,
                             .relu = op->u.linear.relu};
     s->k->gemm(&gemm);
+}
+
+// One row a sample: the bias, then the sums over each block of inputs. Those of a batch layer are there already.
+static void blocked_product(const struct shk_op *op, const struct shk_slice *s) {
+    size_t columns = op->u.linear.columns, stride = s->plan->buffers[op->u.linear.partials].per_sample;
+    float *partials = shk_buffer_at(s, op->u.linear.partials), *out = shk_rows_at(s, &op->out);
+    for (size_t b = 0; b < op->u.linear.blocks && !is_batch_layer(op, s); b++) {
+        size_t row = b * SHK_BLOCK, left = op->weight->row - row;
+        struct shk_gemm gemm = {.m = s->samples,
+                                .n = columns,
+                                .k = left < SHK_BLOCK ? left : SHK_BLOCK,
+                                .a = shk_rows_at(s, &op->in) + row,
+                                .a_row = shk_row_stride(s, &op->in),
+                                .a_col = 1,
+                                .b = s->weights + op->weight->offset + row * 16,
+                                .b_row = 16,
+                                .b_panel = (ptrdiff_t)op->weight->row * 16,
+                                .c = partials + b * columns,
+                                .c_row = (ptrdiff_t)stride,
+                                .c_panel = 16};
+        s->k->gemm(&gemm);
+    }
+    for (size_t i = 0; i < s->samples; i++) {
+        struct shk_column_sum sum = {.rows = op->u.linear.blocks,
+                                     .cols = columns,
+                                     .x = partials + i * stride,
+                                     .row = (ptrdiff_t)columns,
+                                     .start = s->weights + op->bias->offset,
+                                     .sum = out + i * shk_sample_stride(s, &op->out),
+                                     .relu = op->u.linear.relu};
+        s->k->column_sum(&sum);
+    }
+}
+
+static void forward(const struct shk_op *op, const struct shk_slice *s) {
+    size_t m = shk_row_count(s, &op->in);
+    float *out = shk_rows_at(s, &op->out);
+    if (op->u.linear.blocks > 1)
+        blocked_product(op, s);
+    else
+        product(op, s);
     if (op->u.linear.gelu) {
         int derivative = op->u.linear.derivative;
         struct shk_gelu gelu = {m * op->out.cols, out, out, derivative >= 0 ? shk_buffer_at(s, derivative) : NULL};
@@ -72,10 +115,12 @@ static ptrdiff_t dz_stride(const struct shk_op *op, const struct shk_slice *s) {
 
 static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
     const struct shk_param *w = op->weight;
+    const float *dz = output_gradient(op, s);
+    if (is_batch_layer(op, s)) return; // the rest takes the whole batch
     struct shk_gemm gemm = {.m = shk_row_count(s, &op->in),
                             .n = w->row,
                             .k = op->u.linear.columns,
-                            .a = output_gradient(op, s),
+                            .a = dz,
                             .a_row = dz_stride(op, s),
                             .a_col = 1,
                             .b = s->derived + w->derived_offset,
@@ -110,7 +155,9 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
                                 .c_panel = (ptrdiff_t)k * 16,
                                 .accumulate = !g.fresh};
         s->k->gemm(&gemm);
-        struct shk_column_sum sum = {g.samples * rows, columns, dy, dz_row, g.grads + op->bias_grad, !g.fresh};
+        float *db = g.grads + op->bias_grad;
+        struct shk_column_sum sum = {
+            .rows = g.samples * rows, .cols = columns, .x = dy, .row = dz_row, .start = g.fresh ? NULL : db, .sum = db};
         s->k->column_sum(&sum);
     }
 }

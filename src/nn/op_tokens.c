@@ -81,8 +81,13 @@ static void embed_weight_gradient(const struct shk_op *op, const struct shk_slic
                                     .c_panel = (ptrdiff_t)w->row * 16,
                                     .accumulate = accumulate};
             s->k->gemm(&gemm);
-            struct shk_column_sum sum = {op->u.embed.patches,     ld,        dy, (ptrdiff_t)ld,
-                                         g.grads + op->bias_grad, accumulate};
+            float *db = g.grads + op->bias_grad;
+            struct shk_column_sum sum = {.rows = op->u.embed.patches,
+                                         .cols = ld,
+                                         .x = dy,
+                                         .row = (ptrdiff_t)ld,
+                                         .start = accumulate ? db : NULL,
+                                         .sum = db};
             s->k->column_sum(&sum);
         }
     }
@@ -144,8 +149,8 @@ static float *head_rows(const struct shk_slice *s, const struct shk_view *v, siz
 static struct shk_attention attention_of(const struct shk_op *op, const struct shk_slice *s, size_t sample,
                                          size_t head) {
     size_t queries = op->out.rows, tokens = op->u.attention.tokens, d = op->u.attention.d;
-    size_t cells = queries * shk_round16(tokens), column = head * d;
-    size_t site_cells = (cells + 127) & ~(size_t)127;
+    size_t columns = shk_round16(queries), column = head * d;
+    size_t site_cells = (tokens * columns + 127) & ~(size_t)127;
     return (struct shk_attention){
         .queries = queries,
         .tokens = tokens,
@@ -158,7 +163,7 @@ static struct shk_attention attention_of(const struct shk_op *op, const struct s
         .k = head_rows(s, &op->u.attention.k, sample, column),
         .v = head_rows(s, &op->u.attention.v, sample, column),
         .out = head_rows(s, &op->out, sample, column),
-        .p = shk_buffer_at(s, op->u.attention.p) + (sample * op->u.attention.heads + head) * cells,
+        .p = shk_buffer_at(s, op->u.attention.p) + (sample * op->u.attention.heads + head) * (tokens + 1) * columns,
         .drop = shk_dropout_of(op, s, sample),
         .element = (uint32_t)(head * site_cells),
         .scratch = s->scratch,
@@ -190,7 +195,14 @@ static void attention_backward(const struct shk_op *op, const struct shk_slice *
 
 // ---- What the head reads ----
 
-// CLS alone goes on: `out` is row 0 of `in`, in place, so that there is nothing to do forward.
+// CLS alone goes on: `out` is row 0 of `in`, or a copy of it.
+static void select_forward(const struct shk_op *op, const struct shk_slice *s) {
+    if (op->out.buffer == op->in.buffer) return;
+    for (size_t i = 0; i < s->samples; i++)
+        memcpy(shk_rows_at(s, &op->out) + i * shk_sample_stride(s, &op->out),
+               shk_rows_at(s, &op->in) + i * shk_sample_stride(s, &op->in), op->out.cols * sizeof(float));
+}
+
 static void select_backward(const struct shk_op *op, const struct shk_slice *s) {
     struct shk_view row0 = op->in_grad;
     row0.rows = 1;
@@ -203,7 +215,8 @@ static void mean_forward(const struct shk_op *op, const struct shk_slice *s) {
     for (size_t i = 0; i < s->samples; i++) {
         float *out = shk_rows_at(s, &op->out) + i * shk_sample_stride(s, &op->out);
         const float *x = shk_rows_at(s, &op->in) + i * shk_sample_stride(s, &op->in);
-        s->k->column_sum(&(struct shk_column_sum){op->in.rows, op->in.cols, x, (ptrdiff_t)op->in.ld, out, false});
+        s->k->column_sum(&(struct shk_column_sum){
+            .rows = op->in.rows, .cols = op->in.cols, .x = x, .row = (ptrdiff_t)op->in.ld, .sum = out});
         for (size_t c = 0; c < op->out.cols; c++) out[c] *= inverse;
     }
 }
@@ -234,6 +247,6 @@ static void cross_entropy(const struct shk_op *op, const struct shk_slice *s) {
 const struct shk_op_kind shk_op_embed = {"embed", {embed_forward, NULL, embed_weight_gradient}};
 const struct shk_op_kind shk_op_norm = {"layernorm", {norm_forward, norm_backward}};
 const struct shk_op_kind shk_op_attention = {"attention", {attention_forward, attention_backward}};
-const struct shk_op_kind shk_op_select_cls = {"select cls", {NULL, select_backward}};
+const struct shk_op_kind shk_op_select_cls = {"select cls", {select_forward, select_backward}};
 const struct shk_op_kind shk_op_mean_tokens = {"mean tokens", {mean_forward, mean_backward}};
 const struct shk_op_kind shk_op_cross_entropy = {"cross-entropy", {cross_entropy}}; // with its gradient

@@ -43,7 +43,7 @@ static void derive_winograd(const struct shk_param *p, size_t panel, const float
     struct shk_conv_weights a = {.cin = p->cin,
                                  .in_ld = p->row / 9,
                                  .taps = w + panel * 16 * p->row,
-                                 .winograd = derived + panel * 16 * p->cin * 16};
+                                 .winograd = derived + panel * SHK_WINOGRAD_POINTS * p->cin * 16};
     k->conv_weights(&a);
 }
 

@@ -9,6 +9,23 @@ enum { DEFAULT_SHARDS = 24 };
 // most for 10.7, 5.3 and 2.7 on average); more shards only cost memory.
 size_t shk_default_shards(size_t batch) { return batch < DEFAULT_SHARDS ? batch : DEFAULT_SHARDS; }
 
+// The batch layer parts the samples' way: before it, and from it to the loss and back, and back from it.
+static void set_stages(struct shk_plan *p) {
+    unsigned n = p->op_count, layer = p->batch_layer < 0 ? 0 : (unsigned)p->batch_layer;
+    struct shk_stage *s = p->stages;
+    if (layer) {
+        *s++ = (struct shk_stage){.kind = SHK_SAMPLES, .forward_end = layer};
+        *s++ = (struct shk_stage){.kind = SHK_LAYER_FORWARD};
+    }
+    *s++ = (struct shk_stage){SHK_SAMPLES, layer, n, layer, n};
+    if (layer) {
+        *s++ = (struct shk_stage){.kind = SHK_LAYER_BACKWARD};
+        *s++ = (struct shk_stage){.kind = SHK_SAMPLES, .backward_end = layer};
+    }
+    *s++ = (struct shk_stage){.kind = SHK_UPDATES};
+    p->stage_count = (unsigned)(s - p->stages);
+}
+
 struct shk_plan *shk_plan_create(const struct shk_model *model, size_t batch, size_t shards, bool training,
                                  struct shk_error *err) {
     struct shk_plan *p = shk_alloc(1, sizeof *p, "a plan", err);
@@ -19,6 +36,7 @@ struct shk_plan *shk_plan_create(const struct shk_model *model, size_t batch, si
     p->training = training;
     shk_plan_fuse(p);
     shk_plan_layout(p);
+    set_stages(p);
     if (!training || shk_plan_updates(p, err)) return p;
     shk_plan_free(p);
     return NULL;
@@ -38,12 +56,12 @@ static void run_op(const struct shk_plan *p, const struct shk_slice *s, unsigned
     if (s->times) s->times->op[i][phase] += shk_seconds() - start;
 }
 
-void shk_plan_forward(const struct shk_plan *p, const struct shk_slice *s) {
-    for (unsigned i = 0; i < p->op_count; i++) run_op(p, s, i, SHK_FORWARD);
+void shk_plan_forward(const struct shk_plan *p, const struct shk_slice *s, unsigned first, unsigned end) {
+    for (unsigned i = first; i < end; i++) run_op(p, s, i, SHK_FORWARD);
 }
 
-void shk_plan_backward(const struct shk_plan *p, const struct shk_slice *s) {
-    for (unsigned i = p->op_count; i-- > 0;) {
+void shk_plan_backward(const struct shk_plan *p, const struct shk_slice *s, unsigned first, unsigned end) {
+    for (unsigned i = end; i-- > first;) {
         run_op(p, s, i, SHK_INPUT_GRADIENT);
         run_op(p, s, i, SHK_WEIGHT_GRADIENT);
     }

@@ -3,9 +3,13 @@
 // and pruning live here and nowhere else; the step executes the plan and knows nothing more.
 //
 // A batch is cut into shards, which fix the order of sums: each shard has its own gradient buffer, and they are added
-// in shard order. A worker takes a *slice* (some samples, of one shard or of several consecutive ones) through all ops
+// in shard order. A worker takes a *slice* (some samples, of one shard or of several consecutive ones) through the ops
 // forward and then backward, in its own workspace. What needs the whole batch (the gradients of linear layers that see
 // one row a sample) is left to the update tasks.
+//
+// A CNN's large linear layer may become the *batch layer*, which deals out weights to the workers instead of samples
+// (Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014): activations travel between the
+// workers, and each weight stays with one of them. A step then has more stages, at whose ends the workers meet.
 #ifndef SHK_NN_PLAN_H
 #define SHK_NN_PLAN_H
 
@@ -13,7 +17,7 @@
 
 enum shk_space {
     SHK_WORKSPACE, // of the worker, holds a slice
-    SHK_BATCH,     // shared, holds the whole batch, until the update tasks have read it
+    SHK_BATCH,     // shared, holds the whole batch, through all stages of a step
 };
 
 struct shk_buffer {
@@ -60,6 +64,8 @@ struct shk_op {
         struct {
             size_t columns; // outputs computed: the first ones of the weight
             struct shk_view residual;
+            size_t blocks; // of SHK_BLOCK inputs each, whose sums are added in order; 1: one chain from the bias
+            int partials;  // [blocks][columns], or -1
             bool relu, gelu, batch_gradient; // batch_gradient: dW = X^T dY over the whole batch, by the update tasks
             int derivative;                  // GELU's, in training, or -1
             int mask;                        // dropout's, in training, or -1
@@ -88,6 +94,7 @@ struct shk_op {
             int u;       // [2*heads][cols]: Wk q of each head, and in training behind them the gradients of z
             int p, z, r; // [heads][round16(tokens)], [heads][cols], [heads]
             int du, dr;  // gradients of u and r
+            int panels;  // [round16(tokens)/16][cols][16]: the input transposed
         } cls_attention;
     } u;
     uint32_t site; // dropout's place in the model
@@ -105,15 +112,35 @@ struct shk_update {
     size_t shard_grad;
 };
 
-enum { SHK_MAX_SLICE = 32 };     // samples
-enum { SHK_TILE_FLOATS = 4096 }; // most that an update task sums up from the batch
+enum { SHK_MAX_SLICE = 32 }; // samples
+enum { SHK_BLOCK = 256 };    // inputs of a linear layer of one row a sample that are summed in one chain
+// Rows and columns of the largest tile of a weight gradient over the whole batch; a task of the batch layer's backward
+// pass has as many rows.
+enum { SHK_TILE_ROWS = 64, SHK_TILE_COLUMNS = 64 };
+enum { SHK_TILE_FLOATS = SHK_TILE_ROWS * SHK_TILE_COLUMNS };
 enum { SHK_MAX_OPS = 8 * SHK_MAX_DEPTH + 32, SHK_MAX_BUFFERS = 6 * SHK_MAX_OPS };
+
+// A part of a step: every worker takes tasks, then all meet.
+enum shk_stage_kind {
+    SHK_SAMPLES,        // ops forward .. forward_end - 1, then ops backward_end - 1 .. backward, by slices
+    SHK_LAYER_FORWARD,  // the batch layer's partial sums
+    SHK_LAYER_BACKWARD, // its input gradient, its weights' gradient and their update
+    SHK_UPDATES,        // all other updates
+};
+struct shk_stage {
+    enum shk_stage_kind kind;
+    unsigned forward, forward_end, backward, backward_end;
+};
+enum { SHK_MAX_STAGES = 6 };
 
 struct shk_plan {
     const struct shk_model *model;
     bool training;
     size_t batch, shards;
-    unsigned op_count, buffer_count, update_count;
+    unsigned op_count, buffer_count, update_count, stage_count;
+    struct shk_stage stages[SHK_MAX_STAGES]; // of a training step
+    int batch_layer;                         // an op, or -1
+    unsigned layer_updates;                  // the first updates are the batch layer's, in order of rows
     struct shk_op ops[SHK_MAX_OPS];
     struct shk_buffer buffers[SHK_MAX_BUFFERS];
     struct shk_update *updates;
@@ -134,6 +161,11 @@ size_t shk_default_shards(size_t batch);
 // First sample of shard s; shard s has shk_shard_start(s + 1) - shk_shard_start(s) samples, which may be none in a
 // short batch.
 static inline size_t shk_shard_start(size_t batch, size_t shards, size_t s) { return s * batch / shards; }
+
+// How many shards a batch of `samples` has.
+static inline size_t shk_shards_of(const struct shk_plan *p, size_t samples) {
+    return p->shards < samples ? p->shards : samples;
+}
 
 // Seconds that a worker spent; of the ops in each phase, in the update tasks, and at the barriers.
 struct shk_times {
@@ -162,7 +194,30 @@ struct shk_slice {
     struct shk_times *times; // or NULL
 };
 
-void shk_plan_forward(const struct shk_plan *, const struct shk_slice *);
-void shk_plan_backward(const struct shk_plan *, const struct shk_slice *); // after forward, of a training plan
+// Ops first .. end - 1 of a slice; backward after forward and in descending order, of a training plan.
+void shk_plan_forward(const struct shk_plan *, const struct shk_slice *, unsigned first, unsigned end);
+void shk_plan_backward(const struct shk_plan *, const struct shk_slice *, unsigned first, unsigned end);
+
+// ---- What is computed over the whole batch
+
+struct shk_whole_batch {
+    const struct shk_plan *plan;
+    const struct shk_kernels *k;
+    const float *weights;
+    float *batch_space;
+    size_t samples;
+};
+
+// The batch layer: tasks of its forward and backward pass. Backward task t is about rows SHK_TILE_ROWS * t on of the
+// weights: their input gradients, and updates t * shk_layer_tiles .. of the plan.
+size_t shk_layer_forward_tasks(const struct shk_plan *);
+size_t shk_layer_backward_tasks(const struct shk_plan *);
+size_t shk_layer_tiles(const struct shk_plan *);
+void shk_layer_forward(const struct shk_whole_batch *, size_t task);
+enum { SHK_LAYER_SCRATCH = 2 * SHK_TILE_FLOATS };
+void shk_layer_input_gradient(const struct shk_whole_batch *, size_t task, float *scratch); // [SHK_LAYER_SCRATCH]
+
+// A tile of X^T dY (or the column sums of dY, for the bias) into `tile`: [panels][length].
+void shk_batch_gradient(const struct shk_whole_batch *, const struct shk_update *, float *tile);
 
 #endif

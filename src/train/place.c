@@ -19,6 +19,20 @@ static size_t part(size_t n, unsigned worker, unsigned workers, size_t *count) {
     return first;
 }
 
+// What update tasks first .. first + n - 1 write.
+static void touch_updates(const struct placement *p, size_t first, size_t n) {
+    for (size_t i = first; i < first + n; i++) {
+        const struct shk_update *u = &p->e->plan->updates[i];
+        size_t pieces = u->batch_op && u->panels ? u->panels : 1;
+        for (size_t piece = 0; piece < pieces; piece++) {
+            size_t at = u->param->offset + u->start + piece * u->param->row * 16;
+            touch(p->weights + at, u->length);
+            touch(p->e->m + at, u->length);
+            touch(p->e->v + at, u->length);
+        }
+    }
+}
+
 static void place_worker(void *arg, unsigned worker, unsigned workers) {
     const struct placement *p = arg;
     struct shk_engine *e = p->e;
@@ -28,17 +42,13 @@ static void place_worker(void *arg, unsigned worker, unsigned workers) {
     touch(e->shard_grads + first * plan->shard_floats, n * plan->shard_floats);
     first = part(e->model->derived_floats, worker, workers, &n);
     touch(p->derived + first, n);
-    first = part(plan->update_count, worker, workers, &n);
-    for (size_t i = first; i < first + n; i++) {
-        const struct shk_update *u = &plan->updates[i];
-        size_t pieces = u->batch_op && u->panels == 2 ? 2 : 1;
-        for (size_t piece = 0; piece < pieces; piece++) {
-            size_t at = u->param->offset + u->start + piece * u->param->row * 16;
-            touch(p->weights + at, u->length);
-            touch(e->m + at, u->length);
-            touch(e->v + at, u->length);
-        }
+    if (plan->layer_updates) {
+        size_t tiles = shk_layer_tiles(plan);
+        first = part(shk_layer_backward_tasks(plan), worker, workers, &n);
+        touch_updates(p, first * tiles, n * tiles);
     }
+    first = part(plan->update_count - plan->layer_updates, worker, workers, &n);
+    touch_updates(p, plan->layer_updates + first, n);
 }
 
 bool shk_engine_place(struct shk_engine *e, const struct shk_team *team, struct shk_error *err) {

@@ -29,8 +29,8 @@ struct shk_engine {
     float *workspaces; // [workers][workspace_stride]
     size_t workspace_stride;
     float *batch_space, *shard_grads, *m, *v;
-    bool *not_finite;                  // [workers][64]: a gradient was not finite
-    struct shk_share *tasks, *updates; // [workers]
+    bool *finite;             // [workers][64]: all gradients were
+    struct shk_share *shares; // [SHK_MAX_STAGES][workers]
     struct shk_barrier barrier;
     struct shk_times *times; // [workers], or NULL: where the time goes is not recorded
 };
@@ -48,11 +48,12 @@ struct shk_batch {
 bool shk_engine_init(struct shk_engine *, struct shk_model *, const struct shk_runtime *, size_t batch, size_t shards,
                      bool training, struct shk_error *);
 void shk_engine_free(struct shk_engine *);
-// For a team on several NUMA nodes: lets each worker touch first what it will mostly use, and moves the model's weights likewise.
-// False, and nothing has changed, where memory is short.
+// For a team on several NUMA nodes: lets each worker touch first what it will mostly use, and moves the model's weights
+// likewise. False, and nothing has changed, where memory is short.
 bool shk_engine_place(struct shk_engine *, const struct shk_team *, struct shk_error *);
-// Forgets that a gradient was not finite, before a new run. Not called by workers.
-void shk_engine_forget(struct shk_engine *);
+// Before a run, and not by a worker: forgets how the last one ended, and refreshes all packings of the weights (a step
+// leaves out what its plan does not read).
+void shk_engine_start(struct shk_engine *);
 
 // Forward, backward, update. False, for every worker alike, if a loss is not finite (then no weight was changed) or a
 // gradient is not.

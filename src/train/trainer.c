@@ -142,7 +142,7 @@ static void train_worker(void *arg, unsigned worker, unsigned workers) {
 static bool run_training(struct run *r, struct shk_error *err) {
     struct shk_trainer *t = r->trainer;
     const struct shk_team team = shk_team_for(&t->runtime->team, t->train.plan->shards);
-    shk_engine_forget(&t->train);
+    shk_engine_start(&t->train);
     team.run(&team, train_worker, r);
     if (!r->failed) return true;
     return shk_fail(

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+// What is computed over the whole batch: the batch layer, and weight gradients X^T dY.
+#include "nn/op.h"
+
+enum { FORWARD_COLUMNS = 64, PANELS = SHK_LAYER_SCRATCH / (16 * SHK_TILE_ROWS) };
+
+// Rows of a view over the batch: the first row, and floats from one to the next.
+static float *rows_of(const struct shk_whole_batch *w, const struct shk_view *v, ptrdiff_t *stride) {
+    const struct shk_buffer *b = &w->plan->buffers[v->buffer];
+    *stride = (ptrdiff_t)(v->rows == 1 ? b->per_sample : v->ld);
+    return w->batch_space + b->offset + v->offset;
+}
+
+static const struct shk_view *output_gradient_of(const struct shk_op *op) {
+    return op->u.linear.dz.buffer >= 0 ? &op->u.linear.dz : &op->out_grad;
+}
+
+static const struct shk_op *layer_of(const struct shk_plan *p) { return &p->ops[p->batch_layer]; }
+
+static size_t groups_of(size_t n, size_t group) { return (n + group - 1) / group; }
+
+size_t shk_layer_forward_tasks(const struct shk_plan *p) {
+    const struct shk_op *op = layer_of(p);
+    return op->u.linear.blocks * groups_of(op->u.linear.columns, FORWARD_COLUMNS);
+}
+
+size_t shk_layer_backward_tasks(const struct shk_plan *p) { return groups_of(layer_of(p)->weight->row, SHK_TILE_ROWS); }
+
+size_t shk_layer_tiles(const struct shk_plan *p) { return groups_of(layer_of(p)->u.linear.columns, SHK_TILE_COLUMNS); }
+
+// The sums over one block of inputs, for some of the columns.
+void shk_layer_forward(const struct shk_whole_batch *w, size_t task) {
+    const struct shk_op *op = layer_of(w->plan);
+    size_t columns = op->u.linear.columns, groups = groups_of(columns, FORWARD_COLUMNS), rows = op->weight->row;
+    size_t block = task / groups, column = task % groups * FORWARD_COLUMNS, row = block * SHK_BLOCK;
+    const struct shk_buffer *partials = &w->plan->buffers[op->u.linear.partials];
+    ptrdiff_t x_row;
+    const float *x = rows_of(w, &op->in, &x_row);
+    struct shk_gemm gemm = {.m = w->samples,
+                            .n = columns - column < FORWARD_COLUMNS ? columns - column : FORWARD_COLUMNS,
+                            .k = rows - row < SHK_BLOCK ? rows - row : SHK_BLOCK,
+                            .a = x + row,
+                            .a_row = x_row,
+                            .a_col = 1,
+                            .b = w->weights + op->weight->offset + column * rows + row * 16,
+                            .b_row = 16,
+                            .b_panel = (ptrdiff_t)rows * 16,
+                            .c = w->batch_space + partials->offset + block * columns + column,
+                            .c_row = (ptrdiff_t)partials->per_sample,
+                            .c_panel = 16};
+    w->k->gemm(&gemm);
+}
+
+// `rows` rows of the weights and some panels of them, transposed: [rows / 16][16 * panels][16].
+static void transpose(const struct shk_whole_batch *w, size_t row, size_t rows, size_t panel, size_t panels,
+                      float *out) {
+    const struct shk_param *p = layer_of(w->plan)->weight;
+    for (size_t i = 0; i < panels; i++) {
+        struct shk_transpose t = {.blocks = rows / 16,
+                                  .src = w->weights + p->offset + ((panel + i) * p->row + row) * 16,
+                                  .src_row = 16,
+                                  .src_block = 256,
+                                  .dst = out + i * 256,
+                                  .dst_row = 16,
+                                  .dst_block = (ptrdiff_t)panels * 256};
+        w->k->transpose_panel(&t);
+    }
+}
+
+void shk_layer_input_gradient(const struct shk_whole_batch *w, size_t task, float *scratch) {
+    const struct shk_op *op = layer_of(w->plan);
+    size_t row = task * SHK_TILE_ROWS, left = op->weight->row - row, rows = left < SHK_TILE_ROWS ? left : SHK_TILE_ROWS;
+    ptrdiff_t dy_row, dx_row;
+    const float *dy = rows_of(w, output_gradient_of(op), &dy_row);
+    float *dx = rows_of(w, &op->in_grad, &dx_row);
+    size_t all = op->u.linear.columns / 16;
+    for (size_t panel = 0, panels; panel < all; panel += panels) {
+        panels = all - panel < PANELS ? all - panel : PANELS;
+        transpose(w, row, rows, panel, panels, scratch);
+        struct shk_gemm gemm = {.m = w->samples,
+                                .n = rows,
+                                .k = 16 * panels,
+                                .a = dy + 16 * panel,
+                                .a_row = dy_row,
+                                .a_col = 1,
+                                .b = scratch,
+                                .b_row = 16,
+                                .b_panel = (ptrdiff_t)panels * 256,
+                                .c = dx + row,
+                                .c_row = dx_row,
+                                .c_panel = 16,
+                                .accumulate = panel > 0};
+        w->k->gemm(&gemm);
+    }
+}
+
+static float *buffer_of(const struct shk_whole_batch *w, int buffer) {
+    return w->batch_space + w->plan->buffers[buffer].offset;
+}
+
+// Of one head of CLS's attention: keys du^T q; values z^T dout, and their bias r^T dout.
+static void cls_attention_gradient(const struct shk_whole_batch *w, const struct shk_update *u, float *tile) {
+    const struct shk_op *op = u->batch_op;
+    size_t d = op->u.cls_attention.d, inner = op->u.cls_attention.heads * d;
+    bool bias = u->param == op->bias;
+    size_t column = bias ? u->start : u->panel * 16, part = column % inner, head = part / d;
+    bool values = column >= 2 * inner;
+    int x = bias ? op->u.cls_attention.r : values ? op->u.cls_attention.z : op->u.cls_attention.du;
+    const struct shk_view *y = values ? &op->out_grad : &op->u.cls_attention.q;
+    struct shk_gemm gemm = {.m = bias ? 1 : u->length / 16,
+                            .n = bias ? u->length : u->panels * 16,
+                            .k = w->samples,
+                            .a = buffer_of(w, x) + (bias ? head : head * op->weight->row + u->row),
+                            .a_row = 1,
+                            .a_col = (ptrdiff_t)w->plan->buffers[x].per_sample,
+                            .b = rows_of(w, y, &(ptrdiff_t){0}) + part,
+                            .b_row = (ptrdiff_t)w->plan->buffers[y->buffer].per_sample,
+                            .b_panel = 16,
+                            .c = tile,
+                            .c_row = 16,
+                            .c_panel = bias ? 16 : (ptrdiff_t)u->length};
+    w->k->gemm(&gemm);
+}
+
+void shk_batch_gradient(const struct shk_whole_batch *w, const struct shk_update *u, float *tile) {
+    const struct shk_op *op = u->batch_op;
+    if (op->kind == &shk_op_cls_attention) {
+        cls_attention_gradient(w, u, tile);
+        return;
+    }
+    ptrdiff_t dy_row, x_row;
+    const float *dy = rows_of(w, output_gradient_of(op), &dy_row), *x = rows_of(w, &op->in, &x_row);
+    if (u->param == op->bias) {
+        w->k->column_sum(&(struct shk_column_sum){
+            .rows = w->samples * op->out.rows, .cols = u->length, .x = dy + u->start, .row = dy_row, .sum = tile});
+        return;
+    }
+    struct shk_gemm gemm = {.m = u->length / 16,
+                            .n = u->panels * 16,
+                            .k = w->samples * op->in.rows,
+                            .a = x + u->row,
+                            .a_row = 1,
+                            .a_col = x_row,
+                            .b = dy + u->panel * 16,
+                            .b_row = dy_row,
+                            .b_panel = 16,
+                            .c = tile,
+                            .c_row = 16,
+                            .c_panel = (ptrdiff_t)u->length};
+    w->k->gemm(&gemm);
+}
