@@ -58,8 +58,8 @@ static const struct expectation expectations[] = {
     {{.synthetic = SOCKETS}, {.pin = "none"}, 16, NULL, "not pinned, as asked", NULL, true},
     {{.synthetic = SOCKETS}, {.pin = "8,3-5"}, 4, "8,3-5", "4 listed", NULL, true},
     {{.synthetic = SOCKETS}, {.pin = "8,3-5", .threads = 2}, 2, "8,3", NULL, NULL, true},
-    {{.synthetic = SOCKETS}, {.pin = "8,3", .threads = 3}, 3, "8,3,8", NULL, "name as many CPUs", false},
-    {{.synthetic = SOCKETS}, {.threads = 33}, 33, NULL, "more threads than CPUs", "use 32 threads", false},
+    {{.synthetic = SOCKETS}, {.pin = "8,3", .threads = 3}, 3, "8,3,8", NULL, "name as many CPUs", true},
+    {{.synthetic = SOCKETS}, {.threads = 33}, 33, NULL, "more threads than CPUs", "use 32 threads", true},
     // Four NUMA nodes.
     {{.synthetic = NODES}, {0}, 16, "0-15", "memory on NUMA nodes 0-3, each thread's own", NULL, true},
     {{.synthetic = NODES}, {.threads = 4, .pin = "cores"}, 4, "0-3", "memory on NUMA node 0", NULL, true},

@@ -69,7 +69,8 @@ struct shk_choice {
     unsigned threads;
     bool automatic;                // the number is not the user's
     bool pinned;                   // by us
-    bool polls;                    // threads that wait poll briefly before they sleep
+    unsigned at_once;              // how many of them can run at the same time: these take the steps
+    bool polls;                    // threads that wait in a step poll briefly before they sleep
     bool many_nodes;               // they may run on several NUMA nodes
     unsigned cpu[SHK_MAX_THREADS]; // [threads], where pinned: the CPU of each
     char line[SHK_LINE];           // one line: how many, which, why

@@ -54,9 +54,11 @@ void *shk_alloc(size_t count, size_t size, const char *what, struct shk_error *e
     return block ? block : no_memory(count, size, what, err);
 }
 
-void *shk_alloc_untouched(size_t count, size_t size, const char *what, struct shk_error *err) {
+void *shk_alloc_untouched(size_t count, size_t size, size_t parts, const char *what, struct shk_error *err) {
     size_t bytes;
-    void *block = product(count, size, &bytes) ? map_block(bytes, PAGE) : NULL;
+    void *block = NULL;
+    if (product(count, size, &bytes))
+        block = map_block(bytes, bytes / parts >= 4 * (size_t)HUGE_PAGE ? HUGE_PAGE : PAGE);
     return block ? block : no_memory(count, size, what, err);
 }
 

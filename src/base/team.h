@@ -12,7 +12,7 @@ typedef void (*shk_worker)(void *arg, unsigned worker, unsigned workers);
 struct shk_team {
     unsigned workers;  // at most this many
     unsigned at_once;  // how many of them can run at the same time; 0: all
-    unsigned spin;     // polls at a barrier before a worker sleeps
+    unsigned spin;     // polls of at most so many at a barrier before they sleep; of more, none
     bool fixed;        // the number is the user's: not fewer where there are fewer tasks
     bool many_nodes;   // the workers are on several NUMA nodes: the memory of each lies on pages of its own
     const void *place; // of src/machine: which CPU each worker is pinned to; NULL: none
@@ -25,6 +25,15 @@ static inline struct shk_team shk_team_for(const struct shk_team *team, size_t t
     struct shk_team t = *team;
     if (!t.fixed && tasks < t.workers) t.workers = (unsigned)tasks;
     return t;
+}
+
+static inline unsigned shk_team_at_once(const struct shk_team *t) {
+    return t->at_once && t->at_once < t->workers ? t->at_once : t->workers;
+}
+
+// Polls at a barrier of all workers: with turns, the one that is waited for needs the CPU of the one that waits.
+static inline unsigned shk_team_spin(const struct shk_team *t) {
+    return shk_team_at_once(t) < t->workers ? 0 : t->spin;
 }
 
 struct shk_barrier {

@@ -91,9 +91,10 @@ bool shk_policy_choose(const struct shk_machine *m, const struct shk_policy_sett
     c->pinned = choose_pinned(m, s, c->threads);
     if (c->pinned && !place_threads(m, s, c, err)) return false;
     if (!c->pinned) c->many_nodes = allowed_on_many_nodes(m);
-    // Who polls takes time from the one that it waits for, if they share CPUs or a quota.
     unsigned cpus = c->pinned && s->pin == SHK_PIN_LIST ? s->list_count : m->info.allowed_cpus;
-    c->polls = c->threads > 1 && c->threads <= cpus && (m->info.quota <= 0 || m->info.quota >= m->info.allowed_cpus);
+    // Who polls takes time from the one that it waits for, if they share a quota (or a CPU: then only one takes the step).
+    c->at_once = c->threads < cpus ? c->threads : cpus;
+    c->polls = c->at_once > 1 && (m->info.quota <= 0 || m->info.quota >= m->info.allowed_cpus);
     shk_describe(m, s, c);
     shk_policy_warnings(m, s, c);
     return true;

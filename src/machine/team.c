@@ -32,7 +32,8 @@ static void unpin(const struct shk_team_place *place, hwloc_bitmap_t before) {
 
 static void run(const struct shk_team *team, shk_worker work, void *arg) {
     // LLVM's runtime otherwise polls for 200 ms at the region's end, on CPUs or a quota that others need.
-    int wait = team->spin ? 0 : shk_openmp_set_wait(0);
+    bool polls = shk_team_spin(team) > 0;
+    int wait = polls ? 0 : shk_openmp_set_wait(0);
 #pragma omp parallel num_threads(team->workers)
     {
         unsigned worker = (unsigned)omp_get_thread_num();
@@ -40,14 +41,14 @@ static void run(const struct shk_team *team, shk_worker work, void *arg) {
         work(arg, worker, (unsigned)omp_get_num_threads());
         unpin(team->place, before);
     }
-    if (!team->spin) shk_openmp_set_wait(wait);
+    if (!polls) shk_openmp_set_wait(wait);
 }
 
 struct shk_team shk_team_create(const struct shk_machine *m, const struct shk_choice *choice,
                                 struct shk_team_place *place) {
     *place = (struct shk_team_place){m, choice->threads, choice->pinned ? choice->cpu : NULL};
     return (struct shk_team){.workers = choice->threads,
-                             .at_once = m->info.allowed_cpus,
+                             .at_once = choice->at_once,
                              .spin = choice->polls ? SPIN : 0,
                              .fixed = !choice->automatic,
                              .many_nodes = choice->many_nodes,

@@ -54,8 +54,8 @@ static void place_worker(void *arg, unsigned worker, unsigned workers) {
 bool shk_engine_place(struct shk_engine *e, const struct shk_team *team, struct shk_error *err) {
     struct shk_model *m = e->model;
     struct placement p = {.e = e};
-    p.weights = shk_alloc_untouched(m->weight_floats, sizeof(float), "weights", err);
-    p.derived = shk_alloc_untouched(m->derived_floats + 16, sizeof(float), "packed weights", err);
+    p.weights = shk_alloc_untouched(m->weight_floats, sizeof(float), team->workers, "weights", err);
+    p.derived = shk_alloc_untouched(m->derived_floats + 16, sizeof(float), team->workers, "packed weights", err);
     if (!p.weights || !p.derived) {
         shk_free(p.weights);
         shk_free(p.derived);

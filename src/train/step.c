@@ -10,11 +10,17 @@
 
 enum { FLAG_STRIDE = 64 };
 
+// Memory of which each worker has a part. On several NUMA nodes the workers touch theirs first: shk_engine_place.
+static void *alloc(const struct shk_team *team, size_t count, size_t size, const char *what, struct shk_error *err) {
+    if (team->many_nodes) return shk_alloc_untouched(count, size, team->workers, what, err);
+    return shk_alloc(count, size, what, err);
+}
+
 bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct shk_runtime *runtime, size_t batch,
                      size_t shards, bool training, struct shk_error *err) {
     const struct shk_team *team = &runtime->team;
     *e = (struct shk_engine){
-        .k = runtime->kernels, .model = model, .workers = team->workers, .at_once = team->at_once, .spin = team->spin};
+        .k = runtime->kernels, .model = model, .workers = team->workers, .spin = shk_team_spin(team)};
     fenv_t saved = shk_fpenv_enter();
     e->plan = shk_plan_create(model, batch, shards, training, err);
     shk_fpenv_leave(&saved);
@@ -22,19 +28,16 @@ bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct
     size_t floats =
         e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_TILE_FLOATS + SHK_LAYER_SCRATCH;
     e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
-    // On several NUMA nodes the workers touch their parts first: shk_engine_place.
-    void *(*alloc)(size_t, size_t, const char *, struct shk_error *) =
-        team->many_nodes ? shk_alloc_untouched : shk_alloc;
-    e->workspaces = alloc(e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
+    e->workspaces = alloc(team, e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
     e->finite = shk_alloc(e->workers, FLAG_STRIDE, "flags", err);
     e->shares = shk_alloc(SHK_MAX_STAGES * (size_t)e->workers, sizeof *e->shares, "task shares", err);
     bool ok = e->workspaces && e->finite && e->shares;
     if (training && ok) {
-        e->batch_space = alloc(e->plan->batch_floats + 16, sizeof(float), "the batch's activations", err);
+        e->batch_space = alloc(team, e->plan->batch_floats + 16, sizeof(float), "the batch's activations", err);
         e->shard_grads =
-            alloc(e->plan->shards, e->plan->shard_floats * sizeof(float) + 64, "the shards' gradients", err);
-        e->m = alloc(model->weight_floats, sizeof(float), "the optimizer's state", err);
-        e->v = alloc(model->weight_floats, sizeof(float), "the optimizer's state", err);
+            alloc(team, e->plan->shards, e->plan->shard_floats * sizeof(float) + 64, "the shards' gradients", err);
+        e->m = alloc(team, model->weight_floats, sizeof(float), "the optimizer's state", err);
+        e->v = alloc(team, model->weight_floats, sizeof(float), "the optimizer's state", err);
         ok = e->batch_space && e->shard_grads && e->m && e->v;
     }
     if (ok)
@@ -165,11 +168,6 @@ static void meet(struct shk_engine *e, unsigned worker, unsigned workers) {
     if (e->times) e->times[worker].wait += shk_seconds() - start;
 }
 
-// Where there are more workers than can run at the same time, the rest leave the tasks to those whose caches hold them.
-static unsigned active_workers(const struct shk_engine *e, unsigned workers) {
-    return e->at_once && e->at_once < workers ? e->at_once : workers;
-}
-
 static bool losses_finite(const struct shk_batch *b) {
     for (size_t i = 0; i < b->n; i++)
         if (!isfinite(b->loss[i])) return false;
@@ -227,14 +225,13 @@ static void run_stage(struct shk_engine *e, const struct shk_batch *b, unsigned 
 // A stage's shares are reset during the next one, when nobody takes from them.
 bool shk_step(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
     const struct shk_plan *p = e->plan;
-    unsigned active = active_workers(e, workers);
     float *tile = workspace_of(e, worker) + p->workspace_floats + p->scratch_bytes / sizeof(float);
     struct shk_updater updater;
     for (unsigned i = 0; i < p->stage_count; i++) {
         unsigned before = (i + p->stage_count - 1) % p->stage_count;
         if (i == 0 && worker == 0) e->steps++;
         if (i == 1) updater = shk_updater_of(e, tile, &e->finite[worker * FLAG_STRIDE]);
-        if (worker < active) run_stage(e, b, i, &updater, worker, active);
+        run_stage(e, b, i, &updater, worker, workers);
         shk_share_reset(&e->shares[before * (size_t)e->workers + worker]);
         meet(e, worker, workers);
         if (p->stages[i].forward_end == p->op_count && !losses_finite(b)) return false;

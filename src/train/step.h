@@ -22,7 +22,7 @@ struct shk_engine {
     const struct shk_kernels *k;
     struct shk_model *model;
     struct shk_plan *plan;
-    unsigned workers, at_once, spin; // of the team
+    unsigned workers, spin; // of the team
     uint64_t seed;
     struct shk_adam_options adam;
     size_t steps;      // taken so far
