@@ -35,8 +35,9 @@ def linear_1x1(x, weight, bias):
     return y.permute(0, 2, 3, 1).squeeze(2)
 
 
-def fast_vit(model, fields, by_convolution):
-    """(parameters, forward) of a fast form of pytorch_models.Vit; linear layers as 1x1 convolutions if asked for"""
+def fast_vit(model, fields, by_convolution, pruned):
+    """(parameters, forward) of a fast form of pytorch_models.Vit; linear layers as 1x1 convolutions, and the last block for
+    CLS alone, if asked for"""
     linear = linear_1x1 if by_convolution else F.linear
     heads, threshold = fields["heads"], round(fields["dropout"] * 65536)
     activation = F.relu if fields["act"] == "relu" else F.gelu
@@ -70,8 +71,7 @@ def fast_vit(model, fields, by_convolution):
     def forward(x):
         x = model.embed(x)
         for layer in model.encoder.layers:
-            cls_alone = fields["pool"] == "cls" and layer is model.encoder.layers[-1]
-            rows = 1 if cls_alone else x.shape[1]
+            rows = 1 if pruned and layer is model.encoder.layers[-1] else x.shape[1]
             if fields["norm"] == "pre":
                 x = x[:, :rows] + attention(layer.self_attn, layer.norm1(x), rows)
                 x = x + feed_forward(layer, layer.norm2(x))

@@ -18,10 +18,9 @@ void SHK_KERNEL(conv_pool_winograd)(const struct shk_conv_pool *);
 
 #define CONV_DEAD 4u // arg of a window whose maximum is not positive
 
-// Sixteen winners <-> 32-bit lanes.
+// Sixteen winners <-> 32-bit lanes (AVX-512 makes them as bytes, below).
 #if defined(SHK_ISA_AVX512)
 SHK_INLINE vi arg_load(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)p)); }
-SHK_INLINE void arg_store(uint8_t *p, vi a) { _mm_store_si128((__m128i *)p, _mm512_cvtepi32_epi8(a)); }
 #elif defined(SHK_ISA_AVX2)
 SHK_INLINE vi arg_load(const uint8_t *p) {
     return (vi){_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)),
@@ -44,19 +43,30 @@ SHK_INLINE void arg_store(uint8_t *p, vi a) {
 }
 #endif
 
+// The winner of each window: 0 or 1, or if `lower` 2 or 3; CONV_DEAD where not alive.
+SHK_INLINE void arg_choose(vm second, vm fourth, vm lower, vm alive, uint8_t *arg) {
+#ifdef SHK_ISA_AVX512
+    const __m128i upper_at = _mm_maskz_set1_epi8(second, 1);
+    const __m128i lower_at = _mm_mask_blend_epi8(fourth, _mm_set1_epi8(2), _mm_set1_epi8(3));
+    const __m128i at = _mm_mask_blend_epi8(lower, upper_at, lower_at);
+    _mm_store_si128((__m128i *)arg, _mm_mask_blend_epi8(alive, _mm_set1_epi8(CONV_DEAD), at));
+#else
+    const vi upper_at = vi_select(second, vi_set1(1), vi_set1(0)), lower_at = vi_select(fourth, vi_set1(3), vi_set1(2));
+    arg_store(arg, vi_select(alive, vi_select(lower, lower_at, upper_at), vi_set1(CONV_DEAD)));
+#endif
+}
+
 // z: the window's four positions. A NaN among them makes the maximum NaN.
 SHK_INLINE void pool(const vf *z, float *out, uint8_t *arg) {
     const vf zero = vf_zero();
-    vm second = vf_gt(z[1], z[0]), fourth = vf_gt(z[3], z[2]);
-    const vm ordered = vm_and(vm_or(second, vf_le(z[1], z[0])), vm_or(fourth, vf_le(z[3], z[2])));
+    const vm second = vf_gt(z[1], z[0]), fourth = vf_gt(z[3], z[2]);
+    const vm ordered = vm_and(vf_ordered(z[0], z[1]), vf_ordered(z[2], z[3]));
     const vf top = vf_max(z[1], z[0]), bottom = vf_max(z[3], z[2]);
     const vm lower = vf_gt(bottom, top);
     const vf best = vf_max(bottom, top);
     vf_store(out, vf_select(ordered, vf_max(best, zero), vf_set1(NAN)));
     if (!arg) return;
-    const vi upper_at = vi_select(second, vi_set1(1), vi_set1(0)), lower_at = vi_select(fourth, vi_set1(3), vi_set1(2));
-    const vm alive = vm_and(ordered, vf_gt(best, zero));
-    arg_store(arg, vi_select(alive, vi_select(lower, lower_at, upper_at), vi_set1(CONV_DEAD)));
+    arg_choose(second, fourth, lower, vm_and(ordered, vf_gt(best, zero)), arg);
 }
 
 // Bit i: arg[i] == a, for n = 16, 32, 48 or 64 channels.

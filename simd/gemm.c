@@ -7,43 +7,63 @@
 #include "kernels.def"
 #undef KERNEL
 
-// One tile: m and n of `g` are those of the tile and known from the function's name. `next`: the C of a next tile, which
-// is fetched meanwhile.
-typedef void tile_function(const struct shk_gemm *g, const float *next);
+// One tile of C = A B: its height and width are known from the function's name, a, b and c point at its part of the
+// matrices, row and column say which part that is, `next` is the C of a next tile, which is fetched meanwhile. They are
+// arguments, since what was just stored in a struct would have to be waited for.
+typedef void tile_function(const struct shk_gemm *g, const float *a, const float *b, float *c, const float *next,
+                           size_t column, size_t row);
 
-GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g, const float *next) {
+GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g, const float *a, const float *b,
+                      float *c, const float *next, size_t column, size_t row) {
     vf acc[GEMM_ACC];
-    float *const c = g->c;
     const ptrdiff_t c_row = g->c_row, c_panel = g->c_panel;
     if (g->accumulate) {
         SHK_UNROLL
         for (int t = 0; t < rows * width; t++) acc[t] = vf_load(c + t / width * c_row + t % width * c_panel);
     } else {
         SHK_UNROLL
-        for (int t = 0; t < rows * width; t++) acc[t] = g->bias ? vf_load(g->bias + 16 * (t % width)) : vf_zero();
+        for (int t = 0; t < rows * width; t++)
+            acc[t] = g->bias ? vf_load(g->bias + column + 16 * (t % width)) : vf_zero();
     }
     SHK_UNROLL
     for (int t = 0; t < rows * width; t++) {
         __builtin_prefetch(next + t % width * c_panel, 1);
         if (t % width == width - 1) next += c_row;
     }
-    gemm_tile_fma(rows, width, g->k, g->a, g->a_row, g->a_col, g->b, g->b_row, g->b_panel, acc);
+    gemm_tile_fma(rows, width, g->k, a, g->a_row, g->a_col, b, g->b_row, g->b_panel, acc);
     if (g->relu) {
         SHK_UNROLL
         for (int t = 0; t < rows * width; t++) acc[t] = vf_max(vf_zero(), acc[t]);
     }
-    float *out = c;
-    __asm__("" : "+r"(out)); // addresses anew: kept from above they would be spilled
-    SHK_UNROLL
-    for (int r = 0; r < rows; r++, out += c_row) {
+    if (g->factor) {
+        const float *x = g->factor + (ptrdiff_t)row * g->factor_row + column;
         SHK_UNROLL
-        for (int w = 0; w < width; w++) vf_store(out + w * c_panel, acc[r * width + w]);
+        for (int r = 0; r < rows; r++, x += g->factor_row) {
+            SHK_UNROLL
+            for (int w = 0; w < width; w++) acc[r * width + w] = vf_mul(acc[r * width + w], vf_load(x + 16 * w));
+        }
+    }
+    if (g->addend) {
+        const float *x = g->addend + (ptrdiff_t)row * g->addend_row + column;
+        SHK_UNROLL
+        for (int r = 0; r < rows; r++, x += g->addend_row) {
+            SHK_UNROLL
+            for (int w = 0; w < width; w++) acc[r * width + w] = vf_add(vf_load(x + 16 * w), acc[r * width + w]);
+        }
+    }
+    __asm__("" : "+r"(c)); // addresses anew: kept from above they would be spilled
+    SHK_UNROLL
+    for (int r = 0; r < rows; r++, c += c_row) {
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) vf_store(c + w * c_panel, acc[r * width + w]);
     }
 }
 
 #define TILE(rows, width)                                                                                              \
-    static __attribute__((noinline)) void tile_##rows##x##width(const struct shk_gemm *g, const float *next) {         \
-        tile(rows, width, g, next);                                                                                    \
+    static                                                                                                             \
+        __attribute__((noinline)) void tile_##rows##x##width(const struct shk_gemm *g, const float *a, const float *b, \
+                                                             float *c, const float *next, size_t column, size_t row) { \
+        tile(rows, width, g, a, b, c, next, column, row);                                                              \
     }
 
 TILE(1, 1)
@@ -111,31 +131,36 @@ static size_t choose(size_t m, size_t left, tile_function *const **tiles) {
     return *tiles = narrow, 1;
 }
 
-// All rows of a strip of columns, in tiles whose heights differ by one at most. `next`: where C goes on behind the strip.
-static void strip(const struct shk_gemm *g, tile_function *const *tiles, const float *next) {
-    struct shk_gemm t = *g;
-    const size_t count = (g->m + GEMM_ROWS - 1) / GEMM_ROWS;
-    const size_t height = g->m / count, higher = g->m % count;
-    for (size_t i = 0; i < count; i++) {
-        const size_t rows = height + (i < higher);
-        float *const below = t.c + (ptrdiff_t)rows * t.c_row;
-        tiles[rows](&t, i + 1 < count ? below : next);
-        t.a += (ptrdiff_t)rows * t.a_row;
-        t.c = below;
+// All rows of the strip of columns from `column` on, in `count` tiles whose heights differ by one at most. `next`: where
+// C goes on behind it.
+static void strip(const struct shk_gemm *g, tile_function *const *tiles, unsigned count, const float *b, float *c,
+                  const float *next, size_t column) {
+    const unsigned height = (unsigned)g->m / count, higher = (unsigned)g->m % count; // of 64 bits division is slow
+    const float *a = g->a;
+    size_t row = 0;
+    for (unsigned i = 0; i < count; i++) {
+        const unsigned rows = height + (i < higher);
+        float *const below = c + (ptrdiff_t)rows * g->c_row;
+        tiles[rows](g, a, b, c, i + 1 < count ? below : next, column, row);
+        a += (ptrdiff_t)rows * g->a_row;
+        c = below;
+        row += rows;
     }
 }
 
 // All columns, in strips.
 static void block(const struct shk_gemm *g) {
-    struct shk_gemm s = *g;
-    for (size_t left = g->n / 16, taken; left > 0; left -= taken) {
+    const unsigned count = ((unsigned)g->m + GEMM_ROWS - 1) / GEMM_ROWS;
+    const size_t panels = g->n / 16;
+    const float *b = g->b;
+    float *c = g->c;
+    for (size_t panel = 0, taken; panel < panels; panel += taken) {
         tile_function *const *tiles;
-        taken = choose(g->m, left, &tiles);
-        float *const right = s.c + (ptrdiff_t)taken * s.c_panel;
-        strip(&s, tiles, right);
-        s.b += (ptrdiff_t)taken * s.b_panel;
-        s.c = right;
-        if (s.bias) s.bias += 16 * taken;
+        taken = choose(g->m, panels - panel, &tiles);
+        float *const right = c + (ptrdiff_t)taken * g->c_panel;
+        strip(g, tiles, count, b, c, right, 16 * panel);
+        b += (ptrdiff_t)taken * g->b_panel;
+        c = right;
     }
 }
 
@@ -144,11 +169,18 @@ static void block(const struct shk_gemm *g) {
 enum { DEPTH = 136 };
 
 void SHK_KERNEL(gemm)(const struct shk_gemm *g) {
-    const size_t pieces = g->a_col == 1 || g->m <= GEMM_ROWS ? 1 : (g->k + DEPTH - 1) / DEPTH;
+    if (g->a_col == 1 || g->m <= GEMM_ROWS || g->k <= DEPTH) {
+        block(g);
+        return;
+    }
+    const size_t pieces = (g->k + DEPTH - 1) / DEPTH;
     struct shk_gemm s = *g;
     for (size_t i = 0; i < pieces; i++) {
+        const bool last = i + 1 == pieces;
         s.k = g->k / pieces + (i < g->k % pieces);
-        s.relu = g->relu && i + 1 == pieces;
+        s.relu = g->relu && last;
+        s.factor = last ? g->factor : NULL;
+        s.addend = last ? g->addend : NULL;
         block(&s);
         s.a += (ptrdiff_t)s.k * s.a_col;
         s.b += (ptrdiff_t)s.k * s.b_row;

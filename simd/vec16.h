@@ -11,7 +11,7 @@
 //             vf_max(a, b) = a > b ? a : b, vf_min(a, b) = a < b ? a : b   (so -0, +0 and NaN give b)
 //   convert   vf_from_vi(a): as int32; vf_as_vi, vi_as_vf: the bits
 //   integer   vi_add, vi_sub, vi_mullo, vi_mulhi (unsigned high half), vi_and, vi_or, vi_xor, vi_shl(a, imm), vi_shr(a, imm)
-//   compare   vf_lt, vf_le, vf_gt, vf_ge, vf_eq (ordered, quiet), vi_eq, vi_lt (unsigned) -> vm
+//   compare   vf_lt, vf_gt, vf_eq (ordered, quiet), vf_ordered (neither is NaN), vi_eq, vi_lt (unsigned) -> vm
 //   masks     vm_and, vm_or, vm_not, vm_first(n), vm_bits(m) -> uint32_t (bit i: lane i), vm_from_bits(u)
 //             vf_select(m, a, b) = m ? a : b, vi_select, vf_keep(m, a) = m ? a : +0
 //   lanes     vf_sum(a): the fold: lane i + lane i+8, then i + i+4, i + i+2, i + i+1; vf_hmax(a): the same with vf_max

@@ -111,9 +111,8 @@ SHK_INLINE vi vi_shr(vi a, int n) { return (vi){(__m256i)((__v8su)a.lo >> n), (_
 
 #define SHK_COMPARE(a, b, op) ((vm){_mm256_cmp_ps((a).lo, (b).lo, op), _mm256_cmp_ps((a).hi, (b).hi, op)})
 SHK_INLINE vm vf_lt(vf a, vf b) { return SHK_COMPARE(a, b, _CMP_LT_OQ); }
-SHK_INLINE vm vf_le(vf a, vf b) { return SHK_COMPARE(a, b, _CMP_LE_OQ); }
 SHK_INLINE vm vf_gt(vf a, vf b) { return SHK_COMPARE(a, b, _CMP_GT_OQ); }
-SHK_INLINE vm vf_ge(vf a, vf b) { return SHK_COMPARE(a, b, _CMP_GE_OQ); }
+SHK_INLINE vm vf_ordered(vf a, vf b) { return SHK_COMPARE(a, b, _CMP_ORD_Q); } // neither is NaN
 SHK_INLINE vm vf_eq(vf a, vf b) { return SHK_COMPARE(a, b, _CMP_EQ_OQ); }
 #undef SHK_COMPARE
 SHK_INLINE vm vi_eq(vi a, vi b) { return vi_as_vm(SHK_BOTH2(vi, _mm256_cmpeq_epi32, a, b)); }

@@ -63,9 +63,8 @@ SHK_INLINE vi vi_shl(vi a, int n) { return (__m512i)((__v16su)a << n); }
 SHK_INLINE vi vi_shr(vi a, int n) { return (__m512i)((__v16su)a >> n); }
 
 SHK_INLINE vm vf_lt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
-SHK_INLINE vm vf_le(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
 SHK_INLINE vm vf_gt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
-SHK_INLINE vm vf_ge(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+SHK_INLINE vm vf_ordered(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_ORD_Q); } // neither is NaN
 SHK_INLINE vm vf_eq(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 SHK_INLINE vm vi_eq(vi a, vi b) { return _mm512_cmpeq_epi32_mask(a, b); }
 SHK_INLINE vm vi_lt(vi a, vi b) { return _mm512_cmplt_epu32_mask(a, b); }

@@ -93,9 +93,10 @@ SHK_INLINE vi vi_shl(vi a, int n) { SHK_MAP(vi, a.x[i] << n); }
 SHK_INLINE vi vi_shr(vi a, int n) { SHK_MAP(vi, a.x[i] >> n); }
 
 SHK_INLINE vm vf_lt(vf a, vf b) { SHK_MAP(vm, -(uint32_t)(a.x[i] < b.x[i])); }
-SHK_INLINE vm vf_le(vf a, vf b) { SHK_MAP(vm, -(uint32_t)(a.x[i] <= b.x[i])); }
 SHK_INLINE vm vf_gt(vf a, vf b) { SHK_MAP(vm, -(uint32_t)(a.x[i] > b.x[i])); }
-SHK_INLINE vm vf_ge(vf a, vf b) { SHK_MAP(vm, -(uint32_t)(a.x[i] >= b.x[i])); }
+SHK_INLINE vm vf_ordered(vf a, vf b) {
+    SHK_MAP(vm, -(uint32_t)(a.x[i] == a.x[i] && b.x[i] == b.x[i]));
+} // neither is NaN
 SHK_INLINE vm vf_eq(vf a, vf b) { SHK_MAP(vm, -(uint32_t)(a.x[i] == b.x[i])); }
 SHK_INLINE vm vi_eq(vi a, vi b) { SHK_MAP(vm, -(uint32_t)(a.x[i] == b.x[i])); }
 SHK_INLINE vm vi_lt(vi a, vi b) { SHK_MAP(vm, -(uint32_t)(a.x[i] < b.x[i])); }

@@ -86,9 +86,9 @@ SHK_INLINE vi vi_shl(vi a, int n) { SHK_QUADS(vi, a.q[i] << (uint32_t)n); }
 SHK_INLINE vi vi_shr(vi a, int n) { SHK_QUADS(vi, a.q[i] >> (uint32_t)n); }
 
 SHK_INLINE vm vf_lt(vf a, vf b) { SHK_QUADS(vm, vcltq_f32(a.q[i], b.q[i])); }
-SHK_INLINE vm vf_le(vf a, vf b) { SHK_QUADS(vm, vcleq_f32(a.q[i], b.q[i])); }
 SHK_INLINE vm vf_gt(vf a, vf b) { SHK_QUADS(vm, vcgtq_f32(a.q[i], b.q[i])); }
-SHK_INLINE vm vf_ge(vf a, vf b) { SHK_QUADS(vm, vcgeq_f32(a.q[i], b.q[i])); }
+// Neither is NaN.
+SHK_INLINE vm vf_ordered(vf a, vf b) { SHK_QUADS(vm, vandq_u32(vceqq_f32(a.q[i], a.q[i]), vceqq_f32(b.q[i], b.q[i]))); }
 SHK_INLINE vm vf_eq(vf a, vf b) { SHK_QUADS(vm, vceqq_f32(a.q[i], b.q[i])); }
 SHK_INLINE vm vi_eq(vi a, vi b) { SHK_QUADS(vm, vceqq_u32(a.q[i], b.q[i])); }
 SHK_INLINE vm vi_lt(vi a, vi b) { SHK_QUADS(vm, vcltq_u32(a.q[i], b.q[i])); }

@@ -9,7 +9,7 @@ enum c_layout { ROWS_OF_C, PANELS_OF_C, SPACED_C, C_LAYOUTS };
 
 struct setup {
     struct shk_gemm g;
-    float *a, *b, *c, *bias; // whole buffers; elements that the product must not read are poison
+    float *a, *b, *c, *bias, *factor, *addend; // whole buffers; elements that the product must not read are poison
     size_t c_size;
     char name[128];
 };
@@ -47,6 +47,15 @@ static size_t strides(int layout, size_t rows, size_t n, ptrdiff_t *row, ptrdiff
     return (rows - 1) * (size_t)*row + (n / 16 - 1) * (size_t)*panel + 16;
 }
 
+// Random [m][n], poison between the rows.
+static float *rows_of(size_t m, size_t n, ptrdiff_t *row) {
+    *row = (ptrdiff_t)(n + 16 * kt_below(3));
+    float *x = kt_floats((m - 1) * (size_t)*row + n);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) x[i * (size_t)*row + j] = kt_uniform(-1, 1);
+    return x;
+}
+
 static void make(struct setup *s, size_t m, size_t n, size_t k, int a_layout, int b_layout, int c_layout, int start) {
     *s = (struct setup){.g = {.m = m, .n = n, .k = k}};
     struct shk_gemm *g = &s->g;
@@ -63,8 +72,12 @@ static void make(struct setup *s, size_t m, size_t n, size_t k, int a_layout, in
         for (size_t i = 0; i < m; i++)
             for (size_t j = 0; j < n; j++) s->c[i * g->c_row + j / 16 * g->c_panel + j % 16] = kt_uniform(-1, 1);
     if (start % 3 == 2) g->bias = s->bias = kt_random(n, -1, 1);
-    snprintf(s->name, sizeof s->name, "gemm m %zu n %zu k %zu a %d b %d c %d start %d relu %d", m, n, k, a_layout,
-             b_layout, c_layout, start % 3, g->relu);
+    s->factor = kt_below(3) ? NULL : rows_of(m, n, &g->factor_row);
+    s->addend = kt_below(3) ? NULL : rows_of(m, n, &g->addend_row);
+    g->factor = s->factor;
+    g->addend = s->addend;
+    snprintf(s->name, sizeof s->name, "gemm m %zu n %zu k %zu a %d b %d c %d start %d relu %d factor %d addend %d", m,
+             n, k, a_layout, b_layout, c_layout, start % 3, g->relu, s->factor != NULL, s->addend != NULL);
 }
 
 static void destroy(struct setup *s) {
@@ -72,6 +85,16 @@ static void destroy(struct setup *s) {
     kt_free(s->b);
     kt_free(s->c);
     kt_free(s->bias);
+    kt_free(s->factor);
+    kt_free(s->addend);
+}
+
+static float factor_at(const struct shk_gemm *g, size_t i, size_t j) {
+    return g->factor ? g->factor[i * (size_t)g->factor_row + j] : 1;
+}
+
+static float addend_at(const struct shk_gemm *g, size_t i, size_t j) {
+    return g->addend ? g->addend[i * (size_t)g->addend_row + j] : 0;
 }
 
 // The product in double, and sum |a||b| with the start.
@@ -89,8 +112,9 @@ static void reference(const struct setup *s, double *want, double *magnitude) {
                 sum += product;
                 size += fabs(product);
             }
-            want[i * g->n + j] = g->relu && sum < 0 ? 0 : sum;
-            magnitude[i * g->n + j] = size;
+            const double factor = (double)factor_at(g, i, j), addend = (double)addend_at(g, i, j);
+            want[i * g->n + j] = (g->relu && sum < 0 ? 0 : sum) * factor + addend;
+            magnitude[i * g->n + j] = size * fabs(factor) + fabs(addend);
         }
 }
 
@@ -115,7 +139,9 @@ static void chain(const struct shk_gemm *g, float *c) {
             for (size_t l = 0; l < g->k; l++)
                 x = fmaf(g->a[(ptrdiff_t)i * g->a_row + (ptrdiff_t)l * g->a_col],
                          g->b[l * g->b_row + j / 16 * g->b_panel + j % 16], x);
-            *out = g->relu && x < 0 ? 0 : x;
+            if (g->relu && x < 0) x = 0;
+            if (g->factor) x *= factor_at(g, i, j);
+            *out = g->addend ? addend_at(g, i, j) + x : x;
         }
 }
 
@@ -133,7 +159,7 @@ static void check(struct setup *s) {
         g.c = c;
         kernels->gemm(&g);
         gather(&g, c, got);
-        kt_close(s->name, kernels->isa, got, want, magnitude, count, g.n, (double)(g.k + 1) * 0x1p-24);
+        kt_close(s->name, kernels->isa, got, want, magnitude, count, g.n, (double)(g.k + 3) * 0x1p-24);
         kt_same_bits(s->name, kernels->isa, c, c_want, s->c_size, (size_t)(g.c_row > g.c_panel ? g.c_row : g.c_panel));
         kt_free(c);
     }
@@ -194,6 +220,7 @@ static void test_special_values(void **state) {
                 const size_t row = kt_below(m);
                 s.a[row * (size_t)s.g.a_row + kt_below(5)] = NAN;
                 s.g.c = s.c;
+                s.g.factor = s.g.addend = NULL;
                 kernels->gemm(&s.g);
                 for (size_t i = 0; i < m; i++)
                     for (size_t j = 0; j < 48; j++) {

@@ -128,7 +128,7 @@ static struct shk_op *linear_op(struct fuser *f, const char *name, const int par
     struct shk_op *op = new_op(f, &shk_op_linear, name);
     set_params(f, op, params);
     op->u.linear.residual = op->u.linear.dz = no_view;
-    op->u.linear.derivative = op->u.linear.mask = op->u.linear.partials = -1;
+    op->u.linear.derivative = op->u.linear.input_derivative = op->u.linear.mask = op->u.linear.partials = -1;
     op->u.linear.blocks = 1;
     op->u.linear.columns = op->weight->length / op->weight->row;
     return op;
@@ -221,8 +221,18 @@ static void split_sums(struct fuser *f, struct shk_op *op) {
     if (op->u.linear.blocks > 1) op->u.linear.partials = new_buffer(f, op->u.linear.blocks * op->u.linear.columns);
 }
 
+// The gradient of a GELU's output is multiplied by its derivative where it is made. Token matrices only.
+static void take_derivative(struct shk_op *op) {
+    struct shk_op *before = op - 1;
+    if (op->in.rows == 1 || before->kind != &shk_op_linear || before->u.linear.derivative < 0) return;
+    if (before->u.linear.mask >= 0 || before->out_grad.buffer != op->in_grad.buffer || op->accumulate) return;
+    op->u.linear.input_derivative = before->u.linear.derivative;
+    before->u.linear.derived = true;
+}
+
 static void fuse_linear(struct fuser *f, const char *name, const int params[2]) {
     struct shk_op *op = linear_op(f, name, params);
+    if (f->plan->op_count > 1) take_derivative(op);
     if (op->in.rows == 1) split_sums(f, op);
     fuse_followers(f, op);
     place_gradient(f, op);

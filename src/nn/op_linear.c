@@ -6,6 +6,11 @@ static bool is_batch_layer(const struct shk_op *op, const struct shk_slice *s) {
     return s->plan->batch_layer == op - s->plan->ops;
 }
 
+// Whether the product takes in the residual sum.
+static bool adds_at_once(const struct shk_op *op) {
+    return op->u.linear.residual.buffer >= 0 && op->u.linear.mask < 0 && !op->u.linear.gelu && op->u.linear.blocks == 1;
+}
+
 // The rows of a slice times the weights, in one chain from the bias.
 static void product(const struct shk_op *op, const struct shk_slice *s) {
     const struct shk_param *w = op->weight;
@@ -23,6 +28,10 @@ static void product(const struct shk_op *op, const struct shk_slice *s) {
                             .c_panel = 16,
                             .bias = s->weights + op->bias->offset,
                             .relu = op->u.linear.relu};
+    if (adds_at_once(op)) {
+        gemm.addend = shk_rows_at(s, &op->u.linear.residual);
+        gemm.addend_row = shk_row_stride(s, &op->u.linear.residual);
+    }
     s->k->gemm(&gemm);
 }
 
@@ -71,7 +80,7 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
         s->k->gelu_forward(&gelu);
     }
     bool residual = op->u.linear.residual.buffer >= 0;
-    if (op->u.linear.mask < 0 && !residual) return;
+    if ((op->u.linear.mask < 0 && !residual) || adds_at_once(op)) return;
     size_t cells = op->out.rows * op->out.cols;
     for (size_t i = 0; i < s->samples; i++) {
         struct shk_dropout d = {.rows = op->out.rows, .cols = op->out.cols, .drop = shk_dropout_of(op, s, i)};
@@ -105,7 +114,8 @@ static float *output_gradient(const struct shk_op *op, const struct shk_slice *s
         }
     }
     if (op->u.linear.relu) s->k->relu_backward(&(struct shk_relu_backward){n, shk_rows_at(s, &op->out), dz, dz});
-    if (op->u.linear.gelu) s->k->multiply(&(struct shk_multiply){n, dz, shk_buffer_at(s, op->u.linear.derivative), dz});
+    if (op->u.linear.gelu && !op->u.linear.derived)
+        s->k->multiply(&(struct shk_multiply){n, dz, shk_buffer_at(s, op->u.linear.derivative), dz});
     return dz;
 }
 
@@ -130,6 +140,10 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
                             .c_row = shk_row_stride(s, &op->in_grad),
                             .c_panel = 16,
                             .accumulate = op->accumulate};
+    if (op->u.linear.input_derivative >= 0) {
+        gemm.factor = shk_buffer_at(s, op->u.linear.input_derivative);
+        gemm.factor_row = (ptrdiff_t)op->in.cols;
+    }
     s->k->gemm(&gemm);
 }
 

@@ -7,6 +7,12 @@
 
 // ---- Patch embedding: Conv2d(c, dim, patch, stride patch), CLS token in row 0, positions ----
 
+// A patch of one channel, four pixels at a time.
+static void cut_grey_patch(size_t patch, const float *corner, size_t width, float *out) {
+    for (size_t y = 0; y < patch; y++, out += patch)
+        for (size_t x = 0; x < patch; x += 4) memcpy(out + x, corner + y * width + x, 4 * sizeof(float));
+}
+
 // Rows (c, y, x) of each patch, as PyTorch's weight has them; the pads behind stay zero.
 static void cut_patches(const struct shk_op *op, const struct shk_slice *s, const float *image, float *rows) {
     const struct shk_shape *shape = &s->plan->model->shape;
@@ -14,6 +20,10 @@ static void cut_patches(const struct shk_op *op, const struct shk_slice *s, cons
     for (size_t i = 0; i < op->u.embed.patches; i++) {
         const float *corner = image + (i / across * shape->width + i % across) * patch * shape->channels;
         float *out = rows + i * ld;
+        if (shape->channels == 1 && patch % 4 == 0) {
+            cut_grey_patch(patch, corner, shape->width, out);
+            continue;
+        }
         for (size_t c = 0; c < shape->channels; c++)
             for (size_t y = 0; y < patch; y++)
                 for (size_t x = 0; x < patch; x++) *out++ = corner[(y * shape->width + x) * shape->channels + c];

@@ -68,6 +68,8 @@ struct shk_op {
             int partials;  // [blocks][columns], or -1
             bool relu, gelu, batch_gradient; // batch_gradient: dW = X^T dY over the whole batch, by the update tasks
             int derivative;                  // GELU's, in training, or -1
+            int input_derivative;            // of the GELU that made the input, where this op multiplies by it; or -1
+            bool derived;                    // the consumer of the output did so
             int mask;                        // dropout's, in training, or -1
             struct shk_view dz;              // gradient of the linear output where that is not out_grad itself
         } linear;
