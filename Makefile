@@ -40,7 +40,8 @@ CPPFLAGS_ALL := -Iinclude -Isrc -Isimd -isystem $(DEPS_INCLUDE) -D_GNU_SOURCE -D
 # What the bits depend on comes after CFLAGS.
 CFLAGS_ALL := -std=c11 $(CFLAGS) -ffp-contract=off -fno-math-errno -fopenmp $(WARN) $(EXTRA)
 CXXFLAGS_ALL := -std=c++17 $(CXXFLAGS) -fopenmp -Wall -Wextra $(EXTRA)
-LDLIBS := -lm
+LDLIBS := -lhwloc -lm
+CORE_LDLIBS := -lm
 
 KERNEL_SRC := $(filter-out simd/dispatch.c,$(wildcard simd/*.c))
 CORE_SRC := simd/dispatch.c $(wildcard src/base/*.c src/nn/*.c src/train/*.c) $(wildcard src/data/squares.c src/data/dataset.c)
@@ -89,7 +90,7 @@ $(LIB): $(LIB_OBJ)
 	$(AR) rcs $@ $^
 
 $(BIN): $(CLI_OBJ) $(LIB)
-	$(CC) $(CFLAGS_ALL) $^ $(LDLIBS) -o $@
+	$(CC) $(CFLAGS_ALL) $^ -ljansson $(LDLIBS) -o $@
 
 demo: all
 	$(BIN) compare
@@ -98,11 +99,16 @@ demo: all
 TEST_SRC := $(wildcard tests/test_*.c)
 TEST_BIN := $(TEST_SRC:%.c=$(BUILD)/%)
 TEST_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(TEST_SRC),$(wildcard tests/*.c)))
+ifdef CORE_ONLY # cross-compiled: what src/machine needs is missing then
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_SHARED) $(CORE_OBJ)
+	$(CC) $(CFLAGS_ALL) $^ -lcmocka $(CORE_LDLIBS) -o $@
+else
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_SHARED) $(LIB)
 	$(CC) $(CFLAGS_ALL) $^ -lcmocka $(LDLIBS) -o $@
+endif
 .PRECIOUS: $(BUILD)/%.o $(BUILD)/bench/%.o
 
-TESTS ?= $(TEST_BIN) "tests/cli_usage.sh $(BIN)" "tests/symbols.sh $(BUILD)" "tests/install_example.sh $(BUILD)"
+TESTS ?= $(TEST_BIN) "tests/cli_usage.sh $(BIN)" "tests/machine_runs.sh $(BIN)" "tests/symbols.sh $(BUILD)" "tests/install_example.sh $(BUILD)"
 test: all $(TEST_BIN)
 	@CC='$(CC)' tests/run.sh $(TESTS)
 
@@ -137,12 +143,12 @@ tsan:
 EMULATED_TESTS := gemm conv3x3 attention cls_attention rowwise elementwise optimizer math
 EMULATED_BIN := $(EMULATED_TESTS:%=build/aarch64/tests/test_%)
 test-neon:
-	$(MAKE) CC=aarch64-linux-gnu-gcc BUILD=build/aarch64 $(EMULATED_BIN)
+	$(MAKE) CC=aarch64-linux-gnu-gcc BUILD=build/aarch64 CORE_ONLY=1 $(EMULATED_BIN)
 	@tests/run.sh $(EMULATED_BIN:%="qemu-aarch64 %")
 
 # The core without the machine and the command line; cross-compiles alone.
 $(BUILD)/tests/core/bits: $(BUILD)/tests/core/bits.o $(CORE_OBJ)
-	$(CC) $(CFLAGS_ALL) $^ $(LDLIBS) -o $@
+	$(CC) $(CFLAGS_ALL) $^ $(CORE_LDLIBS) -o $@
 
 # The full matrix of threads, instruction sets and compilers takes long; -ci is a part of it.
 check-bits:
@@ -179,10 +185,11 @@ check-format:
 	clang-format --dry-run -Werror $(FORMATTED)
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/shikaku
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig include/shikaku share/man/man1)
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 include/shikaku/*.h $(DESTDIR)$(PREFIX)/include/shikaku/
+	install -m 644 man/shikaku.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/shikaku.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/shikaku.pc
 
 clean:

@@ -153,7 +153,7 @@ shk_conv_pool conv_arguments(Arena &arena, size_t size, size_t cin, size_t cout,
     c.din = arena.zeros<float>(map);
     c.dweight = arena.zeros<float>(cout * 9 * shk_round16(cin));
     c.dbias = arena.zeros<float>(cout);
-    c.scratch = arena.zeros<char>(shk_conv_pool_scratch(size, size, c.in_ld, cout));
+    c.scratch = arena.zeros<char>(shk_conv_pool_scratch(size, size, c.in_ld));
     k->conv_pool_forward(&c); // fills arg
     return c;
 }

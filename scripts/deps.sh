@@ -5,7 +5,7 @@
 # files and compares with PyTorch and oneDNN. On other systems it looks for the compiler and the headers and names what is missing.
 set -eu
 
-base='gcc g++ make pkg-config libc6-dev binutils libbenchmark-dev libcmocka-dev librandom123-dev libxxhash-dev'
+base='gcc g++ make pkg-config libc6-dev binutils libbenchmark-dev libcmocka-dev libhwloc-dev libjansson-dev librandom123-dev libxxhash-dev'
 checks='clang libomp-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64 libgomp1:arm64'
 all='python3-torch python3-numpy libopenblas0-openmp libdnnl-dev valgrind'
 
@@ -31,7 +31,7 @@ elsewhere() {
     for tool in "${CC:-gcc}" make pkg-config; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
-    for header in xxhash.h Random123/philox.h cmocka.h; do
+    for header in xxhash.h Random123/philox.h hwloc.h jansson.h cmocka.h; do
         has_header "$header" || missing="$missing $header"
     done
     if [ -z "$missing" ]; then
@@ -40,9 +40,9 @@ elsewhere() {
     fi
     cat >&2 <<END
 deps.sh: this is not Debian or Ubuntu, and here is missing:$missing
-Please install, under the names of your system: gcc or clang with OpenMP, GNU make, pkg-config, xxHash, Random123, cmocka
-and Google Benchmark (development files). On Fedora: gcc gcc-c++ make pkgconf libcmocka-devel xxhash-devel
-google-benchmark-devel, and Random123's headers (https://github.com/DEShawResearch/random123) in /usr/include/Random123.
+Please install, under the names of your system: gcc or clang with OpenMP, GNU make, pkg-config, hwloc, jansson, xxHash, Random123, cmocka
+and Google Benchmark (development files). On Fedora: gcc gcc-c++ make pkgconf hwloc-devel jansson-devel libcmocka-devel
+xxhash-devel google-benchmark-devel, and Random123's headers (https://github.com/DEShawResearch/random123) in /usr/include/Random123.
 END
     exit 1
 }

@@ -5,7 +5,7 @@
 
 // ---- Input gradient
 
-#define BLOCK 64 // output channels per mask
+#define BLOCK SHK_CONV_BLOCK // output channels per pass, whose taps for 16 input channels fit L1
 
 // Adds the channels of `alive` (bits) that won at position a: patch[dy + ky][dx + kx] += dout[co] * weight(co, ky, kx).
 SHK_INLINE void patch_add(pv *patch, const int a, uint64_t alive, const float *dout, const float *taps) {
@@ -23,74 +23,81 @@ SHK_INLINE void patch_add(pv *patch, const int a, uint64_t alive, const float *d
 }
 
 // One window, PV_LANES input channels: the patch of 4x4 pixels is made in registers and added to din. Its right half
-// overlaps the next window of the row and is handed on in `carry` [4][2]. masks: [4][blocks].
-SHK_INLINE void window_dgrad(const size_t blocks, const uint64_t *masks, const float *taps, const float *dout,
-                             float *din, size_t row, size_t ld, pv *carry) {
+// overlaps the next window of the row and is handed on in `carry` [4][2]. fresh: rows that no window has reached are 0.
+SHK_INLINE void window_dgrad(const bool fresh, const uint64_t *masks, const float *taps, const float *dout, float *din,
+                             size_t row, size_t ld, pv *carry) {
     pv patch[16];
     SHK_UNROLL
     for (int i = 0; i < 16; i++) patch[i] = pv_zero();
     SHK_UNROLL
-    for (int a = 0; a < 4; a++)
-        for (size_t b = 0; b < blocks; b++)
-            patch_add(patch, a, masks[a * blocks + b], dout + b * BLOCK, taps + b * (BLOCK * 9 * 16));
+    for (int a = 0; a < 4; a++) patch_add(patch, a, masks[a], dout, taps);
     SHK_UNROLL
     for (int i = 0; i < 8; i++) {
         float *p = din + i / 2 * row + i % 2 * ld;
-        const pv before = i < 4 ? pv_load(p + 2 * ld) : pv_zero(); // the lower rows are not yet written
+        const pv before = i < 4 || !fresh ? pv_load(p + 2 * ld) : pv_zero();
         pv_store(p, pv_add(carry[i], patch[i / 2 * 4 + i % 2]));
         carry[i] = pv_add(before, patch[i / 2 * 4 + 2 + i % 2]);
     }
 }
 
-// The winners of a row of windows as bits: masks[window][position][block of channels]. Made ahead of their use, since
-// the end of every list of channels is a branch that nothing can foresee.
-static void row_masks(const struct shk_conv_pool *c, size_t wy, uint64_t *masks) {
-    const uint8_t *arg = c->arg + wy * (c->w / 2) * c->cout;
-    for (size_t wx = 0; wx < c->w / 2; wx++, arg += c->cout) {
-        for (int a = 0; a < 4; a++) {
-            for (size_t co = 0; co < c->cout; co += BLOCK)
-                *masks++ = arg_mask(arg + co, c->cout - co < BLOCK ? c->cout - co : BLOCK, a);
-        }
-    }
+// The winners of a row of windows in n channels as bits: masks[window][position]. Made ahead of their use, since the end
+// of every list of channels is a branch that nothing can foresee.
+static void row_masks(const struct shk_conv_pool *c, const uint8_t *arg, size_t n, uint64_t *masks) {
+    for (size_t wx = 0; wx < c->w / 2; wx++, arg += c->cout)
+        for (int a = 0; a < 4; a++) *masks++ = arg_mask(arg, n, a);
 }
 
-// Sixteen input channels from `ci` on; taps: [cout][9][16].
-SHK_INLINE void slice_dgrad(const struct shk_conv_pool *c, const size_t blocks, const size_t ld, const float *taps,
-                            uint64_t *masks, size_t ci) {
-    const size_t row = (c->w + 2) * ld;
+// One sample, sixteen input channels from `ci` on, a block of output channels from `co` on; taps: [BLOCK][9][16].
+SHK_INLINE void block_dgrad(const struct shk_conv_pool *c, const bool fresh, const size_t ld, const float *taps,
+                            uint64_t *masks, size_t ci, size_t co) {
+    const size_t row = (c->w + 2) * ld, n = c->cout - co < BLOCK ? c->cout - co : BLOCK;
     for (size_t wy = 0; wy < c->h / 2; wy++) {
-        row_masks(c, wy, masks);
+        row_masks(c, c->arg + wy * (c->w / 2) * c->cout + co, n, masks);
         for (size_t l = 0; l < 16; l += PV_LANES) {
-            const float *dout = c->dout + (ptrdiff_t)wy * c->out_row;
+            const float *dout = c->dout + (ptrdiff_t)wy * c->out_row + co;
             float *din = c->din + 2 * wy * row + ci + l;
             pv carry[8];
             SHK_UNROLL
-            for (int i = 0; i < 8; i++) carry[i] = i < 4 ? pv_load(din + i / 2 * row + i % 2 * ld) : pv_zero();
+            for (int i = 0; i < 8; i++)
+                carry[i] = i < 4 || !fresh ? pv_load(din + i / 2 * row + i % 2 * ld) : pv_zero();
             for (size_t wx = 0; wx < c->w / 2; wx++, dout += c->out_px, din += 2 * ld)
-                window_dgrad(blocks, masks + wx * 4 * blocks, taps + l, dout, din, row, ld, carry);
+                window_dgrad(fresh, masks + wx * 4, taps + l, dout, din, row, ld, carry);
             SHK_UNROLL
             for (int i = 0; i < 8; i++) pv_store(din + i / 2 * row + i % 2 * ld, carry[i]);
         }
     }
 }
 
-void SHK_KERNEL(conv_pool_dgrad)(const struct shk_conv_pool *c) {
-    const size_t blocks = (c->cout + BLOCK - 1) / BLOCK;
-    uint64_t *masks = c->scratch;
-    float *slice = (float *)c->scratch + SHK_CONV_POOL_MASKS(c->w, c->cout) / sizeof(float);
-    memset(c->din, 0, 2 * (c->w + 2) * c->in_ld * sizeof(float)); // rows that are read before they are written
-    for (size_t ci = 0; ci < c->in_ld; ci += 16) {
-        const float *taps = c->taps;
-        if (c->in_ld > 16) { // so that the slice is dense in L1
-            for (size_t i = 0; i < c->cout * 9; i++) vf_store(slice + 16 * i, vf_load(c->taps + i * c->in_ld + ci));
-            taps = slice;
-        }
-        if (blocks == 1 && c->in_ld == 16)
-            slice_dgrad(c, 1, 16, taps, masks, ci);
-        else if (blocks == 1)
-            slice_dgrad(c, 1, c->in_ld, taps, masks, ci);
+static void samples_dgrad(const struct shk_conv_pool *c, const float *taps, uint64_t *masks, size_t ci, size_t co) {
+    struct shk_conv_pool one = *c;
+    for (size_t i = 0; i < c->samples; i++) {
+        if (co > 0)
+            block_dgrad(&one, false, c->in_ld, taps, masks, ci, co);
+        else if (c->in_ld == 16)
+            block_dgrad(&one, true, 16, taps, masks, ci, co);
         else
-            slice_dgrad(c, blocks, c->in_ld, taps, masks, ci);
+            block_dgrad(&one, true, c->in_ld, taps, masks, ci, co);
+        one.dout += c->out_sample;
+        one.arg += c->arg_sample;
+        one.din += c->in_sample;
+    }
+}
+
+void SHK_KERNEL(conv_pool_dgrad)(const struct shk_conv_pool *c) {
+    uint64_t *masks = c->scratch;
+    float *slice = (float *)c->scratch + SHK_CONV_POOL_MASKS(c->w) / sizeof(float);
+    for (size_t i = 0; i < c->samples; i++) // rows that are read before they are written
+        memset(c->din + i * c->in_sample, 0, 2 * (c->w + 2) * c->in_ld * sizeof(float));
+    for (size_t ci = 0; ci < c->in_ld; ci += 16) {
+        for (size_t co = 0; co < c->cout; co += BLOCK) {
+            const float *taps = c->taps + co * 9 * c->in_ld;
+            const size_t n = c->cout - co < BLOCK ? c->cout - co : BLOCK;
+            if (c->in_ld > 16) { // made dense
+                for (size_t i = 0; i < n * 9; i++) vf_store(slice + 16 * i, vf_load(taps + i * c->in_ld + ci));
+                taps = slice;
+            }
+            samples_dgrad(c, taps, masks, ci, co);
+        }
     }
 }
 
@@ -108,26 +115,28 @@ struct chunk {
 };
 _Static_assert(sizeof(struct chunk) <= SHK_CONV_POOL_CHUNK, "scratch");
 
-// Windows first .. first+n-1, channels co .. co+15 into lanes l .. l+15; dbias too.
+// Windows first .. first+n-1 of all samples, channels co .. co+15 into lanes l .. l+15; dbias too.
 static void chunk_fill(const struct shk_conv_pool *c, struct chunk *k, size_t first, size_t n, size_t co, size_t l) {
-    const size_t ww = c->w / 2, row = (c->w + 2) * c->in_ld;
+    const size_t wh = c->h / 2, ww = c->w / 2, row = (c->w + 2) * c->in_ld;
     const uint32_t by_arg[16] = {0, (uint32_t)c->in_ld, (uint32_t)row, (uint32_t)(row + c->in_ld)};
     const vf table = vi_as_vf(vi_loadu(by_arg));
     vf bias = vf_load(c->dbias + co);
-    size_t wy = first / ww, wx = first % ww;
+    size_t sample = first / (wh * ww), wy = first / ww % wh, wx = first % ww;
     for (size_t i = 0; i < n; i++) {
-        const vi arg = arg_load(c->arg + (first + i) * c->cout + co);
+        const vi arg = arg_load(c->arg + sample * c->arg_sample + (wy * ww + wx) * c->cout + co);
         const vm alive = vi_lt(arg, vi_set1(CONV_DEAD));
-        const vf d = vf_load(c->dout + (ptrdiff_t)wy * c->out_row + (ptrdiff_t)wx * c->out_px + co);
-        const uint32_t pixel = (uint32_t)(2 * wy * row + 2 * wx * c->in_ld);
+        const float *dout = c->dout + sample * c->out_sample + (ptrdiff_t)wy * c->out_row + (ptrdiff_t)wx * c->out_px;
+        const vf d = vf_load(dout + co);
+        const uint32_t pixel = (uint32_t)(sample * c->in_sample + 2 * wy * row + 2 * wx * c->in_ld);
         bias = vf_select(alive, vf_add(bias, d), bias);
         vf_store(k->value[i] + l, d);
         vi_store(k->offset[i] + l, vi_add(vi_set1(pixel), vf_as_vi(vf_permute(table, arg))));
         k->alive[i] |= vm_bits(alive) << l;
-        if (++wx == ww) {
-            wx = 0;
-            wy++;
-        }
+        if (++wx < ww) continue;
+        wx = 0;
+        if (++wy < wh) continue;
+        wy = 0;
+        sample++;
     }
     vf_store(c->dbias + co, bias);
 }
@@ -183,7 +192,7 @@ static void chunk_add(const struct shk_conv_pool *c, const struct chunk *k, size
 
 static void map_wgrad(const struct shk_conv_pool *c) {
     struct chunk *k = c->scratch;
-    const size_t windows = (c->h / 2) * (c->w / 2);
+    const size_t windows = c->samples * (c->h / 2) * (c->w / 2);
     for (size_t first = 0; first < windows; first += CHUNK) {
         const size_t n = windows - first < CHUNK ? windows - first : CHUNK;
         for (size_t co = 0; co < c->cout; co += CHANNELS) {
@@ -246,8 +255,15 @@ static void image_wgrad(const struct shk_conv_pool *c) {
 }
 
 void SHK_KERNEL(conv_pool_wgrad)(const struct shk_conv_pool *c) {
-    if (c->in_ld >= 16)
+    if (c->in_ld >= 16) {
         map_wgrad(c);
-    else
-        image_wgrad(c);
+        return;
+    }
+    struct shk_conv_pool one = *c;
+    for (size_t i = 0; i < c->samples; i++) {
+        image_wgrad(&one);
+        one.in += c->in_sample;
+        one.dout += c->out_sample;
+        one.arg += c->arg_sample;
+    }
 }

@@ -42,8 +42,8 @@ struct shk_gemm {
     ptrdiff_t addend_row;
 };
 
-// 3x3 convolution (stride 1, pad 1), bias, ReLU and 2x2 max-pool (stride 2, floor) as one layer, of some samples forward
-// and of ONE sample in its gradients. With (wy, wx) a pool window, wy < h/2, wx < w/2; a in 0..3 a position in it (row-major: dy = a/2, dx =
+// 3x3 convolution (stride 1, pad 1), bias, ReLU and 2x2 max-pool (stride 2, floor) as one layer, of some samples, and its
+// gradients. With (wy, wx) a pool window, wy < h/2, wx < w/2; a in 0..3 a position in it (row-major: dy = a/2, dx =
 // a%2); tap t = ky*3+kx in 0..8:
 //   z[wy][wx][a][co] = bias[co] + sum over (t, ci) of in[2wy+dy+ky][2wx+dx+kx][ci] * weight(co, t, ci)
 //   out[wy][wx][co]  = max(0, max over a of z); arg = the first a (row-major) that has the maximum, or 4 if the
@@ -65,13 +65,14 @@ struct shk_gemm {
 //   taps to (g0/4, -(a + g1)/6, -(a - g1)/6, fma(2, g1, b)/24, fma(-2, g1, b)/24, g2), the divisors as rounded factors,
 //   with a = g0 + g2, b = fma(4, g2, g0).
 // dgrad (cin_pad a multiple of 16) reads dout, arg, taps; overwrites din, a padded map whose border holds unspecified
-// values afterwards. Order: windows
-//   row-major; per window a patch of 4x4 pixels is accumulated from 0, each element over positions a = 0..3, within a
-//   over co ascending (alive co with arg == a only), patch[dy+ky][dx+kx][ci] += dout[co] * weight(co, t, ci) (fma);
-//   then the patch is added to din (which starts at 0).
+// values afterwards. Order: blocks of
+//   SHK_CONV_BLOCK output channels ascending; in a block windows row-major; per window a patch of 4x4 pixels is
+//   accumulated from 0, each element over positions a = 0..3, within a over co ascending (alive co of the block with
+//   arg == a only), patch[dy+ky][dx+kx][ci] += dout[co] * weight(co, t, ci) (fma); then the patch is added to din
+//   (which starts at 0).
 // wgrad reads in, dout, arg; accumulates into dweight (layout: taps if in_ld >= 16, else panels) and dbias: every
 // element is one chain starting
-//   from its present value over the windows in row-major order in which co is alive: fma(in[2wy+dy+ky][2wx+dx+kx][ci],
+//   from its present value over the samples and their windows in row-major order in which co is alive: fma(in[2wy+dy+ky][2wx+dx+kx][ci],
 //   dout[co], acc); dbias: acc + dout. The pad elements of dweight (ci >= cin in taps) stay zero because the pad
 //   channels of `in` are zero.
 struct shk_conv_pool {
@@ -86,7 +87,7 @@ struct shk_conv_pool {
     float *out;                // out[wy*out_row + wx*out_px + co]
     ptrdiff_t out_row, out_px; // also the strides of dout
     uint8_t *arg;              // [h/2][w/2][cout], alignment 16
-    size_t samples;            // forward: how many, and from one to the next of in, out and arg
+    size_t samples;            // how many, and from one to the next of in and din, out and dout, arg:
     size_t in_sample, out_sample, arg_sample;
     const float *dout;
     float *din; // [h+2][w+2][in_ld]
@@ -102,11 +103,12 @@ struct shk_conv_weights {
 // of taps for dgrad; a chunk of windows for wgrad; an image with its rows in pairs.
 #define SHK_WINOGRAD_POINTS 36
 #define SHK_CONV_TILES 16
-#define SHK_CONV_POOL_MASKS(w, cout) (((w) / 2 * (((cout) + 63) / 64) * 32 + 63) & ~(size_t)63)
+#define SHK_CONV_BLOCK 32
+#define SHK_CONV_POOL_MASKS(w) (((w) / 2 * 32 + 63) & ~(size_t)63)
 #define SHK_CONV_POOL_CHUNK (17 * 1024)
-static inline size_t shk_conv_pool_scratch(size_t h, size_t w, size_t in_ld, size_t cout) {
-    const size_t image = (h + 1) * (w + 2) * 2 * sizeof(float), taps = in_ld > 16 ? cout * 9 * 16 * sizeof(float) : 0;
-    const size_t dgrad = SHK_CONV_POOL_MASKS(w, cout) + taps;
+static inline size_t shk_conv_pool_scratch(size_t h, size_t w, size_t in_ld) {
+    const size_t image = (h + 1) * (w + 2) * 2 * sizeof(float), taps = SHK_CONV_BLOCK * 9 * 16 * sizeof(float);
+    const size_t dgrad = SHK_CONV_POOL_MASKS(w) + taps;
     const size_t block = SHK_WINOGRAD_POINTS * ((in_ld + 32) * SHK_CONV_TILES + 32) * sizeof(float);
     if (in_ld < 16) return (image + 63) & ~(size_t)63;
     const size_t backward = dgrad > SHK_CONV_POOL_CHUNK ? dgrad : SHK_CONV_POOL_CHUNK;

@@ -6,7 +6,7 @@ set -u
 bin=${1:?usage: cli_usage.sh BIN}
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-unset SHIKAKU_THREADS SHIKAKU_ISA OMP_NUM_THREADS
+unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
 passed=0 failed=0
 
 count() { # count STATUS WHAT...: 0 is a pass
@@ -56,8 +56,9 @@ good() {
         shift
     done
     shift
-    timeout 120 "$bin" "$@" >"$dir/out" 2>"$dir/err"
+    timeout 120 "$bin" "$@" >"$dir/out" 2>"$dir/all"
     status=$?
+    grep -v '^shikaku: warning: ' "$dir/all" >"$dir/err" # about this machine, such as fewer CPUs than threads
     ok=0
     [ $status -eq 0 ] && [ ! -s "$dir/err" ] || ok=1
     while IFS= read -r pattern; do
@@ -104,6 +105,40 @@ for option in epochs batch shards threads train-samples test-samples size square
     done
 done
 bad compare --threads 1000000000
+bad compare --pin
+bad topo extra
+bad topo --frobnicate
+bad HWLOC_SYNTHETIC=pu:2 topo
+bad HWLOC_XMLFILE=tests/machines/arm-4-4.xml train --model tinycnn
+bad tune
+bad tune --model
+bad tune --model nothing
+bad tune --model tinycnn extra
+bad tune --model tinycnn --quick=yes
+bad tune --model tinycnn --batch 0
+for value in '' 0 '12,,' 12,x 1,2,3,4,5,6,7,8,9; do bad tune --model tinycnn --shards "$value"; done
+bad SHIKAKU_PIN=foo tune --model tinycnn
+bad "HOME=" "XDG_CONFIG_HOME=" train --model tinycnn --tuned
+bad profile --model tinycnn --tuned
+bad train --model tinycnn --tuned="$dir/none.json"
+echo '{}' >"$dir/bad.json"
+bad train --model tinycnn --tuned="$dir/bad.json"
+echo 'x' >"$dir/bad.json"
+bad train --model tinycnn --tuned="$dir/bad.json"
+bad topo --json=yes
+bad topo --synthetic nonsense:2
+bad topo --synthetic ''
+bad topo --xml /dev/null
+bad topo --xml Makefile
+bad topo --synthetic "core:2 pu:1" --xml tests/machines/arm-4-4.xml
+bad topo --synthetic "core:2 pu:1" --allow 2
+bad topo --synthetic "core:2 pu:1" --pin 2
+for value in 0 -1 nan abc ''; do
+    bad topo --quota "$value"
+    bad topo --threads "$value"
+    bad topo --shards "$value"
+    bad topo --allow "$value,"
+done
 for value in -1 nan abc '' 1.5 18446744073709551616; do bad train --model tinycnn --seed "$value"; done
 for value in nan NaN -nan inf -inf -1 -1e-3 0 0.0 -0 abc '' 1e-3x ' 1' +1 0x1p-3 1e400 1e-400; do
     bad train --model tinycnn --lr "$value"
@@ -170,6 +205,13 @@ done
 bad SHIKAKU_THREADS=abc train --model tinycnn --threads 1
 bad OMP_NUM_THREADS=1000000000 train --model tinycnn --threads 1
 bad SHIKAKU_THREADS=1 OMP_NUM_THREADS=abc train --model tinycnn
+bad OMP_NUM_THREADS=1000000000 OMP_PROC_BIND=close topo
+for value in foo '' Cores 0- 0,,1 0-70000 1-0 0,0 -1 65535; do
+    bad "SHIKAKU_PIN=$value" train --model tinycnn
+    bad "SHIKAKU_PIN=$value" topo
+    bad compare --pin "$value"
+    bad topo --pin "$value"
+done
 bad SHIKAKU_ISA=sse9 train --model tinycnn
 bad SHIKAKU_ISA=sse9 compare
 bad SHIKAKU_ISA=AVX2 train --model tinycnn
@@ -183,19 +225,25 @@ number='[0-9]+' loss='[0-9]+\.[0-9]{4}' accuracy='[01]\.[0-9]{3}' seconds='[0-9]
 isa='(c|avx2|avx512|neon)'
 small='--epochs 2 --train-samples 100 --test-samples 40 --seed 3'
 good 'shikaku [0-9]+\.[0-9]+\.[0-9]+ \(numerics version [0-9]+\)' -- --version
-good 'Usage: shikaku .*' '  train .*' '  compare .*' '  SHIKAKU_THREADS .*' '  OMP_NUM_THREADS .*' '  SHIKAKU_ISA .*' -- --help
+good 'Usage: shikaku .*' '  train .*' '  compare .*' '  SHIKAKU_THREADS .*' '  SHIKAKU_PIN .*' '  OMP_NUM_THREADS .*' '  SHIKAKU_ISA .*' -- --help
 good 'Usage: shikaku train .*' ' +--model=MODEL .*' ' +--epochs=N .*' -- train --help
 good 'Usage: shikaku compare .*' ' +--models=LIST .*' ' +--threads=N .*' -- compare --help
+good 'machine: .*' 'allowed: .*' 'auto +threads: .*' 'cores +threads: .* pinned to CPU.*' 'none +threads: .* not pinned.*' -- topo
+good 'machine: 2 packages, 1 NUMA node, 0 L3 groups, 16 cores, 32 CPUs .*' 'cgroup quota: 6.5 CPUs' \
+    'compact +threads: 6 of 32 CPUs \(16 cores allowed, cgroup quota 6.5\); pinned to CPUs 0-5, compact; memory local; .*' \
+    -- topo --synthetic 'package:2 core:8 pu:2' --quota 6.5
+good '\{' ' +"threads": 8,' ' +"line": "threads: 8 of 24 CPUs \(8 P-cores allowed\); .*",' '\}' \
+    -- topo --json --xml tests/machines/hybrid-8p8e.xml --pin cores
 good 'peaks: .*' 'conv2 +forward .*' 'all +reduce, optimizer .*' 'nominal 9.247 MFLOP a sample .*' \
     -- profile --model tinycnn --threads 2 --train-samples 64
 # shellcheck disable=SC2086 # words
-good "device: CPU, $isa, 2 threads \(.+\)" "\[TinyCNN\] epoch 1/2 - loss: $loss, acc: $accuracy" \
+good "device: CPU, $isa, 2 threads" 'threads: 2 of .+ \(asked for; .+\); .+; memory .+' "\[TinyCNN\] epoch 1/2 - loss: $loss, acc: $accuracy" \
     "\[TinyCNN\] epoch 2/2 - loss: $loss, acc: $accuracy" \
     "\[TinyCNN\] done - 268233 parameters, $seconds s, $number samples/s, weights $hash" \
     -- train --model tinycnn --threads 2 $small
 cp "$dir/out" "$dir/first"
 # shellcheck disable=SC2086
-good "device: CPU, $isa, 1 thread \(.+\)" "dataset: squares, 100 training and 40 test images .*" \
+good "device: CPU, $isa, 1 thread" 'threads: 1 of .+ \(asked for; .+\); .+; memory .+' "dataset: squares, 100 training and 40 test images .*" \
     "\[TinyCNN\] epoch 2/2 - loss: $loss, acc: $accuracy" "\[cnn:.*4.*\] epoch 1/2 - loss: $loss, acc: $accuracy" \
     "\[TinyViT\] done - $number parameters, $seconds s, $number samples/s, weights $hash" \
     'model +parameters +final loss +accuracy +time \(s\) +samples/s +weights' \
@@ -205,6 +253,19 @@ good "device: CPU, $isa, 1 thread \(.+\)" "dataset: squares, 100 training and 40
 expected=$(sed -n 's/.*done .* weights //p' "$dir/first")
 [ -n "$expected" ] && grep -q "^TinyCNN .* $expected\$" "$dir/out"
 count $? 'the weights of TinyCNN differ between train on 2 threads and compare on 1'
+
+# Tuning, and a training with its result; the weights stay the same
+export XDG_CONFIG_HOME="$dir/config"
+good 'isa +threads +pinning .*' 'winner: .*' '(sure|not sure): .*' "export SHIKAKU_ISA=$isa" "export SHIKAKU_THREADS=$number" \
+    'export SHIKAKU_PIN=(none|cores|compact|scatter)' 'written to .*/config/shikaku/tuned.json; .*' -- tune --model tinycnn --quick
+# shellcheck disable=SC2086
+good "tuned: $isa, .* samples/s when measured" "\[TinyCNN\] done .* weights $expected" -- train --model tinycnn --tuned $small
+# Interrupted: what was there stays
+cp "$dir/config/shikaku/tuned.json" "$dir/tuned"
+timeout -s INT 0.5 "$bin" tune --model tinyvit >"$dir/out" 2>"$dir/err"
+[ $? -eq 124 ] && cmp -s "$dir/config/shikaku/tuned.json" "$dir/tuned" && [ "$(ls "$dir/config/shikaku")" = tuned.json ]
+count $? 'an interrupted tuning changed the settings of before'
+unset XDG_CONFIG_HOME
 
 # Output that cannot be written
 for command in --version --help "train --model tinycnn $small" "compare --models tinycnn $small"; do

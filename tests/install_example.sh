@@ -31,5 +31,6 @@ grep -Eq '^test accuracy: (1\.000|0\.9[0-9]{2})$' out
 cd "$OLDPWD"
 make -s install DESTDIR="$dir/stage" PREFIX=/opt/shikaku ${1:+BUILD="$1"}
 [ -x "$dir/stage/opt/shikaku/bin/shikaku" ]
+[ -f "$dir/stage/opt/shikaku/share/man/man1/shikaku.1" ]
 grep -qx 'prefix=/opt/shikaku' "$dir/stage/opt/shikaku/lib/pkgconfig/shikaku.pc"
 echo 'install_example: 1 passed, 0 failed'

@@ -188,23 +188,23 @@ static void reference_dgrad(const struct layer *l, const float *dout, const uint
     const struct shk_conv_pool *k = &l->k;
     float *patch = kt_floats(16 * k->in_ld);
     memset(din, 0, l->pixels * sizeof *din);
-    for (size_t wy = 0; wy < l->wh; wy++)
-        for (size_t wx = 0; wx < l->ww; wx++) {
-            memset(patch, 0, 16 * k->in_ld * sizeof *patch);
-            for (size_t a = 0; a < 4; a++)
-                for (size_t co = 0; co < k->cout; co++) {
-                    if (arg[(wy * l->ww + wx) * k->cout + co] != a) continue;
-                    for (size_t t = 0; t < 9; t++)
-                        for (size_t ci = 0; ci < k->in_ld; ci++) {
-                            float *p = patch + ((a / 2 + t / 3) * 4 + a % 2 + t % 3) * k->in_ld + ci;
-                            *p = fmaf(dout[out_at(l, wy, wx) + co], k->taps[(co * 9 + t) * k->in_ld + ci], *p);
-                        }
-                }
-            for (size_t i = 0; i < 16 * k->in_ld; i++) {
-                const size_t at = i / k->in_ld;
-                din[((2 * wy + at / 4) * (k->w + 2) + 2 * wx + at % 4) * k->in_ld + i % k->in_ld] += patch[i];
+    for (size_t i = 0; i < (k->cout + SHK_CONV_BLOCK - 1) / SHK_CONV_BLOCK * l->wh * l->ww; i++) {
+        const size_t block = i / (l->wh * l->ww) * SHK_CONV_BLOCK, wy = i / l->ww % l->wh, wx = i % l->ww;
+        memset(patch, 0, 16 * k->in_ld * sizeof *patch);
+        for (size_t a = 0; a < 4; a++)
+            for (size_t co = block; co < block + SHK_CONV_BLOCK && co < k->cout; co++) {
+                if (arg[(wy * l->ww + wx) * k->cout + co] != a) continue;
+                for (size_t t = 0; t < 9; t++)
+                    for (size_t ci = 0; ci < k->in_ld; ci++) {
+                        float *p = patch + ((a / 2 + t / 3) * 4 + a % 2 + t % 3) * k->in_ld + ci;
+                        *p = fmaf(dout[out_at(l, wy, wx) + co], k->taps[(co * 9 + t) * k->in_ld + ci], *p);
+                    }
             }
+        for (size_t j = 0; j < 16 * k->in_ld; j++) {
+            const size_t at = j / k->in_ld;
+            din[((2 * wy + at / 4) * (k->w + 2) + 2 * wx + at % 4) * k->in_ld + j % k->in_ld] += patch[j];
         }
+    }
     kt_free(patch);
 }
 
@@ -261,7 +261,7 @@ static void check_layer(struct layer *l) {
     if (k.in_ld >= 16) reference_dgrad(l, dout, arg, din);
     KT_FOR_ISAS(kernels) {
         if (k.in_ld >= 16) check_weights(l, kernels);
-        k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld, k.cout));
+        k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld));
         k.out = kt_floats(l->outputs);
         k.arg = NULL;
         kernels->conv_pool_forward(&k);
@@ -333,30 +333,59 @@ static void test_samples(void **state) {
         k.out_sample = shk_round16(l.outputs) + 16;
         k.arg_sample = args;
         float *in = image((SAMPLES - 1) * k.in_sample + l.pixels, k.in_ld);
-        float *want = kt_floats((SAMPLES - 1) * k.out_sample + l.outputs);
+        const size_t outputs = (SAMPLES - 1) * k.out_sample + l.outputs;
+        float *want = kt_floats(outputs), *dout = kt_random(outputs, -1, 1);
+        float *want_dw = kt_floats(l.weights), *want_db = kt_floats(k.cout);
+        float *want_din = k.in_ld < 16 ? NULL : kt_floats(SAMPLES * k.in_sample);
         uint8_t *want_arg = kt_bytes(SAMPLES * args);
+        memset(want_dw, 0, l.weights * sizeof(float));
+        memset(want_db, 0, k.cout * sizeof(float));
         for (size_t i = 0; i < SAMPLES; i++) {
             struct layer one = l;
             float *x = in + i * k.in_sample;
             for (size_t j = 0; j < l.pixels; j++) x[j] = l.k.in[j] * (float)(i + 1);
             one.k.in = x;
             reference_forward(&one, want + i * k.out_sample, want_arg + i * args);
+            reference_wgrad(&one, dout + i * k.out_sample, want_arg + i * args, want_dw, want_db);
+            if (want_din)
+                reference_dgrad(&one, dout + i * k.out_sample, want_arg + i * args, want_din + i * k.in_sample);
         }
         k.in = in;
         k.samples = SAMPLES;
         KT_FOR_ISAS(kernels) {
-            k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld, k.cout));
-            k.out = kt_floats((SAMPLES - 1) * k.out_sample + l.outputs);
+            k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld));
+            k.out = kt_floats(outputs);
             k.arg = kt_bytes(SAMPLES * args);
+            k.dout = dout;
+            k.dweight = kt_floats(l.weights);
+            k.dbias = kt_floats(k.cout);
+            memset(k.dweight, 0, l.weights * sizeof(float));
+            memset(k.dbias, 0, k.cout * sizeof(float));
             kernels->conv_pool_forward(&k);
-            kt_same_bits("samples", kernels->isa, k.out, want, (SAMPLES - 1) * k.out_sample + l.outputs, k.cout);
+            kt_same_bits("samples", kernels->isa, k.out, want, outputs, k.cout);
             assert_memory_equal(k.arg, want_arg, SAMPLES * args);
+            kernels->conv_pool_wgrad(&k);
+            kt_same_bits("samples' dweight", kernels->isa, k.dweight, want_dw, l.weights, 16);
+            kt_same_bits("samples' dbias", kernels->isa, k.dbias, want_db, k.cout, 0);
+            if (want_din) {
+                k.din = kt_floats(SAMPLES * k.in_sample);
+                kernels->conv_pool_dgrad(&k);
+                for (size_t i = 0; i < SAMPLES; i++)
+                    same_inside(&l, kernels->isa, k.din + i * k.in_sample, want_din + i * k.in_sample);
+                kt_free(k.din);
+            }
             kt_free(k.scratch);
             kt_free(k.out);
             kt_free(k.arg);
+            kt_free(k.dweight);
+            kt_free(k.dbias);
         }
         kt_free(in);
         kt_free(want);
+        kt_free(dout);
+        kt_free(want_dw);
+        kt_free(want_db);
+        if (want_din) kt_free(want_din);
         kt_free(want_arg);
         layer_free(&l);
     }
@@ -424,7 +453,7 @@ static void check_close(struct layer *l) {
     const bool map = k.in_ld >= 16;
     const double roundings = map ? (double)k.cin + 18 : 9 * (double)k.cin;
     double *want = calloc(l->outputs, sizeof *want), *magnitude = calloc(l->outputs, sizeof *magnitude);
-    k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld, k.cout));
+    k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld));
     k.out = kt_floats(l->outputs);
     for (size_t i = 0; i < l->wh * l->ww * k.cout; i++) {
         const size_t wy = i / k.cout / l->ww, wx = i / k.cout % l->ww, co = i % k.cout, at = out_at(l, wy, wx) + co;
@@ -510,7 +539,7 @@ static void check_gradients(struct layer *l) {
     k.out = kt_floats(l->outputs);
     k.arg = kt_bytes(l->wh * l->ww * k.cout);
     k.dout = dout;
-    k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld, k.cout));
+    k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld));
     k.dweight = kt_floats(l->weights);
     k.dbias = kt_floats(k.cout);
     k.din = kt_floats(l->pixels);

@@ -9,6 +9,7 @@
 #define SHIKAKU_SHIKAKU_H
 
 #include <shikaku/error.h>
+#include <shikaku/machine.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,22 +20,32 @@ extern "C" {
 
 const char *shk_version(void); // "0.1.0"
 // What the bits depend on beside model, data, seed and options: raised with every change that alters results.
-enum { SHK_NUMERICS_VERSION = 4 };
+enum { SHK_NUMERICS_VERSION = 5 };
 
 // ---- The machine: kernels and threads ----
 
 struct shk_runtime;
 struct shk_runtime_options {
-    const char *isa;  // "auto", "c", "avx2", "avx512", "neon"; NULL: SHIKAKU_ISA, else auto
-    unsigned threads; // 0: SHIKAKU_THREADS, else OMP_NUM_THREADS, else the CPUs that this process may use
+    const char *isa; // "auto", "c", "avx2", "avx512", "neon"; NULL: SHIKAKU_ISA, else auto
+    unsigned
+        threads; // 0: SHIKAKU_THREADS, else OMP_NUM_THREADS, else one for each fast core that this process may use, within
+                 // the cgroup's quota and `tasks`
+    const char
+        *pin; // "auto", "cores", "compact", "scatter", "none", or CPUs such as "0-3,8"; NULL: SHIKAKU_PIN, else auto
+    size_t tasks; // most tasks that a step has (shk_train_shards); 0: unknown
 };
-enum { SHK_MAX_THREADS = 1024 };
-// options may be NULL. An environment variable with a value that makes no sense is an error.
+// options may be NULL. An environment variable with a value that makes no sense is an error. Threads are pinned while the
+// library works, and have their former masks afterwards.
 struct shk_runtime *shk_runtime_create(const struct shk_runtime_options *options, struct shk_error *error);
 void shk_runtime_free(struct shk_runtime *);
 const char *shk_runtime_isa(const struct shk_runtime *);
 unsigned shk_runtime_threads(const struct shk_runtime *);
-const char *shk_runtime_threads_source(const struct shk_runtime *); // why that many: "option", "SHIKAKU_THREADS", ...
+const char *shk_runtime_describe(const struct shk_runtime *); // one line: how many threads, which, why
+// Sentences without a full stop, each with its remedy.
+unsigned shk_runtime_warnings(const struct shk_runtime *);
+const char *shk_runtime_warning(const struct shk_runtime *, unsigned index);
+// Adds a warning if the cgroup's quota has held this process back since the runtime was created, or this was last called.
+void shk_runtime_check_quota(struct shk_runtime *);
 
 // ---- Data ----
 
@@ -109,6 +120,8 @@ struct shk_trainer *shk_trainer_create(struct shk_model *, const struct shk_runt
                                        struct shk_error *error);
 void shk_trainer_free(struct shk_trainer *);
 size_t shk_trainer_shards(const struct shk_trainer *);
+// The shards that a trainer with these options would have: no step has use for more threads. 0: they make no sense.
+size_t shk_train_shards(const struct shk_train_options *);
 
 struct shk_metrics {
     double loss;     // mean over the samples

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HEADER = 64, HUGE_PAGE = 2 << 20 };
+enum { HEADER = 64, PAGE = 4096, HUGE_PAGE = 2 << 20 };
 
 // Stands in the 64 bytes before a block.
 struct header {
@@ -14,23 +14,33 @@ struct header {
     size_t mapped; // bytes; 0: from aligned_alloc
 };
 
-static void *map_block(size_t bytes) {
-    // One huge page more than asked for, so that the block can start on a huge page boundary (its header just before).
-    size_t total = bytes + 2 * (size_t)HUGE_PAGE;
+// Starts on a multiple of `page`, which is at least 4096; its header is just before.
+static void *map_block(size_t bytes, size_t page) {
+    size_t total = bytes + 2 * page;
     char *start = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED) return NULL;
-    char *block = (char *)(((uintptr_t)start + HEADER + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
-    madvise(block, bytes, MADV_HUGEPAGE); // a wish: its failure changes speed only
+    char *block = (char *)(((uintptr_t)start + HEADER + page - 1) & ~(uintptr_t)(page - 1));
+    // A wish: its failure changes speed only.
+    if (page == HUGE_PAGE) madvise(block, bytes, MADV_HUGEPAGE);
     *(struct header *)(void *)(block - HEADER) = (struct header){start, total};
     return block;
+}
+
+static bool product(size_t count, size_t size, size_t *bytes) {
+    return !__builtin_mul_overflow(count, size, bytes) && *bytes < SIZE_MAX / 4;
+}
+
+static void *no_memory(size_t count, size_t size, const char *what, struct shk_error *err) {
+    shk_fail(err, SHK_FAILED, "out of memory: %zu x %zu bytes for %s", count, size, what);
+    return NULL;
 }
 
 void *shk_alloc(size_t count, size_t size, const char *what, struct shk_error *err) {
     size_t bytes;
     char *block = NULL;
-    if (!__builtin_mul_overflow(count, size, &bytes) && bytes < SIZE_MAX / 4) {
+    if (product(count, size, &bytes)) {
         if (bytes >= HUGE_PAGE) {
-            block = map_block(bytes);
+            block = map_block(bytes, HUGE_PAGE);
         } else {
             size_t total = HEADER + ((bytes + 63) & ~(size_t)63);
             char *start = aligned_alloc(64, total);
@@ -41,8 +51,15 @@ void *shk_alloc(size_t count, size_t size, const char *what, struct shk_error *e
             }
         }
     }
-    if (!block) shk_fail(err, SHK_FAILED, "out of memory: %zu x %zu bytes for %s", count, size, what);
-    return block;
+    return block ? block : no_memory(count, size, what, err);
+}
+
+void *shk_alloc_untouched(size_t count, size_t size, size_t parts, const char *what, struct shk_error *err) {
+    size_t bytes;
+    void *block = NULL;
+    if (product(count, size, &bytes))
+        block = map_block(bytes, bytes / parts >= 4 * (size_t)HUGE_PAGE ? HUGE_PAGE : PAGE);
+    return block ? block : no_memory(count, size, what, err);
 }
 
 void shk_free(void *block) {

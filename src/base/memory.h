@@ -9,6 +9,9 @@
 // mapped on huge pages where the kernel offers them and are not touched here, so that the thread that writes them first
 // places them.
 void *shk_alloc(size_t count, size_t size, const char *what, struct shk_error *err);
+// The same, never touched: for memory of which `parts` threads on several NUMA nodes have an equal part each. On huge pages
+// only where a part holds several.
+void *shk_alloc_untouched(size_t count, size_t size, size_t parts, const char *what, struct shk_error *err);
 void shk_free(void *); // NULL is allowed
 
 #endif

@@ -9,7 +9,6 @@
 struct shk_runtime {
     const struct shk_kernels *kernels;
     struct shk_team team;
-    const char *threads_source;
 };
 
 #endif

@@ -10,11 +10,31 @@
 typedef void (*shk_worker)(void *arg, unsigned worker, unsigned workers);
 
 struct shk_team {
-    unsigned workers; // at most this many
-    unsigned spin;    // polls at a barrier before a worker sleeps
+    unsigned workers;  // at most this many
+    unsigned at_once;  // how many of them can run at the same time; 0: all
+    unsigned spin;     // polls of at most so many at a barrier before they sleep; of more, none
+    bool fixed;        // the number is the user's: not fewer where there are fewer tasks
+    bool many_nodes;   // the workers are on several NUMA nodes: the memory of each lies on pages of its own
+    const void *place; // of src/machine: which CPU each worker is pinned to; NULL: none
     // Calls work(arg, i, n) once for every i < n <= workers, at the same time, and returns when all are done.
     void (*run)(const struct shk_team *, shk_worker work, void *arg);
 };
+
+// The team for work whose steps have `tasks` tasks: without workers that would have none.
+static inline struct shk_team shk_team_for(const struct shk_team *team, size_t tasks) {
+    struct shk_team t = *team;
+    if (!t.fixed && tasks < t.workers) t.workers = (unsigned)tasks;
+    return t;
+}
+
+static inline unsigned shk_team_at_once(const struct shk_team *t) {
+    return t->at_once && t->at_once < t->workers ? t->at_once : t->workers;
+}
+
+// Polls at a barrier of all workers: with turns, the one that is waited for needs the CPU of the one that waits.
+static inline unsigned shk_team_spin(const struct shk_team *t) {
+    return shk_team_at_once(t) < t->workers ? 0 : t->spin;
+}
 
 struct shk_barrier {
     _Alignas(64) atomic_uint arrived;

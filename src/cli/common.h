@@ -36,5 +36,7 @@ _Noreturn void cli_extra_argument(const struct argp_state *state, const char *ar
 int cli_train(int argc, char **argv);
 int cli_compare(int argc, char **argv);
 int cli_profile(int argc, char **argv);
+int cli_topo(int argc, char **argv);
+int cli_tune(int argc, char **argv);
 
 #endif

@@ -106,6 +106,7 @@ int cli_compare(int argc, char **argv) {
     bool ok = run_print_device(&run) && run_print_data(&run);
     for (size_t i = 0; ok && i < count; i++) ok = contender_train(&contenders[i], &run);
     if (ok) print_table(contenders, count);
+    run_check_quota(&run);
 
     for (size_t i = 0; i < count; i++) contender_free(&contenders[i]);
     run_free(&run);

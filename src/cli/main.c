@@ -14,7 +14,9 @@ static const struct command {
 } commands[] = {
     {"compare", cli_compare, "train several models on the same data, then a table"},
     {"profile", cli_profile, "show where the time of a training step goes"},
+    {"topo", cli_topo, "show this machine, and which threads would be used"},
     {"train", cli_train, "train one model"},
+    {"tune", cli_tune, "find the fastest threads, pinning and instruction set"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -87,13 +89,15 @@ int main(int argc, char **argv) {
                "Environment:\n"
                "  SHIKAKU_THREADS   threads, where --threads is not given\n"
                "  OMP_NUM_THREADS   threads, where SHIKAKU_THREADS is not set either\n"
+               "  SHIKAKU_PIN       where threads run, where --pin is not given\n"
                "  SHIKAKU_ISA       auto, c, avx2, avx512 or neon: the kernels to use\n"
                "\n"
                "Exit codes: 0 done, 1 failed, 2 bad usage or input.",
         .help_filter = filter_help,
     };
     argp_err_exit_status = CLI_USAGE;
-    signal(SIGPIPE, SIG_IGN); // a reader that goes away is a write error
+    setenv("HWLOC_HIDE_ERRORS", "2", 0); // what the kernel says wrong about caches is nobody's business here
+    signal(SIGPIPE, SIG_IGN);            // a reader that goes away is a write error
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     struct choice choice = {0};
     if (argc < 1) cli_die(CLI_USAGE, "a command is missing, 'shikaku --help' lists the commands");

@@ -8,6 +8,8 @@
 struct one_model {
     struct run_settings run;
     const char *model;
+    bool tuned;             // use what 'shikaku tune' found
+    const char *tuned_file; // NULL: its default
 };
 
 // Parses --model and the options of a run. `command`: the subcommand's name; epochs: the default, 0 where it takes none.

@@ -60,6 +60,7 @@ int cli_profile(int argc, char **argv) {
     if (!model) cli_die_error(&error);
     if (!shk_profile_train(model, run.runtime, run.train, &train, STEPS, &profile, &error)) cli_die_error(&error);
     if (run_print_device(&run)) print_profile(&profile, model, s->batch);
+    run_check_quota(&run);
     shk_profile_free(&profile);
     shk_model_free(model);
     run_free(&run);

@@ -2,6 +2,7 @@
 #include "cli/run.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 const struct run_settings run_defaults = {
     .epochs = 5,
@@ -15,7 +16,7 @@ const struct run_settings run_defaults = {
 };
 
 // Keys beyond the characters: these options have no short form.
-enum { KEY_EPOCHS = 256, KEY_BATCH, KEY_LR, KEY_SEED, KEY_SHARDS, KEY_THREADS };
+enum { KEY_EPOCHS = 256, KEY_BATCH, KEY_LR, KEY_SEED, KEY_SHARDS, KEY_THREADS, KEY_PIN };
 enum { KEY_TRAIN = 512, KEY_TEST, KEY_SIZE, KEY_SQUARE, KEY_INVERT };
 
 static const struct argp_option run_options[] = {
@@ -25,7 +26,9 @@ static const struct argp_option run_options[] = {
     {"lr", KEY_LR, "X", 0, "Learning rate of Adam (1e-3)", 1},
     {"seed", KEY_SEED, "N", 0, "Seed of data, weights, shuffling and dropout (0)", 1},
     {"shards", KEY_SHARDS, "N", 0, "Parts of a batch; they fix the order of sums (by batch: 24 for 64)", 1},
-    {"threads", KEY_THREADS, "N", 0, "Threads (SHIKAKU_THREADS, OMP_NUM_THREADS, else the CPUs available)", 1},
+    {"threads", KEY_THREADS, "N", 0, "Threads (SHIKAKU_THREADS, OMP_NUM_THREADS, else by cores and quota)", 1},
+    {"pin", KEY_PIN, "HOW", 0,
+     "Where: auto, cores, compact, scatter, none, or CPUs as in 0-3,8 (SHIKAKU_PIN, else auto)", 1},
     {0, 0, 0, 0, "Data, images of squares:", 2},
     {"train-samples", KEY_TRAIN, "N", 0, "Training samples (5000)", 2},
     {"test-samples", KEY_TEST, "N", 0, "Test samples (1000)", 2},
@@ -55,6 +58,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
         return 0;
     case KEY_THREADS:
         s->threads = (unsigned)cli_whole("threads", arg, 1, SHK_MAX_THREADS);
+        return 0;
+    case KEY_PIN:
+        s->pin = arg;
         return 0;
     case KEY_TRAIN:
         s->train_samples = cli_whole("train-samples", arg, 1, 10000000);
@@ -96,7 +102,10 @@ static struct shk_dataset *make_squares(const struct run_settings *s, size_t n, 
 struct run run_create(const struct run_settings *settings) {
     struct run run = {.settings = *settings};
     struct shk_error error = {0};
-    run.runtime = shk_runtime_create(&(struct shk_runtime_options){.threads = settings->threads}, &error);
+    const struct shk_train_options train = {.batch = settings->batch, .shards = settings->shards};
+    const struct shk_runtime_options options = {
+        .isa = settings->isa, .threads = settings->threads, .pin = settings->pin, .tasks = shk_train_shards(&train)};
+    run.runtime = shk_runtime_create(&options, &error);
     if (!run.runtime) cli_die_error(&error);
     run.train = make_squares(settings, settings->train_samples, 0);
     run.test = make_squares(settings, settings->test_samples, 1);
@@ -109,10 +118,22 @@ void run_free(struct run *run) {
     shk_runtime_free(run->runtime);
 }
 
-bool run_print_device(const struct run *run) {
+static void print_warnings(struct run *run) {
+    for (; run->warned < shk_runtime_warnings(run->runtime); run->warned++) {
+        fprintf(stderr, "shikaku: warning: %s\n", shk_runtime_warning(run->runtime, run->warned));
+    }
+}
+
+bool run_print_device(struct run *run) {
     const unsigned threads = shk_runtime_threads(run->runtime);
-    return cli_print("device: CPU, %s, %u thread%s (%s)\n", shk_runtime_isa(run->runtime), threads,
-                     threads == 1 ? "" : "s", shk_runtime_threads_source(run->runtime));
+    print_warnings(run);
+    return cli_print("device: CPU, %s, %u thread%s\n%s\n", shk_runtime_isa(run->runtime), threads,
+                     threads == 1 ? "" : "s", shk_runtime_describe(run->runtime));
+}
+
+void run_check_quota(struct run *run) {
+    shk_runtime_check_quota(run->runtime);
+    print_warnings(run);
 }
 
 bool run_print_data(const struct run *run) {

@@ -10,6 +10,8 @@ struct run_settings {
     size_t train_samples, test_samples;
     size_t size, square; // pixels
     unsigned threads;    // 0: the library's choice
+    const char *pin;     // NULL: the library's choice
+    const char *isa;     // NULL: the library's choice
     uint64_t seed;       // of data, weights, shuffling and dropout
     double lr, invert;
 };
@@ -22,11 +24,14 @@ extern const struct run_settings run_defaults;
 struct run {
     struct run_settings settings;
     struct shk_runtime *runtime;
+    unsigned warned; // warnings of the runtime that have been printed
     struct shk_dataset *train, *test;
 };
 struct run run_create(const struct run_settings *settings);
 void run_free(struct run *);
-bool run_print_device(const struct run *);
+bool run_print_device(struct run *); // and warnings, to stderr
+// After the training: whether the quota held it back, to stderr.
+void run_check_quota(struct run *);
 bool run_print_data(const struct run *);
 
 // One model of a run and what its training gave.

@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: MIT
-// Which kernels and how many threads: option, own variable, OMP_NUM_THREADS, automatic.
+// Which kernels, and which threads.
 #include "base/runtime.h"
 
 #include "base/memory.h"
-#include "machine/cpus.h"
+#include "machine/quota.h"
+#include "machine/settings.h"
 #include "machine/team.h"
-#include <errno.h>
 #include <shikaku/shikaku.h>
 #include <stdlib.h>
-#include <string.h>
+
+struct machine_runtime {
+    struct shk_runtime base; // first: what the rest of the library sees
+    struct shk_machine *machine;
+    struct shk_choice choice;
+    struct shk_team_place place;
+    struct shk_quota quota; // when it was last read
+};
+
+static struct machine_runtime *whole(struct shk_runtime *r) { return (struct machine_runtime *)(void *)r; }
+static const struct machine_runtime *whole_const(const struct shk_runtime *r) { return (const void *)r; }
 
 static bool choose_isa(const struct shk_runtime_options *o, struct shk_runtime *r, struct shk_error *err) {
     const char *isa = o->isa, *source = "the ISA option";
@@ -26,59 +36,81 @@ static bool choose_isa(const struct shk_runtime_options *o, struct shk_runtime *
                     source, isa);
 }
 
-// A thread count from an environment variable; OMP_NUM_THREADS may be a list, of which the first counts. 0 in *out: not
-// set.
-static bool read_threads(const char *name, bool list, unsigned *out, struct shk_error *err) {
-    const char *text = getenv(name);
-    *out = 0;
-    if (!text) return true;
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    bool whole = *text >= '0' && *text <= '9' && (*end == 0 || (list && *end == ','));
-    if (!whole || errno || value < 1 || value > SHK_MAX_THREADS)
-        return shk_fail(err, SHK_BAD_INPUT, "%s is '%s', but a number of threads is 1 to %d", name, text,
-                        SHK_MAX_THREADS);
-    *out = (unsigned)value;
+// Fewer threads where the system does not give as many.
+static bool fit_to_limits(struct machine_runtime *r, struct shk_policy_settings *s, struct shk_error *err) {
+    struct shk_choice *c = &r->choice;
+    unsigned wanted = c->threads, limit = s->openmp.limit;
+    bool limited = limit < wanted, pinned = true;
+    if (limited) c->threads = limit;
+    unsigned possible = c->threads > 1 || c->pinned ? shk_team_probe(r->machine, c, &pinned) : c->threads;
+    bool refused = c->pinned && !pinned;
+    if (possible < c->threads) limited = false;
+    if (possible < wanted) {
+        s->startable = possible;
+        if (refused) s->pin = SHK_PIN_NONE;
+        if (!shk_policy_choose(r->machine, s, c, err)) return false;
+        if (limited)
+            shk_warn(c, "OMP_THREAD_LIMIT allows %u of %u threads: raise it, or use %u threads", possible, wanted,
+                     possible);
+        else
+            shk_warn(c,
+                     "%u of %u threads can be created: use %u, or raise the limit (ulimit -u, the cgroup's pids.max, "
+                     "memory)",
+                     possible, wanted, possible);
+    } else if (refused) {
+        s->pin = SHK_PIN_NONE;
+        if (!shk_policy_choose(r->machine, s, c, err)) return false;
+    }
+    if (refused)
+        shk_warn(c, "the system refuses to pin threads, so they are not: use SHIKAKU_PIN=none, or look at the cpuset "
+                    "and the container's rights");
     return true;
 }
 
-static bool choose_threads(const struct shk_runtime_options *o, struct shk_runtime *r, struct shk_error *err) {
-    unsigned own, omp;
-    if (o->threads > SHK_MAX_THREADS)
-        return shk_fail(err, SHK_BAD_INPUT, "%u threads asked for, but a number of threads is 1 to %d", o->threads,
-                        SHK_MAX_THREADS);
-    if (!read_threads("SHIKAKU_THREADS", false, &own, err) || !read_threads("OMP_NUM_THREADS", true, &omp, err))
+static bool choose_threads(const struct shk_runtime_options *o, struct machine_runtime *r, struct shk_error *err) {
+    const struct shk_choice_options wanted = {.threads = o->threads, .pin = o->pin, .tasks = o->tasks};
+    struct shk_policy_settings settings;
+    r->machine = shk_machine_create(NULL, err);
+    if (!r->machine || !shk_settings_read(r->machine, &wanted, &settings, err) ||
+        !shk_policy_choose(r->machine, &settings, &r->choice, err) || !fit_to_limits(r, &settings, err))
         return false;
-    unsigned cpus = shk_allowed_cpus(), threads = cpus;
-    r->threads_source = "automatic: CPUs this process may use";
-    if (o->threads) {
-        threads = o->threads;
-        r->threads_source = "option";
-    } else if (own) {
-        threads = own;
-        r->threads_source = "SHIKAKU_THREADS";
-    } else if (omp) {
-        threads = omp;
-        r->threads_source = "OMP_NUM_THREADS";
-    }
-    if (threads > SHK_MAX_THREADS) threads = SHK_MAX_THREADS;
-    shk_team_init(&r->team, threads, cpus);
+    r->base.team = shk_team_create(r->machine, &r->choice, &r->place);
+    shk_quota_read("", &r->quota);
     return true;
 }
 
 struct shk_runtime *shk_runtime_create(const struct shk_runtime_options *options, struct shk_error *err) {
     static const struct shk_runtime_options defaults;
     if (!options) options = &defaults;
-    struct shk_runtime *r = shk_alloc(1, sizeof *r, "a runtime", err);
+    struct machine_runtime *r = shk_alloc(1, sizeof *r, "a runtime", err);
     if (!r) return NULL;
-    if (choose_isa(options, r, err) && choose_threads(options, r, err)) return r;
-    shk_free(r);
+    if (choose_isa(options, &r->base, err) && choose_threads(options, r, err)) return &r->base;
+    shk_runtime_free(&r->base);
     return NULL;
 }
 
-void shk_runtime_free(struct shk_runtime *r) { shk_free(r); }
+void shk_runtime_free(struct shk_runtime *r) {
+    if (!r) return;
+    shk_machine_free(whole(r)->machine);
+    shk_free(whole(r));
+}
+
+void shk_runtime_check_quota(struct shk_runtime *r) {
+    struct machine_runtime *w = whole(r);
+    struct shk_quota now;
+    shk_quota_read("", &now);
+    if (now.events > w->quota.events)
+        shk_warn(&w->choice,
+                 "the kernel held this cgroup's threads back (%llu x), for %.2g thread-seconds in all, as its quota "
+                 "of %.4g CPUs was used up (%.150s): use "
+                 "fewer threads, or raise the quota",
+                 now.events - w->quota.events, now.throttled - w->quota.throttled, now.cpus, now.file);
+    w->quota = now;
+}
+
 const char *shk_runtime_isa(const struct shk_runtime *r) { return r->kernels->isa; }
 unsigned shk_runtime_threads(const struct shk_runtime *r) { return r->team.workers; }
-const char *shk_runtime_threads_source(const struct shk_runtime *r) { return r->threads_source; }
+const char *shk_runtime_describe(const struct shk_runtime *r) { return whole_const(r)->choice.line; }
+unsigned shk_runtime_warnings(const struct shk_runtime *r) { return whole_const(r)->choice.warnings; }
+const char *shk_runtime_warning(const struct shk_runtime *r, unsigned i) { return whole_const(r)->choice.warning[i]; }
 const char *shk_version(void) { return SHK_VERSION; }

@@ -146,8 +146,7 @@ static size_t kernel_scratch(const struct shk_plan *p) {
     for (unsigned i = 0; i < p->op_count; i++) {
         const struct shk_op *op = &p->ops[i];
         size_t bytes = 0;
-        if (op->kind == &shk_op_conv)
-            bytes = shk_conv_pool_scratch(op->u.conv.h, op->u.conv.w, op->u.conv.in_ld, op->u.conv.cout);
+        if (op->kind == &shk_op_conv) bytes = shk_conv_pool_scratch(op->u.conv.h, op->u.conv.w, op->u.conv.in_ld);
         if (op->kind == &shk_op_attention)
             bytes = shk_attention_scratch(op->out.rows, op->u.attention.tokens, op->u.attention.d);
         if (op->kind == &shk_op_cls_attention)

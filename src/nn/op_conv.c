@@ -15,7 +15,8 @@ static void input_forward(const struct shk_op *op, const struct shk_slice *s) {
     }
 }
 
-static struct shk_conv_pool conv_of(const struct shk_op *op, const struct shk_slice *s, size_t sample) {
+// `samples` samples from `first` on. The gradients of in and out have their geometry.
+static struct shk_conv_pool conv_of(const struct shk_op *op, const struct shk_slice *s, size_t first, size_t samples) {
     size_t windows = op->u.conv.h / 2 * (op->u.conv.w / 2);
     const struct shk_param *w = op->weight;
     bool taps = w->derived == SHK_WINOGRAD;
@@ -30,50 +31,40 @@ static struct shk_conv_pool conv_of(const struct shk_op *op, const struct shk_sl
                               .bias = s->weights + op->bias->offset,
                               .out_row = op->u.conv.out_row,
                               .out_px = op->u.conv.out_px,
+                              .samples = samples,
+                              .in_sample = shk_sample_stride(s, &op->in),
+                              .out_sample = shk_sample_stride(s, &op->out),
+                              .arg_sample = windows * op->u.conv.cout,
                               .scratch = s->scratch};
-    c.in = shk_buffer_at(s, op->in.buffer) + sample * shk_sample_stride(s, &op->in);
-    c.out = shk_rows_at(s, &op->out) + sample * shk_sample_stride(s, &op->out);
-    if (op->u.conv.arg >= 0) c.arg = (uint8_t *)shk_buffer_at(s, op->u.conv.arg) + sample * windows * op->u.conv.cout;
+    c.in = shk_buffer_at(s, op->in.buffer) + first * c.in_sample;
+    c.out = shk_rows_at(s, &op->out) + first * c.out_sample;
+    if (op->u.conv.arg >= 0) c.arg = (uint8_t *)shk_buffer_at(s, op->u.conv.arg) + first * c.arg_sample;
+    if (op->out_grad.buffer >= 0) c.dout = shk_rows_at(s, &op->out_grad) + first * c.out_sample;
     return c;
 }
 
 static void conv_forward(const struct shk_op *op, const struct shk_slice *s) {
-    struct shk_conv_pool c = conv_of(op, s, 0);
-    c.samples = s->samples;
-    c.in_sample = shk_sample_stride(s, &op->in);
-    c.out_sample = shk_sample_stride(s, &op->out);
-    c.arg_sample = op->u.conv.h / 2 * (op->u.conv.w / 2) * op->u.conv.cout;
+    struct shk_conv_pool c = conv_of(op, s, 0, s->samples);
     s->k->conv_pool_forward(&c);
-}
-
-static void add_dout(struct shk_conv_pool *c, const struct shk_op *op, const struct shk_slice *s, size_t sample) {
-    c->dout = shk_rows_at(s, &op->out_grad) + sample * shk_sample_stride(s, &op->out_grad);
 }
 
 static void conv_input_gradient(const struct shk_op *op, const struct shk_slice *s) {
     if (op->in_grad.buffer < 0) return; // an image
-    for (size_t i = 0; i < s->samples; i++) {
-        struct shk_conv_pool c = conv_of(op, s, i);
-        add_dout(&c, op, s, i);
-        c.din = shk_buffer_at(s, op->in_grad.buffer) + i * shk_sample_stride(s, &op->in_grad);
-        s->k->conv_pool_dgrad(&c);
-    }
+    struct shk_conv_pool c = conv_of(op, s, 0, s->samples);
+    c.din = shk_buffer_at(s, op->in_grad.buffer);
+    s->k->conv_pool_dgrad(&c);
 }
 
 static void conv_weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
     SHK_EACH_SEGMENT(s, g) {
-        float *dweight = g.grads + op->weight_grad, *dbias = g.grads + op->bias_grad;
+        struct shk_conv_pool c = conv_of(op, s, g.start, g.samples);
+        c.dweight = g.grads + op->weight_grad;
+        c.dbias = g.grads + op->bias_grad;
         if (g.fresh) {
-            memset(dweight, 0, op->weight->length * sizeof(float));
-            memset(dbias, 0, op->bias->length * sizeof(float));
+            memset(c.dweight, 0, op->weight->length * sizeof(float));
+            memset(c.dbias, 0, op->bias->length * sizeof(float));
         }
-        for (size_t i = g.start; i < g.start + g.samples; i++) {
-            struct shk_conv_pool c = conv_of(op, s, i);
-            add_dout(&c, op, s, i);
-            c.dweight = dweight;
-            c.dbias = dbias;
-            s->k->conv_pool_wgrad(&c);
-        }
+        s->k->conv_pool_wgrad(&c);
     }
 }
 

@@ -113,26 +113,25 @@ static void fill_rows(struct shk_profile *p, const struct recording *r, unsigned
     add_row(p, "all", "waiting", wait * per, 0, 0);
 }
 
-static bool record(struct recording *r, const struct shk_runtime *runtime, struct shk_profile *p,
-                   struct shk_error *err) {
+static bool record(struct recording *r, const struct shk_team *team, struct shk_profile *p, struct shk_error *err) {
     r->batch.loss = shk_alloc(r->batch_size, sizeof(float), "losses", err);
     r->batch.predicted = shk_alloc(r->batch_size, sizeof(uint32_t), "predictions", err);
     r->order = shk_alloc(r->samples, sizeof *r->order, "the order of samples", err);
-    r->engine.times = shk_alloc(runtime->team.workers, sizeof *r->engine.times, "clocks", err);
+    r->engine.times = shk_alloc(team->workers, sizeof *r->engine.times, "clocks", err);
     p->row = calloc(SHK_OP_PHASES * r->engine.plan->op_count + 2, sizeof *p->row);
     if (!p->row) shk_fail(err, SHK_FAILED, "out of memory for the profile");
     if (!r->batch.loss || !r->batch.predicted || !r->order || !r->engine.times || !p->row) return false;
     shk_shuffle(r->order, r->samples, r->engine.seed, 0);
-    runtime->team.run(&runtime->team, record_worker, r);
+    team->run(team, record_worker, r);
     if (r->done < r->steps)
         return shk_fail(err, SHK_FAILED,
                         "the loss or a gradient is not finite: lower the learning rate, or check the data");
-    fill_rows(p, r, runtime->team.workers);
+    fill_rows(p, r, team->workers);
     return true;
 }
 
-static void measure_peaks(struct peaks *p, const struct shk_runtime *runtime, struct shk_profile *out) {
-    runtime->team.run(&runtime->team, peaks_worker, p);
+static void measure_peaks(struct peaks *p, const struct shk_team *team, struct shk_profile *out) {
+    team->run(team, peaks_worker, p);
     out->peak_flops = p->flops / p->seconds;
     out->bandwidth = p->bandwidth;
 }
@@ -148,9 +147,11 @@ static bool check_profile(const struct shk_model *model, const struct shk_datase
 bool shk_profile_train(struct shk_model *model, const struct shk_runtime *runtime, const struct shk_dataset *data,
                        const struct shk_train_options *options, size_t steps, struct shk_profile *out,
                        struct shk_error *err) {
-    *out = (struct shk_profile){.threads = runtime->team.workers};
+    *out = (struct shk_profile){0};
     struct shk_train_options o;
     if (!shk_settings_check(options, &o, err) || !check_profile(model, data, o.batch, steps, err)) return false;
+    const struct shk_team team = shk_team_for(&runtime->team, shk_train_shards(&o));
+    out->threads = team.workers;
     struct recording r = {.samples = data->n, .steps = steps, .batch_size = o.batch};
     struct peaks peaks = {.k = runtime->kernels};
     r.batch = (struct shk_batch){.data = data, .n = o.batch};
@@ -160,8 +161,8 @@ bool shk_profile_train(struct shk_model *model, const struct shk_runtime *runtim
     peaks.stream = ok ? shk_alloc(STREAM_FLOATS, sizeof(float), "the memory test", err) : NULL;
     ok = ok && peaks.stream;
     if (ok) {
-        measure_peaks(&peaks, runtime, out);
-        ok = record(&r, runtime, out, err);
+        measure_peaks(&peaks, &team, out);
+        ok = record(&r, &team, out, err);
         out->step_seconds = r.step_seconds;
     }
     shk_free(peaks.stream);

@@ -17,6 +17,12 @@ bool shk_settings_check(const struct shk_train_options *options, struct shk_trai
     return true;
 }
 
+size_t shk_train_shards(const struct shk_train_options *options) {
+    struct shk_train_options o;
+    if (!shk_settings_check(options, &o, NULL)) return 0;
+    return o.shards < o.batch ? o.shards : o.batch;
+}
+
 bool shk_shapes_agree(const struct shk_model *m, const struct shk_dataset *d, struct shk_error *err) {
     const struct shk_shape a = m->shape, b = shk_dataset_shape(d);
     if (a.height == b.height && a.width == b.width && a.channels == b.channels && a.classes == b.classes) return true;

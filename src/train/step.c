@@ -10,26 +10,33 @@
 
 enum { FLAG_STRIDE = 64 };
 
+// Memory of which each worker has a part. On several NUMA nodes the workers touch theirs first: shk_engine_place.
+static void *alloc(const struct shk_team *team, size_t count, size_t size, const char *what, struct shk_error *err) {
+    if (team->many_nodes) return shk_alloc_untouched(count, size, team->workers, what, err);
+    return shk_alloc(count, size, what, err);
+}
+
 bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct shk_runtime *runtime, size_t batch,
                      size_t shards, bool training, struct shk_error *err) {
+    const struct shk_team *team = &runtime->team;
     *e = (struct shk_engine){
-        .k = runtime->kernels, .model = model, .workers = runtime->team.workers, .spin = runtime->team.spin};
+        .k = runtime->kernels, .model = model, .workers = team->workers, .spin = shk_team_spin(team)};
     fenv_t saved = shk_fpenv_enter();
     e->plan = shk_plan_create(model, batch, shards, e->workers, training, err);
     shk_fpenv_leave(&saved);
     if (!e->plan) return false;
     size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_GRADIENT_SCRATCH;
     e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
-    e->workspaces = shk_alloc(e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
+    e->workspaces = alloc(team, e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
     e->finite = shk_alloc(e->workers, FLAG_STRIDE, "flags", err);
     e->shares = shk_alloc(SHK_MAX_STAGES * (size_t)e->workers, sizeof *e->shares, "task shares", err);
     bool ok = e->workspaces && e->finite && e->shares;
     if (training && ok) {
-        e->batch_space = shk_alloc(e->plan->batch_floats + 16, sizeof(float), "the batch's activations", err);
+        e->batch_space = alloc(team, e->plan->batch_floats + 16, sizeof(float), "the batch's activations", err);
         e->shard_grads =
-            shk_alloc(e->plan->shards, e->plan->shard_floats * sizeof(float) + 64, "the shards' gradients", err);
-        e->m = shk_alloc(model->weight_floats, sizeof(float), "the optimizer's state", err);
-        e->v = shk_alloc(model->weight_floats, sizeof(float), "the optimizer's state", err);
+            alloc(team, e->plan->shards, e->plan->shard_floats * sizeof(float) + 64, "the shards' gradients", err);
+        e->m = alloc(team, model->weight_floats, sizeof(float), "the optimizer's state", err);
+        e->v = alloc(team, model->weight_floats, sizeof(float), "the optimizer's state", err);
         ok = e->batch_space && e->shard_grads && e->m && e->v;
     }
     if (ok)

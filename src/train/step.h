@@ -22,7 +22,7 @@ struct shk_engine {
     const struct shk_kernels *k;
     struct shk_model *model;
     struct shk_plan *plan;
-    unsigned workers, spin;
+    unsigned workers, spin; // of the team
     uint64_t seed;
     struct shk_adam_options adam;
     size_t steps;      // taken so far
@@ -48,6 +48,9 @@ struct shk_batch {
 bool shk_engine_init(struct shk_engine *, struct shk_model *, const struct shk_runtime *, size_t batch, size_t shards,
                      bool training, struct shk_error *);
 void shk_engine_free(struct shk_engine *);
+// For a team on several NUMA nodes: lets each worker touch first what it will mostly use, and moves the model's weights
+// likewise. False, and nothing has changed, where memory is short.
+bool shk_engine_place(struct shk_engine *, const struct shk_team *, struct shk_error *);
 // Before a run, and not by a worker: forgets how the last one ended, and refreshes all packings of the weights (a step
 // leaves out what its plan does not read).
 void shk_engine_start(struct shk_engine *);

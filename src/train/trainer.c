@@ -30,8 +30,10 @@ struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk
     if (shk_engine_init(&t->train, model, runtime, o.batch, o.shards, true, err) &&
         shk_engine_init(&t->test, model, runtime, evaluation_batch, 1, false, err)) {
         t->train.seed = o.seed;
+        t->train.spin = runtime->team.spin; // not all workers take the steps where there are too many
         t->train.adam = shk_adam_defaults(o.lr);
-        return t;
+        const struct shk_team team = shk_team_for(&runtime->team, o.shards);
+        if (!team.many_nodes || shk_engine_place(&t->train, &team, err)) return t;
     }
     shk_trainer_free(t);
     return NULL;
@@ -84,8 +86,8 @@ struct run {
     size_t failed_epoch, failed_step;
 };
 
-// One epoch's steps; false if one failed.
-static bool train_epoch(struct run *r, unsigned worker, unsigned workers) {
+// One epoch's steps, until one fails.
+static void train_epoch(struct run *r, unsigned worker, unsigned workers) {
     struct shk_trainer *t = r->trainer;
     for (size_t at = 0; at < r->train.n; at += t->batch) {
         struct shk_batch b = r->train;
@@ -100,9 +102,8 @@ static bool train_epoch(struct run *r, unsigned worker, unsigned workers) {
             r->failed_epoch = t->epochs + 1;
             r->failed_step = at / t->batch + 1;
         }
-        return false;
+        return;
     }
-    return true;
 }
 
 static void end_epoch(struct run *r, double train_seconds) {
@@ -117,10 +118,14 @@ static void end_epoch(struct run *r, double train_seconds) {
     r->stop = r->on_epoch && !r->on_epoch(&e, r->user);
 }
 
+// Where there are more workers than can run at the same time, the first ones take the steps: with turns, each would find
+// the caches full of another's work.
 static void train_worker(void *arg, unsigned worker, unsigned workers) {
     struct run *r = arg;
     struct shk_trainer *t = r->trainer;
-    struct shk_barrier *barrier = &t->train.barrier;
+    struct shk_barrier *barrier = &t->test.barrier; // of all workers; the steps have another one
+    unsigned active = shk_team_at_once(&t->runtime->team);
+    if (active > workers) active = workers;
     fenv_t saved = shk_fpenv_enter();
     for (size_t i = 0; i < r->epochs && !r->stop; i++) {
         double start = 0;
@@ -128,21 +133,23 @@ static void train_worker(void *arg, unsigned worker, unsigned workers) {
             start = shk_seconds();
             shk_shuffle(r->order, r->train.n, t->seed, (uint32_t)t->epochs);
         }
-        shk_barrier_wait(barrier, workers, t->train.spin);
-        if (!train_epoch(r, worker, workers)) break;
+        shk_barrier_wait(barrier, workers, t->test.spin);
+        if (worker < active) train_epoch(r, worker, active);
         double train_seconds = shk_seconds() - start;
+        shk_barrier_wait(barrier, workers, t->test.spin);
+        if (r->failed) break;
         if (r->test.data) shk_forward(&t->test, &r->test, worker, workers);
         if (worker == 0) end_epoch(r, train_seconds);
-        shk_barrier_wait(barrier, workers, t->train.spin);
+        shk_barrier_wait(barrier, workers, t->test.spin);
     }
     shk_fpenv_leave(&saved);
 }
 
 static bool run_training(struct run *r, struct shk_error *err) {
     struct shk_trainer *t = r->trainer;
-    const struct shk_team *team = &t->runtime->team;
+    const struct shk_team team = shk_team_for(&t->runtime->team, t->train.plan->shards);
     shk_engine_start(&t->train);
-    team->run(team, train_worker, r);
+    team.run(&team, train_worker, r);
     if (!r->failed) return true;
     return shk_fail(
         err, SHK_FAILED,

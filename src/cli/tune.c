@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: MIT
+// shikaku tune: measures training steps with many settings, in turns, and keeps the fastest.
+#include "cli/tuned.h"
+
+#include <math.h>
+#include <shikaku/machine.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_CANDIDATES = 512, MOST_ROUNDS = 15, MOST_SHARDS = 8, FIRST_ROUNDS = 3 };
+
+struct tune_settings {
+    const char *model, *out;
+    size_t batch, shards[MOST_SHARDS], shard_count;
+    bool quick;
+};
+
+enum { KEY_MODEL = 256, KEY_BATCH, KEY_QUICK, KEY_SHARDS, KEY_OUT };
+
+static const struct argp_option options[] = {
+    {"model", KEY_MODEL, "MODEL", 0, "A preset or a description (see 'shikaku --help')", 0},
+    {"batch", KEY_BATCH, "N", 0, "Samples per step (64)", 0},
+    {"quick", KEY_QUICK, 0, 0, "Fewer and shorter measurements", 0},
+    {"shards", KEY_SHARDS, "LIST", 0, "Try these numbers of shards, too, as 12,24,48; they change the bits", 0},
+    {"out", KEY_OUT, "FILE", 0, "Where the result goes (shikaku/tuned.json in XDG_CONFIG_HOME or ~/.config)", 0},
+    CLI_HELP_OPTION,
+    {0},
+};
+
+static void parse_shards(struct tune_settings *s, const char *list) {
+    char *copy = strdup(list), *rest = copy;
+    if (!copy) cli_die(CLI_FAILED, "out of memory");
+    s->shard_count = 0;
+    for (char *piece; (piece = strsep(&rest, ","));) {
+        if (s->shard_count == MOST_SHARDS) cli_die(CLI_USAGE, "--shards takes at most %d numbers", MOST_SHARDS);
+        s->shards[s->shard_count++] = cli_whole("shards", piece, 1, SHK_MAX_SHARDS);
+    }
+    free(copy);
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state) {
+    struct tune_settings *s = state->input;
+    switch (key) {
+    case KEY_MODEL:
+        s->model = arg;
+        return 0;
+    case KEY_BATCH:
+        s->batch = cli_whole("batch", arg, 1, SHK_MAX_BATCH);
+        return 0;
+    case KEY_QUICK:
+        s->quick = true;
+        return 0;
+    case KEY_SHARDS:
+        parse_shards(s, arg);
+        return 0;
+    case KEY_OUT:
+        s->out = arg;
+        return 0;
+    case 'h':
+        cli_help(state);
+    case ARGP_KEY_ARG:
+        cli_extra_argument(state, arg);
+    case ARGP_KEY_ERROR:
+        cli_bad_option(state);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+// ---- Candidates ----
+
+struct candidate {
+    const char *isa, *pin;
+    unsigned threads;
+    size_t shards;
+    struct shk_runtime *runtime;
+    struct shk_model *model;
+    struct shk_trainer *trainer;
+    size_t epochs;            // of a measurement
+    double rate[MOST_ROUNDS]; // samples/s
+    double median;
+    bool dropped;
+};
+
+struct tuning {
+    const struct tune_settings *settings;
+    struct shk_machine *machine;
+    struct shk_dataset *data;
+    size_t count, rounds, most_rounds;
+    double seconds;              // of a measurement
+    struct candidate *candidate; // [MOST_CANDIDATES]
+};
+
+static bool set(const char *name) { return getenv(name) != NULL; }
+
+// Instruction sets that run here, the best first; plain C only where there is no other. What the user set is the only one.
+static size_t list_isas(const char *isas[4]) {
+    static const char *const names[] = {"avx512", "avx2", "neon", "c"};
+    size_t n = 0;
+    if (set("SHIKAKU_ISA")) {
+        isas[0] = NULL;
+        return 1;
+    }
+    for (size_t i = 0; i < 4 && !(i == 3 && n); i++) {
+        struct shk_runtime *r = shk_runtime_create(&(struct shk_runtime_options){.isa = names[i], .threads = 1}, NULL);
+        if (r) isas[n++] = names[i];
+        shk_runtime_free(r);
+    }
+    return n;
+}
+
+static void add_count(unsigned *counts, size_t *n, unsigned threads, size_t tasks) {
+    size_t at = 0;
+    if (threads < 1 || threads > tasks || threads > SHK_MAX_THREADS) return;
+    while (at < *n && counts[at] < threads) at++;
+    if (at < *n && counts[at] == threads) return;
+    memmove(counts + at + 1, counts + at, (*n - at) * sizeof *counts);
+    counts[at] = threads;
+    ++*n;
+}
+
+// Thread counts: powers of two, what would be chosen, all cores, all CPUs, the quota; no more than the tasks of a step.
+static size_t list_threads(const struct shk_machine *m, size_t tasks, unsigned counts[32]) {
+    const struct shk_machine_info *info = shk_machine_info(m);
+    struct shk_choice choice;
+    struct shk_error error = {0};
+    size_t n = 0;
+    if (!shk_machine_choose(m, &(struct shk_choice_options){.tasks = tasks}, &choice, &error)) cli_die_error(&error);
+    if (!choice.automatic) {
+        counts[0] = choice.threads;
+        return 1;
+    }
+    for (unsigned t = 1; t < info->allowed_cpus; t *= 2) add_count(counts, &n, t, tasks);
+    add_count(counts, &n, choice.threads, tasks);
+    add_count(counts, &n, info->allowed_cores, tasks);
+    add_count(counts, &n, info->allowed_cpus, tasks);
+    if (tasks <= info->allowed_cpus) add_count(counts, &n, (unsigned)tasks, tasks);
+    return n;
+}
+
+// Pinnings that put the threads on different CPUs. What the user set, to us or to OpenMP, is the only one.
+static size_t list_pins(const struct shk_machine *m, unsigned threads, const char *pins[4]) {
+    static const char *const names[] = {"none", "cores", "compact", "scatter"};
+    struct shk_choice *choices = calloc(4, sizeof *choices);
+    size_t n = 0;
+    if (!choices) cli_die(CLI_FAILED, "out of memory");
+    pins[0] = NULL;
+    for (size_t i = 0; i < 4 && !set("SHIKAKU_PIN"); i++) {
+        struct shk_choice *c = &choices[n];
+        if (!shk_machine_choose(m, &(struct shk_choice_options){.threads = threads, .pin = names[i]}, c, NULL))
+            continue;
+        bool same = i > 0 && !c->pinned;
+        for (size_t j = 0; j < n; j++)
+            same = same ||
+                   (choices[j].pinned && c->pinned && memcmp(choices[j].cpu, c->cpu, threads * sizeof *c->cpu) == 0);
+        if (!same) pins[n++] = names[i];
+    }
+    free(choices);
+    return n ? n : 1;
+}
+
+static void open_candidate(const struct tuning *t, struct candidate *c) {
+    struct shk_error error = {0};
+    const struct shk_shape shape = shk_dataset_shape(t->data);
+    const struct shk_train_options train = {.batch = t->settings->batch, .shards = c->shards, .lr = 1e-5, .seed = 1};
+    const struct shk_runtime_options runtime = {
+        .isa = c->isa, .threads = c->threads, .pin = c->pin, .tasks = shk_train_shards(&train)};
+    c->runtime = shk_runtime_create(&runtime, &error);
+    if (!c->runtime) cli_die_error(&error);
+    c->model = shk_model_create(t->settings->model, &shape, 1, &error);
+    if (!c->model) cli_die_error(&error);
+    c->trainer = shk_trainer_create(c->model, c->runtime, &train, &error);
+    if (!c->trainer) cli_die_error(&error);
+    c->isa = shk_runtime_isa(c->runtime);
+}
+
+static void make_candidates(struct tuning *t) {
+    const char *isas[4], *pins[4];
+    const struct tune_settings *s = t->settings;
+    unsigned threads[32];
+    const size_t isa_count = list_isas(isas);
+    for (size_t h = 0; h < (s->shard_count ? s->shard_count : 1); h++) {
+        const size_t shards = s->shard_count ? s->shards[h] : 0;
+        const size_t tasks = shk_train_shards(&(struct shk_train_options){.batch = s->batch, .shards = shards});
+        const size_t thread_count = list_threads(t->machine, tasks, threads);
+        for (size_t i = 0; i < thread_count; i++) {
+            const size_t pin_count = list_pins(t->machine, threads[i], pins);
+            for (size_t p = 0; p < pin_count; p++) {
+                for (size_t a = 0; a < isa_count && t->count < MOST_CANDIDATES; a++) {
+                    struct candidate *c = &t->candidate[t->count++];
+                    *c = (struct candidate){.isa = isas[a], .pin = pins[p], .threads = threads[i], .shards = shards};
+                    open_candidate(t, c);
+                }
+            }
+        }
+    }
+}
+
+// ---- Measurement ----
+
+struct measurement {
+    double seconds;
+    size_t epochs;
+};
+
+static bool on_epoch(const struct shk_epoch *epoch, void *user) {
+    struct measurement *m = user;
+    m->seconds += epoch->train_seconds;
+    m->epochs++;
+    return true;
+}
+
+static double measure(const struct tuning *t, struct candidate *c, size_t epochs) {
+    struct measurement m = {0};
+    struct shk_error error = {0};
+    if (!shk_train(c->trainer, t->data, NULL, epochs, on_epoch, &m, &error)) cli_die_error(&error);
+    return (double)(shk_dataset_size(t->data) * m.epochs) / m.seconds;
+}
+
+static int ascending(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// The value below which `part` of n values lie.
+static double quantile(const double *values, size_t n, double part) {
+    double sorted[MOST_ROUNDS];
+    memcpy(sorted, values, n * sizeof *values);
+    qsort(sorted, n, sizeof *sorted, ascending);
+    const double at = part * (double)(n - 1);
+    const size_t low = (size_t)at, high = low + 1 < n ? low + 1 : low;
+    return sorted[low] + (at - (double)low) * (sorted[high] - sorted[low]);
+}
+
+static struct candidate *best_of(const struct tuning *t, const struct candidate *except) {
+    struct candidate *best = NULL;
+    for (size_t i = 0; i < t->count; i++) {
+        struct candidate *c = &t->candidate[i];
+        if (!c->dropped && c != except && (!best || c->median > best->median)) best = c;
+    }
+    return best;
+}
+
+static const char *pin_name(const struct candidate *c) {
+    return c->pin ? c->pin : set("SHIKAKU_PIN") ? getenv("SHIKAKU_PIN") : "auto";
+}
+
+static void show_progress(const struct tuning *t, size_t left) {
+    if (!isatty(STDERR_FILENO)) return;
+    const struct candidate *best = t->rounds ? best_of(t, NULL) : NULL;
+    fprintf(stderr, "\r\033[Kround %zu of %zu, %zu settings", t->rounds + 1, t->most_rounds, left);
+    if (best)
+        fprintf(stderr, ", best so far %s, %u threads, %s: %.0f samples/s", best->isa, best->threads, pin_name(best),
+                best->median);
+    fflush(stderr);
+}
+
+// One measurement of each that is left, in turns; after the first rounds those that are far behind are left out.
+static void run_rounds(struct tuning *t) {
+    size_t left = t->count;
+    for (size_t i = 0; i < t->count; i++) { // also warms up
+        struct candidate *c = &t->candidate[i];
+        show_progress(t, left);
+        const double rate = measure(t, c, 1), epochs = t->seconds * rate / (double)shk_dataset_size(t->data);
+        c->epochs = epochs < 1 ? 1 : (size_t)ceil(epochs);
+    }
+    for (t->rounds = 0; t->rounds < t->most_rounds;) {
+        show_progress(t, left);
+        for (size_t i = 0; i < t->count; i++) {
+            struct candidate *c = &t->candidate[i];
+            if (!c->dropped) c->rate[t->rounds] = measure(t, c, c->epochs);
+        }
+        t->rounds++;
+        for (size_t i = 0; i < t->count; i++)
+            if (!t->candidate[i].dropped) t->candidate[i].median = quantile(t->candidate[i].rate, t->rounds, 0.5);
+        const double best = best_of(t, NULL)->median;
+        for (size_t i = 0; i < t->count && t->rounds == FIRST_ROUNDS; i++) {
+            struct candidate *c = &t->candidate[i];
+            c->dropped = quantile(c->rate, FIRST_ROUNDS, 1) < 0.85 * best;
+            left -= c->dropped;
+        }
+    }
+    if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
+}
+
+// ---- Result ----
+
+static int by_median(const void *a, const void *b) {
+    const struct candidate *x = *(struct candidate *const *)a, *y = *(struct candidate *const *)b;
+    return (x->median < y->median) - (x->median > y->median);
+}
+
+static void print_table(const struct tuning *t) {
+    struct candidate *order[MOST_CANDIDATES];
+    for (size_t i = 0; i < t->count; i++) order[i] = &t->candidate[i];
+    qsort(order, t->count, sizeof *order, by_median);
+    cli_print("isa     threads  pinning   shards  samples/s   of best  spread  rounds\n");
+    for (size_t i = 0; i < t->count; i++) {
+        const struct candidate *c = order[i];
+        const size_t n = c->dropped ? FIRST_ROUNDS : t->rounds;
+        const double spread = quantile(c->rate, n, 0.75) - quantile(c->rate, n, 0.25);
+        cli_print("%-6s  %7u  %-8s  %6zu  %9.0f  %8.3f  %5.1f%%  %6zu\n", c->isa, c->threads, pin_name(c),
+                  shk_trainer_shards(c->trainer), c->median, c->median / order[0]->median, 100 * spread / c->median, n);
+    }
+    cli_print("spread: half of the rounds lie that close together, of the median.\n\n");
+}
+
+// How likely `wins` or more of n rounds are where both are equally fast.
+static double chance(size_t wins, size_t n) {
+    double sum = 0, term = pow(0.5, (double)n); // term: n over k, times 2^-n
+    for (size_t k = 0; k <= n; k++) {
+        if (k >= wins) sum += term;
+        term *= (double)(n - k) / (double)(k + 1);
+    }
+    return sum;
+}
+
+static void print_winner(const struct tuning *t, const struct candidate *first) {
+    const struct candidate *second = best_of(t, first);
+    cli_print("winner: %s, %u thread%s, pinning %s: %.0f samples/s\n", first->isa, first->threads,
+              first->threads == 1 ? "" : "s", pin_name(first), first->median);
+    if (second) {
+        size_t wins = 0;
+        for (size_t i = 0; i < t->rounds; i++) wins += first->rate[i] > second->rate[i];
+        const double p = chance(wins, t->rounds);
+        cli_print("%s: faster than the second (%s, %u thread%s, %s) in %zu of %zu rounds, %.1f %% at the median; "
+                  "equals would "
+                  "do so with probability %.3f\n",
+                  p < 0.05 ? "sure" : "not sure", second->isa, second->threads, second->threads == 1 ? "" : "s",
+                  pin_name(second), wins, t->rounds, 100 * (first->median / second->median - 1), p);
+    } else {
+        cli_print("sure: the others are more than 15 %% slower\n");
+    }
+    cli_print("\nexport SHIKAKU_ISA=%s\nexport SHIKAKU_THREADS=%u\nexport SHIKAKU_PIN=%s\n", first->isa, first->threads,
+              pin_name(first));
+}
+
+static void store(const struct tuning *t, const struct candidate *c) {
+    struct tuned_key key;
+    struct tuned result = {.threads = c->threads, .shards = c->shards, .samples_per_second = c->median};
+    snprintf(result.isa, sizeof result.isa, "%s", c->isa);
+    snprintf(result.pin, sizeof result.pin, "%s", pin_name(c));
+    tuned_key_fill(&key, t->machine, c->model, t->settings->batch);
+    char *name = tuned_store(t->settings->out, &key, &result);
+    cli_print("\nwritten to %s; used by 'shikaku train --tuned%s%s'\n", name, t->settings->out ? "=" : "",
+              t->settings->out ? t->settings->out : "");
+    free(name);
+}
+
+static void close_tuning(struct tuning *t) {
+    for (size_t i = 0; i < t->count; i++) {
+        shk_trainer_free(t->candidate[i].trainer);
+        shk_model_free(t->candidate[i].model);
+        shk_runtime_free(t->candidate[i].runtime);
+    }
+    free(t->candidate);
+    shk_dataset_free(t->data);
+    shk_machine_free(t->machine);
+}
+
+int cli_tune(int argc, char **argv) {
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .doc =
+            "Measures training steps with every sensible number of threads, pinning and instruction set, in turns, and "
+            "keeps the fastest for 'shikaku train --tuned'.\vWhat an environment variable sets is not varied. An "
+            "interrupted run leaves what was found earlier as it was.",
+    };
+    struct tune_settings settings = {.batch = 64};
+    cli_parse(&argp, "shikaku tune", argc, argv, &settings);
+    if (!settings.model) cli_die(CLI_USAGE, "tune needs a model, for example --model tinycnn");
+    struct shk_error error = {0};
+    struct tuning t = {.settings = &settings,
+                       .most_rounds = settings.quick ? 5 : MOST_ROUNDS,
+                       .seconds = settings.quick ? 0.02 : 0.1,
+                       .machine = shk_machine_create(NULL, &error)};
+    if (!t.machine) cli_die_error(&error);
+    t.data = shk_dataset_squares(&(struct shk_squares_options){.n = 4 * settings.batch, .invert = 0.5}, &error);
+    if (!t.data) cli_die_error(&error);
+    t.candidate = calloc(MOST_CANDIDATES, sizeof *t.candidate);
+    if (!t.candidate) cli_die(CLI_FAILED, "out of memory");
+    make_candidates(&t);
+    run_rounds(&t);
+    const struct candidate *winner = best_of(&t, NULL);
+    print_table(&t);
+    print_winner(&t, winner);
+    store(&t, winner);
+    close_tuning(&t);
+    return cli_finish_output();
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include "cli/tuned.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+__attribute__((format(printf, 1, 2))) static char *format_text(const char *format, ...) {
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    const int length = vasprintf(&text, format, args);
+    va_end(args);
+    if (length < 0) cli_die(CLI_FAILED, "out of memory");
+    return text;
+}
+
+// ---- Key ----
+
+void tuned_key_fill(struct tuned_key *key, const struct shk_machine *machine, const struct shk_model *model,
+                    size_t batch) {
+    const struct shk_machine_info *m = shk_machine_info(machine);
+    const struct shk_cpu *cpus = shk_machine_cpus(machine);
+    uint64_t allowed = 14695981039346656037u; // FNV-1a of the allowed CPUs' numbers
+    for (unsigned i = 0; i < m->cpus; i++)
+        if (cpus[i].allowed) allowed = (allowed ^ cpus[i].number) * 1099511628211u;
+    snprintf(
+        key->machine, sizeof key->machine,
+        "%s; packages %u, nodes %u, L3 groups %u, cores %u, CPUs %u; L2 %zu, L3 %zu; allowed %u (%08x); quota %.4g",
+        m->cpu_model, m->packages, m->nodes, m->l3_groups, m->cores, m->cpus, m->l2, m->l3, m->allowed_cpus,
+        (unsigned)(allowed ^ allowed >> 32), m->quota);
+    key->model = shk_model_description(model);
+    key->batch = batch;
+}
+
+// ---- File ----
+
+static char *file_name(const char *file) {
+    if (file) return format_text("%s", file);
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    if (config && *config == '/') return format_text("%s/shikaku/tuned.json", config);
+    if (home && *home) return format_text("%s/.config/shikaku/tuned.json", home);
+    cli_die(CLI_USAGE, "neither XDG_CONFIG_HOME nor HOME is set: name the file of tuned settings");
+}
+
+// An array of settings; a file that is not there holds none.
+static json_t *read_all(const char *name) {
+    json_error_t error;
+    if (access(name, F_OK) != 0) return json_array();
+    json_t *all = json_load_file(name, 0, &error);
+    if (!all)
+        cli_die(CLI_USAGE, "%s holds no tuned settings (line %d: %s): remove it, or tune again with another --out",
+                name, error.line, error.text);
+    if (!json_is_array(all))
+        cli_die(CLI_USAGE, "%s holds no tuned settings: remove it, or tune again with another --out", name);
+    return all;
+}
+
+static bool fits(json_t *entry, const struct tuned_key *key) {
+    const char *machine, *model;
+    json_int_t batch;
+    return json_unpack(entry, "{s:s, s:s, s:I}", "machine", &machine, "model", &model, "batch", &batch) == 0 &&
+           strcmp(machine, key->machine) == 0 && strcmp(model, key->model) == 0 && batch == (json_int_t)key->batch;
+}
+
+bool tuned_find(const char *file, const struct tuned_key *key, struct tuned *out) {
+    char *name = file_name(file);
+    json_t *all = read_all(name), *entry;
+    size_t i;
+    bool found = false;
+    json_array_foreach(all, i, entry) {
+        const char *isa, *pin;
+        json_int_t threads, shards;
+        if (found || !fits(entry, key)) continue;
+        if (json_unpack(entry, "{s:s, s:s, s:I, s:I, s:F}", "isa", &isa, "pin", &pin, "threads", &threads, "shards",
+                        &shards, "samples_per_second", &out->samples_per_second) ||
+            strlen(isa) >= sizeof out->isa || strlen(pin) >= sizeof out->pin || threads < 1 ||
+            threads > SHK_MAX_THREADS || shards < 0 || shards > SHK_MAX_SHARDS)
+            cli_die(CLI_USAGE, "%s holds a tuned setting that makes no sense: tune again", name);
+        snprintf(out->isa, sizeof out->isa, "%s", isa);
+        snprintf(out->pin, sizeof out->pin, "%s", pin);
+        out->threads = (unsigned)threads;
+        out->shards = (size_t)shards;
+        found = true;
+    }
+    json_decref(all);
+    free(name);
+    return found;
+}
+
+// Creates the folders of a file's name.
+static void make_folders(char *name) {
+    for (char *slash = strchr(name + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        const bool failed = mkdir(name, 0777) != 0 && errno != EEXIST;
+        const int why = errno;
+        if (failed) cli_die(CLI_FAILED, "the folder %s cannot be made: %s", name, strerror(why));
+        *slash = '/';
+    }
+}
+
+char *tuned_store(const char *file, const struct tuned_key *key, const struct tuned *t) {
+    char *name = file_name(file), *fresh = format_text("%s.%ld", name, (long)getpid());
+    json_t *all = read_all(name);
+    for (size_t i = json_array_size(all); i-- > 0;)
+        if (fits(json_array_get(all, i), key)) json_array_remove(all, i);
+    json_array_append_new(all, json_pack("{s:s, s:s, s:I, s:s, s:I, s:s, s:I, s:f}", "machine", key->machine, "model",
+                                         key->model, "batch", (json_int_t)key->batch, "isa", t->isa, "threads",
+                                         (json_int_t)t->threads, "pin", t->pin, "shards", (json_int_t)t->shards,
+                                         "samples_per_second", t->samples_per_second));
+    make_folders(name);
+    if (json_dump_file(all, fresh, JSON_INDENT(2)) || rename(fresh, name)) {
+        const int why = errno;
+        unlink(fresh);
+        cli_die(CLI_FAILED, "%s cannot be written: %s", name, strerror(why));
+    }
+    json_decref(all);
+    free(fresh);
+    return name;
+}

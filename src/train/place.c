@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// Memory on several NUMA nodes: a page lies on the node of the thread that touches it first, so each worker touches its own
+// workspace, the gradients of its shards, and what belongs to its update tasks (equal shares, as shk_take hands them out).
+#include "base/memory.h"
+#include "train/step.h"
+#include <string.h>
+
+struct placement {
+    struct shk_engine *e;
+    float *weights, *derived; // the model's new ones, untouched
+};
+
+static void touch(float *at, size_t floats) { memset(at, 0, floats * sizeof *at); }
+
+// The worker's equal part of n.
+static size_t part(size_t n, unsigned worker, unsigned workers, size_t *count) {
+    size_t first = n * worker / workers;
+    *count = n * (worker + 1) / workers - first;
+    return first;
+}
+
+// What update tasks first .. first + n - 1 write.
+static void touch_updates(const struct placement *p, size_t first, size_t n) {
+    for (size_t i = first; i < first + n; i++) {
+        const struct shk_update *u = &p->e->plan->updates[i];
+        size_t pieces = u->batch_op && u->panels ? u->panels : 1;
+        for (size_t piece = 0; piece < pieces; piece++) {
+            size_t at = u->param->offset + u->start + piece * u->param->row * 16;
+            touch(p->weights + at, u->length);
+            touch(p->e->m + at, u->length);
+            touch(p->e->v + at, u->length);
+        }
+    }
+}
+
+static void place_worker(void *arg, unsigned worker, unsigned workers) {
+    const struct placement *p = arg;
+    struct shk_engine *e = p->e;
+    const struct shk_plan *plan = e->plan;
+    size_t n, first = part(plan->shards, worker, workers, &n);
+    touch(e->workspaces + worker * e->workspace_stride, e->workspace_stride);
+    touch(e->shard_grads + first * plan->shard_floats, n * plan->shard_floats);
+    first = part(e->model->derived_floats, worker, workers, &n);
+    touch(p->derived + first, n);
+    if (plan->layer_updates) {
+        size_t tiles = shk_layer_tiles(plan);
+        first = part(shk_layer_backward_tasks(plan), worker, workers, &n);
+        touch_updates(p, first * tiles, n * tiles);
+    }
+    first = part(plan->update_count - plan->layer_updates, worker, workers, &n);
+    touch_updates(p, plan->layer_updates + first, n);
+}
+
+bool shk_engine_place(struct shk_engine *e, const struct shk_team *team, struct shk_error *err) {
+    struct shk_model *m = e->model;
+    struct placement p = {.e = e};
+    p.weights = shk_alloc_untouched(m->weight_floats, sizeof(float), team->workers, "weights", err);
+    p.derived = shk_alloc_untouched(m->derived_floats + 16, sizeof(float), team->workers, "packed weights", err);
+    if (!p.weights || !p.derived) {
+        shk_free(p.weights);
+        shk_free(p.derived);
+        return false;
+    }
+    team->run(team, place_worker, &p);
+    memcpy(p.weights, m->weights, m->weight_floats * sizeof(float));
+    memcpy(p.derived, m->derived, (m->derived_floats + 16) * sizeof(float));
+    shk_free(m->weights);
+    shk_free(m->derived);
+    m->weights = p.weights;
+    m->derived = p.derived;
+    return true;
+}
