@@ -103,34 +103,73 @@ void SHK_KERNEL(conv_pool_dgrad)(const struct shk_conv_pool *c) {
 
 // ---- Weight gradient
 
-#define CHUNK 64    // windows that are worked on at a time
-#define CHANNELS 32 // and output channels
+#define CHUNK SHK_CONV_CHUNK // windows that are worked on at a time
+#define CHANNELS 32          // and output channels
+#ifdef SHK_ISA_AVX512
+#define GROUP 32 // input channels in registers at a time
+#else
+#define GROUP 16
+#endif
 
 // What is known of a chunk, by window and output channel.
 struct chunk {
-    _Alignas(64) uint32_t offset[CHUNK][CHANNELS]; // of the input pixel under tap 0, in floats
-    _Alignas(64) float value[CHUNK][CHANNELS];     // dout
-    _Alignas(64) uint32_t alive[CHUNK];            // bit: channel
-    _Alignas(64) uint64_t windows[CHANNELS];       // bit: window, of those alive
+    _Alignas(64) uint32_t pixel[CHUNK][CHANNELS]; // of the input under tap 0
+    _Alignas(64) float value[CHUNK][CHANNELS];    // dout
+    _Alignas(64) uint32_t alive[CHUNK];           // bit: channel
+    _Alignas(64) uint64_t windows[CHANNELS];      // bit: window, of those alive
 };
 _Static_assert(sizeof(struct chunk) <= SHK_CONV_POOL_CHUNK, "scratch");
 
-// Windows first .. first+n-1 of all samples, channels co .. co+15 into lanes l .. l+15; dbias too.
-static void chunk_fill(const struct shk_conv_pool *c, struct chunk *k, size_t first, size_t n, size_t co, size_t l) {
-    const size_t wh = c->h / 2, ww = c->w / 2, row = (c->w + 2) * c->in_ld;
-    const uint32_t by_arg[16] = {0, (uint32_t)c->in_ld, (uint32_t)row, (uint32_t)(row + c->in_ld)};
+// A chunk's windows first .. first + n - 1 of all samples, and the input pixels under them: from row y of the first sample
+// to before row end of the last, whole maps between. They are used in place where a pixel is a vec16; otherwise they are
+// packed in groups of channels: strided pixels would share few sets of L1.
+struct region {
+    size_t first, n;
+    size_t sample, last, y, end;
+    size_t pixels;
+    size_t sample_pixels, origin; // pixel (0, 0) of sample s is number s * sample_pixels - origin
+};
+
+static struct region region_of(const struct shk_conv_pool *c, size_t first, size_t n) {
+    const size_t wh = c->h / 2, ww = c->w / 2, final = first + n - 1, wide = c->w + 2;
+    struct region r = {.first = first, .n = n, .sample = first / (wh * ww), .last = final / (wh * ww)};
+    r.y = 2 * (first / ww % wh);
+    r.end = 2 * (final / ww % wh) + 4;
+    r.pixels = ((r.last - r.sample) * (c->h + 2) + r.end - r.y) * wide;
+    r.sample_pixels = c->in_ld == 16 ? c->in_sample / 16 : (c->h + 2) * wide;
+    r.origin = c->in_ld == 16 ? 0 : r.sample * r.sample_pixels + r.y * wide;
+    return r;
+}
+
+// Channels l .. l + width - 1 (16 or 32) of the region's pixels.
+static void pack_group(const struct shk_conv_pool *c, const struct region *r, size_t l, size_t width, float *out) {
+    const size_t wide = c->w + 2;
+    for (size_t s = r->sample; s <= r->last; s++) {
+        const size_t from = s == r->sample ? r->y : 0, to = s == r->last ? r->end : c->h + 2;
+        const float *in = c->in + s * c->in_sample + from * wide * c->in_ld + l;
+        for (size_t i = from * wide; i < to * wide; i++, in += c->in_ld, out += width)
+            for (size_t j = 0; j < width; j += 16) vf_store(out + j, vf_load(in + j));
+    }
+}
+
+static size_t group_at(size_t l, size_t ld) { return ld - l < GROUP ? 16 : GROUP; }
+
+// Channels co .. co+15 into lanes l .. l+15; dbias too.
+static void chunk_fill(const struct shk_conv_pool *c, struct chunk *k, const struct region *r, size_t co, size_t l) {
+    const size_t wh = c->h / 2, ww = c->w / 2, wide = c->w + 2;
+    const uint32_t by_arg[16] = {0, 1, (uint32_t)wide, (uint32_t)wide + 1};
     const vf table = vi_as_vf(vi_loadu(by_arg));
     vf bias = vf_load(c->dbias + co);
-    size_t sample = first / (wh * ww), wy = first / ww % wh, wx = first % ww;
-    for (size_t i = 0; i < n; i++) {
+    size_t sample = r->sample, wy = r->first / ww % wh, wx = r->first % ww;
+    for (size_t i = 0; i < r->n; i++) {
         const vi arg = arg_load(c->arg + sample * c->arg_sample + (wy * ww + wx) * c->cout + co);
         const vm alive = vi_lt(arg, vi_set1(CONV_DEAD));
         const float *dout = c->dout + sample * c->out_sample + (ptrdiff_t)wy * c->out_row + (ptrdiff_t)wx * c->out_px;
         const vf d = vf_load(dout + co);
-        const uint32_t pixel = (uint32_t)(sample * c->in_sample + 2 * wy * row + 2 * wx * c->in_ld);
+        const uint32_t pixel = (uint32_t)(sample * r->sample_pixels + 2 * wy * wide + 2 * wx - r->origin);
         bias = vf_select(alive, vf_add(bias, d), bias);
         vf_store(k->value[i] + l, d);
-        vi_store(k->offset[i] + l, vi_add(vi_set1(pixel), vf_as_vi(vf_permute(table, arg))));
+        vi_store(k->pixel[i] + l, vi_add(vi_set1(pixel), vf_as_vi(vf_permute(table, arg))));
         k->alive[i] |= vm_bits(alive) << l;
         if (++wx < ww) continue;
         wx = 0;
@@ -151,56 +190,77 @@ static void chunk_turn(struct chunk *k, size_t channels) {
     }
 }
 
-// `parts` x PV_LANES input channels of one output channel; in and dw start at them.
-SHK_INLINE void taps_add(const int parts, const struct chunk *k, size_t i, const float *in, size_t row, const size_t ld,
-                         float *dw) {
+// `parts` x PV_LANES input channels of one output channel; in and dw start at them. A pixel has `width` floats.
+SHK_INLINE void taps_add(const int parts, const struct chunk *k, size_t i, const float *in, size_t row,
+                         const size_t width, float *dw, const size_t ld) {
     pv acc[18];
     SHK_UNROLL
     for (int t = 0; t < 9 * parts; t++) acc[t] = pv_load(dw + t / parts * ld + t % parts * PV_LANES);
     for (uint64_t m = k->windows[i]; m; m &= m - 1) {
         const size_t j = lowest_bit(m);
         const pv d = pv_set1(k->value[j][i]);
-        const float *r0 = in + k->offset[j][i], *r1 = r0 + row, *r2 = r1 + row;
+        const float *r0 = in + k->pixel[j][i] * width, *r1 = r0 + row, *r2 = r1 + row;
         SHK_UNROLL
         for (int t = 0; t < 9 * parts; t++) {
             const int tap = t / parts;
             const float *r = tap < 3 ? r0 : tap < 6 ? r1 : r2;
-            acc[t] = pv_fma(d, pv_load(r + tap % 3 * ld + t % parts * PV_LANES), acc[t]);
+            acc[t] = pv_fma(d, pv_load(r + tap % 3 * width + t % parts * PV_LANES), acc[t]);
         }
     }
     SHK_UNROLL
     for (int t = 0; t < 9 * parts; t++) pv_store(dw + t / parts * ld + t % parts * PV_LANES, acc[t]);
 }
 
-// One chunk's share of the weights of output channels co ...
-static void chunk_add(const struct shk_conv_pool *c, const struct chunk *k, size_t co, size_t channels) {
-    const size_t ld = c->in_ld, row = (c->w + 2) * ld;
+// One chunk's share of the weights of `channels` output channels: of 16 input channels, then of a group of 32.
+SHK_INLINE void add_16(const struct shk_conv_pool *c, const struct chunk *k, size_t channels, const float *in,
+                       float *dw, const size_t ld) {
+    for (size_t i = 0; i < channels; i++)
+        for (size_t l = 0; l < 16; l += PV_LANES)
+            taps_add(1, k, i, in + l, (c->w + 2) * 16, 16, dw + i * 9 * ld + l, ld);
+}
+
+#ifdef SHK_ISA_AVX512
+static void add_32(const struct shk_conv_pool *c, const struct chunk *k, size_t channels, const float *in, float *dw,
+                   size_t ld) {
+    for (size_t i = 0; i < channels; i++) taps_add(2, k, i, in, (c->w + 2) * 32, 32, dw + i * 9 * ld, ld);
+}
+#endif
+
+// in: the map itself, or its packed pixels.
+static void chunk_add(const struct shk_conv_pool *c, const struct chunk *k, const struct region *r, const float *in,
+                      size_t co, size_t channels) {
+    const size_t ld = c->in_ld;
     float *dw = c->dweight + co * 9 * ld;
     if (ld == 16) {
-        for (size_t i = 0; i < channels; i++)
-            for (size_t l = 0; l < 16; l += PV_LANES) taps_add(1, k, i, c->in + l, row, 16, dw + i * 9 * 16 + l);
+        add_16(c, k, channels, in, dw, 16);
         return;
     }
-    size_t l = 0;
+    for (size_t l = 0, width; l < ld; l += width) {
+        width = group_at(l, ld);
 #ifdef SHK_ISA_AVX512
-    for (; l + 32 <= ld; l += 32)
-        for (size_t i = 0; i < channels; i++) taps_add(2, k, i, c->in + l, row, ld, dw + i * 9 * ld + l);
+        if (width == 32) {
+            add_32(c, k, channels, in + l * r->pixels, dw + l, ld);
+            continue;
+        }
 #endif
-    for (; l < ld; l += PV_LANES)
-        for (size_t i = 0; i < channels; i++) taps_add(1, k, i, c->in + l, row, ld, dw + i * 9 * ld + l);
+        add_16(c, k, channels, in + l * r->pixels, dw + l, ld);
+    }
 }
 
 static void map_wgrad(const struct shk_conv_pool *c) {
     struct chunk *k = c->scratch;
+    float *packed = (float *)c->scratch + SHK_CONV_POOL_CHUNK / sizeof(float);
     const size_t windows = c->samples * (c->h / 2) * (c->w / 2);
     for (size_t first = 0; first < windows; first += CHUNK) {
-        const size_t n = windows - first < CHUNK ? windows - first : CHUNK;
+        const struct region r = region_of(c, first, windows - first < CHUNK ? windows - first : CHUNK);
+        for (size_t l = 0; l < c->in_ld && c->in_ld > 16; l += group_at(l, c->in_ld))
+            pack_group(c, &r, l, group_at(l, c->in_ld), packed + l * r.pixels);
         for (size_t co = 0; co < c->cout; co += CHANNELS) {
             const size_t channels = c->cout - co < CHANNELS ? c->cout - co : CHANNELS;
             memset(k->alive, 0, sizeof k->alive);
-            for (size_t l = 0; l < channels; l += 16) chunk_fill(c, k, first, n, co + l, l);
+            for (size_t l = 0; l < channels; l += 16) chunk_fill(c, k, &r, co + l, l);
             chunk_turn(k, channels);
-            chunk_add(c, k, co, channels);
+            chunk_add(c, k, &r, c->in_ld == 16 ? c->in : packed, co, channels);
         }
     }
 }

@@ -105,14 +105,21 @@ struct shk_conv_weights {
 #define SHK_CONV_TILES 16
 #define SHK_CONV_BLOCK 32
 #define SHK_CONV_POOL_MASKS(w) (((w) / 2 * 32 + 63) & ~(size_t)63)
+#define SHK_CONV_CHUNK 64
 #define SHK_CONV_POOL_CHUNK (17 * 1024)
+// Rows of pixels under a chunk's windows: two for each row of windows, and up to three more for each sample.
+static inline size_t shk_conv_chunk_rows(size_t h, size_t w) {
+    const size_t wh = h / 2, ww = w / 2;
+    return 2 * (SHK_CONV_CHUNK / ww + 2) + 3 * (SHK_CONV_CHUNK / (wh * ww) + 2);
+}
 static inline size_t shk_conv_pool_scratch(size_t h, size_t w, size_t in_ld) {
     const size_t image = (h + 1) * (w + 2) * 2 * sizeof(float), taps = SHK_CONV_BLOCK * 9 * 16 * sizeof(float);
+    const size_t forward = SHK_WINOGRAD_POINTS * ((in_ld + 32) * SHK_CONV_TILES + 32) * sizeof(float);
     const size_t dgrad = SHK_CONV_POOL_MASKS(w) + taps;
-    const size_t block = SHK_WINOGRAD_POINTS * ((in_ld + 32) * SHK_CONV_TILES + 32) * sizeof(float);
+    const size_t packed = in_ld > 16 ? shk_conv_chunk_rows(h, w) * (w + 2) * in_ld * sizeof(float) : 0;
+    const size_t wgrad = SHK_CONV_POOL_CHUNK + packed, backward = dgrad > wgrad ? dgrad : wgrad;
     if (in_ld < 16) return (image + 63) & ~(size_t)63;
-    const size_t backward = dgrad > SHK_CONV_POOL_CHUNK ? dgrad : SHK_CONV_POOL_CHUNK;
-    return block > backward ? block : backward;
+    return forward > backward ? forward : backward;
 }
 
 // Counter-based random numbers: Philox4x32 (Salmon et al., SC 2011). Block b of a stream is philox(counter = {b,
