@@ -159,7 +159,8 @@ static void check(struct setup *s) {
         g.c = c;
         kernels->gemm(&g);
         gather(&g, c, got);
-        kt_close(s->name, kernels->isa, got, want, magnitude, count, g.n, (double)(g.k + 3) * 0x1p-24);
+        const size_t roundings = g.k + 1 + (g.factor != NULL) + (g.addend != NULL);
+        kt_close(s->name, kernels->isa, got, want, magnitude, count, g.n, (double)roundings * 0x1p-24);
         kt_same_bits(s->name, kernels->isa, c, c_want, s->c_size, (size_t)(g.c_row > g.c_panel ? g.c_row : g.c_panel));
         kt_free(c);
     }
