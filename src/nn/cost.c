@@ -39,10 +39,8 @@ static double cls_attention_flops(const struct shk_op *op, enum shk_phase phase)
     return phase == SHK_FORWARD ? rows + weights : phase == SHK_INPUT_GRADIENT ? 2 * rows + weights : 0;
 }
 
-static bool is_batch_layer(const struct shk_plan *p, const struct shk_op *op) { return op - p->ops == p->batch_layer; }
-
 double shk_op_flops(const struct shk_plan *p, const struct shk_op *op, enum shk_phase phase) {
-    if (op->kind == &shk_op_linear) return linear_flops(op, phase, is_batch_layer(p, op));
+    if (op->kind == &shk_op_linear) return linear_flops(op, phase, shk_is_batch_layer(p, op));
     if (op->kind == &shk_op_conv) return conv_flops(op, phase);
     if (op->kind == &shk_op_embed) return embed_flops(op, phase);
     if (op->kind == &shk_op_attention) return attention_flops(op, phase);
@@ -55,7 +53,7 @@ static double view_bytes(const struct shk_view *v) {
 }
 
 double shk_op_bytes(const struct shk_plan *plan, const struct shk_op *op, enum shk_phase phase) {
-    bool layer = is_batch_layer(plan, op);
+    bool layer = shk_is_batch_layer(plan, op);
     double weights = op->weight ? (double)(op->weight->length * sizeof(float)) : 0;
     weights /= (double)(layer ? plan->batch : plan->slice);
     if (layer && phase == SHK_WEIGHT_GRADIENT) weights *= 6; // and both moments, read and written
@@ -68,7 +66,7 @@ double shk_update_flops(const struct shk_plan *p, size_t samples) {
     double flops = 0;
     for (unsigned i = 0; i < p->op_count; i++) {
         const struct shk_op *op = &p->ops[i];
-        if (op->kind == &shk_op_linear && op->u.linear.batch_gradient && !is_batch_layer(p, op))
+        if (op->kind == &shk_op_linear && op->u.linear.batch_gradient && !shk_is_batch_layer(p, op))
             flops += product(samples * op->in.rows, op->u.linear.columns, op->weight->row);
         if (op->kind == &shk_op_cls_attention)
             flops += product(samples, 2 * op->u.cls_attention.heads * op->u.cls_attention.d, op->weight->row);

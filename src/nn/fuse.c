@@ -173,7 +173,7 @@ static void use_batch_gradient(struct fuser *f, struct shk_op *op) {
     f->plan->buffers[op->in.buffer].space = SHK_BATCH;
     if (op->u.linear.residual.buffer >= 0 && op->u.linear.dz.buffer < 0)
         op->u.linear.dz = new_view(f, op->out.rows, op->out.cols);
-    f->plan->buffers[op->u.linear.dz.buffer >= 0 ? op->u.linear.dz.buffer : op->out_grad.buffer].space = SHK_BATCH;
+    f->plan->buffers[shk_linear_gradient(op)->buffer].space = SHK_BATCH;
 }
 
 static void place_gradient(struct fuser *f, struct shk_op *op) {

@@ -19,6 +19,11 @@ static inline float *shk_rows_at(const struct shk_slice *s, const struct shk_vie
     return shk_buffer_at(s, v->buffer) + v->offset;
 }
 
+// The gradient of a linear layer's product.
+static inline const struct shk_view *shk_linear_gradient(const struct shk_op *op) {
+    return op->u.linear.dz.buffer >= 0 ? &op->u.linear.dz : &op->out_grad;
+}
+
 static inline size_t shk_sample_stride(const struct shk_slice *s, const struct shk_view *v) {
     return s->plan->buffers[v->buffer].per_sample;
 }

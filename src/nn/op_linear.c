@@ -2,10 +2,6 @@
 // Linear layer with what follows it: activation, dropout, residual sum.
 #include "nn/op.h"
 
-static bool is_batch_layer(const struct shk_op *op, const struct shk_slice *s) {
-    return s->plan->batch_layer == op - s->plan->ops;
-}
-
 // Whether the product takes in the residual sum.
 static bool adds_at_once(const struct shk_op *op) {
     return op->u.linear.residual.buffer >= 0 && op->u.linear.mask < 0 && !op->u.linear.gelu && op->u.linear.blocks == 1;
@@ -39,7 +35,7 @@ static void product(const struct shk_op *op, const struct shk_slice *s) {
 static void blocked_product(const struct shk_op *op, const struct shk_slice *s) {
     size_t columns = op->u.linear.columns, stride = s->plan->buffers[op->u.linear.partials].per_sample;
     float *partials = shk_buffer_at(s, op->u.linear.partials), *out = shk_rows_at(s, &op->out);
-    for (size_t b = 0; b < op->u.linear.blocks && !is_batch_layer(op, s); b++) {
+    for (size_t b = 0; b < op->u.linear.blocks && !shk_is_batch_layer(s->plan, op); b++) {
         size_t row = b * SHK_BLOCK, left = op->weight->row - row;
         struct shk_gemm gemm = {.m = s->samples,
                                 .n = columns,
@@ -120,13 +116,13 @@ static float *output_gradient(const struct shk_op *op, const struct shk_slice *s
 }
 
 static ptrdiff_t dz_stride(const struct shk_op *op, const struct shk_slice *s) {
-    return shk_row_stride(s, op->u.linear.dz.buffer >= 0 ? &op->u.linear.dz : &op->out_grad);
+    return shk_row_stride(s, shk_linear_gradient(op));
 }
 
 static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
     const struct shk_param *w = op->weight;
     const float *dz = output_gradient(op, s);
-    if (is_batch_layer(op, s)) return; // the rest takes the whole batch
+    if (shk_is_batch_layer(s->plan, op)) return; // the rest takes the whole batch
     struct shk_gemm gemm = {.m = shk_row_count(s, &op->in),
                             .n = w->row,
                             .k = op->u.linear.columns,
@@ -151,7 +147,7 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
 static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
     if (op->u.linear.batch_gradient) return; // an update task
     size_t rows = op->in.rows, columns = op->u.linear.columns, k = op->weight->row;
-    const float *dz = shk_rows_at(s, op->u.linear.dz.buffer >= 0 ? &op->u.linear.dz : &op->out_grad);
+    const float *dz = shk_rows_at(s, shk_linear_gradient(op));
     ptrdiff_t in_row = shk_row_stride(s, &op->in), dz_row = dz_stride(op, s);
     SHK_EACH_SEGMENT(s, g) {
         const float *dy = dz + (ptrdiff_t)(g.start * rows) * dz_row;

@@ -169,6 +169,10 @@ size_t shk_default_shards(size_t batch);
 // short batch.
 static inline size_t shk_shard_start(size_t batch, size_t shards, size_t s) { return s * batch / shards; }
 
+static inline bool shk_is_batch_layer(const struct shk_plan *p, const struct shk_op *op) {
+    return op - p->ops == p->batch_layer;
+}
+
 // How many shards a batch of `samples` has.
 static inline size_t shk_shards_of(const struct shk_plan *p, size_t samples) {
     return p->shards < samples ? p->shards : samples;

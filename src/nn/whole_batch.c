@@ -11,10 +11,6 @@ static float *rows_of(const struct shk_whole_batch *w, const struct shk_view *v,
     return w->batch_space + b->offset + v->offset;
 }
 
-static const struct shk_view *output_gradient_of(const struct shk_op *op) {
-    return op->u.linear.dz.buffer >= 0 ? &op->u.linear.dz : &op->out_grad;
-}
-
 static const struct shk_op *layer_of(const struct shk_plan *p) { return &p->ops[p->batch_layer]; }
 
 static size_t groups_of(size_t n, size_t group) { return (n + group - 1) / group; }
@@ -71,7 +67,7 @@ void shk_layer_input_gradient(const struct shk_whole_batch *w, size_t task, floa
     const struct shk_op *op = layer_of(w->plan);
     size_t row = task * SHK_TILE_ROWS, left = op->weight->row - row, rows = left < SHK_TILE_ROWS ? left : SHK_TILE_ROWS;
     ptrdiff_t dy_row, dx_row;
-    const float *dy = rows_of(w, output_gradient_of(op), &dy_row);
+    const float *dy = rows_of(w, shk_linear_gradient(op), &dy_row);
     float *dx = rows_of(w, &op->in_grad, &dx_row);
     size_t all = op->u.linear.columns / 16;
     for (size_t panel = 0, panels; panel < all; panel += panels) {
@@ -171,7 +167,7 @@ void shk_batch_gradient(const struct shk_whole_batch *w, const struct shk_update
         return;
     }
     ptrdiff_t dy_row, x_row;
-    const float *dy = rows_of(w, output_gradient_of(op), &dy_row), *x = rows_of(w, &op->in, &x_row);
+    const float *dy = rows_of(w, shk_linear_gradient(op), &dy_row), *x = rows_of(w, &op->in, &x_row);
     float *bias = scratch + SHK_GRADIENT_FLOATS, *x_block = bias + SHK_GRADIENT_SIDE;
     struct shk_gemm gemm = {.m = u->length / 16,
                             .n = u->panels * 16,

@@ -51,7 +51,7 @@ static void run_from_batch(const struct shk_updater *u, const struct shk_whole_b
                            const struct shk_update *task) {
     const struct shk_engine *e = u->engine;
     const struct shk_param *p = task->param;
-    bool batch_layer = task->batch_op - e->plan->ops == e->plan->batch_layer;
+    bool batch_layer = shk_is_batch_layer(e->plan, task->batch_op);
     shk_batch_gradient(w, task, u->scratch);
     if (task->panels == 0) apply(u, p->offset + task->start, task->length, u->scratch, 1);
     for (size_t i = 0; i < task->panels; i++) {
