@@ -138,4 +138,4 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
 }
 
 // The weights' gradients are update tasks.
-const struct shk_op_kind shk_op_cls_attention = {"cls attention", {forward, input_gradient}};
+const struct shk_op_kind shk_op_cls_attention = {{forward, input_gradient}};

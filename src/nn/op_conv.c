@@ -68,5 +68,5 @@ static void conv_weight_gradient(const struct shk_op *op, const struct shk_slice
     }
 }
 
-const struct shk_op_kind shk_op_input = {"input", {input_forward}};
-const struct shk_op_kind shk_op_conv = {"conv3x3", {conv_forward, conv_input_gradient, conv_weight_gradient}};
+const struct shk_op_kind shk_op_input = {{input_forward}};
+const struct shk_op_kind shk_op_conv = {{conv_forward, conv_input_gradient, conv_weight_gradient}};

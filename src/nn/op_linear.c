@@ -172,4 +172,4 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
     }
 }
 
-const struct shk_op_kind shk_op_linear = {"linear", {forward, input_gradient, weight_gradient}};
+const struct shk_op_kind shk_op_linear = {{forward, input_gradient, weight_gradient}};

@@ -254,9 +254,9 @@ static void cross_entropy(const struct shk_op *op, const struct shk_slice *s) {
     s->k->cross_entropy(&x);
 }
 
-const struct shk_op_kind shk_op_embed = {"embed", {embed_forward, NULL, embed_weight_gradient}};
-const struct shk_op_kind shk_op_norm = {"layernorm", {norm_forward, norm_backward}};
-const struct shk_op_kind shk_op_attention = {"attention", {attention_forward, attention_backward}};
-const struct shk_op_kind shk_op_select_cls = {"select cls", {select_forward, select_backward}};
-const struct shk_op_kind shk_op_mean_tokens = {"mean tokens", {mean_forward, mean_backward}};
-const struct shk_op_kind shk_op_cross_entropy = {"cross-entropy", {cross_entropy}}; // with its gradient
+const struct shk_op_kind shk_op_embed = {{embed_forward, NULL, embed_weight_gradient}};
+const struct shk_op_kind shk_op_norm = {{norm_forward, norm_backward}};
+const struct shk_op_kind shk_op_attention = {{attention_forward, attention_backward}};
+const struct shk_op_kind shk_op_select_cls = {{select_forward, select_backward}};
+const struct shk_op_kind shk_op_mean_tokens = {{mean_forward, mean_backward}};
+const struct shk_op_kind shk_op_cross_entropy = {{cross_entropy}}; // with its gradient

@@ -42,7 +42,6 @@ struct shk_slice;
 enum shk_phase { SHK_FORWARD, SHK_INPUT_GRADIENT, SHK_WEIGHT_GRADIENT, SHK_OP_PHASES };
 // What an op does in each phase; NULL: nothing. The input gradient is made first; some ops make both gradients in it.
 struct shk_op_kind {
-    const char *name;
     void (*run[SHK_OP_PHASES])(const struct shk_op *, const struct shk_slice *);
 };
 
