@@ -160,11 +160,14 @@ void shk_forward(struct shk_engine *e, const struct shk_batch *b, unsigned worke
 
 // ---- The stages of a step ----
 
+// Seconds, where the time is recorded.
+static double clock_of(const struct shk_engine *e) { return e->times ? shk_seconds() : 0; }
+
 // Meets the others, and records how long that took.
 static void meet(struct shk_engine *e, unsigned worker, unsigned workers) {
-    double start = e->times ? shk_seconds() : 0;
+    double start = clock_of(e);
     shk_barrier_wait(&e->barrier, workers, e->spin);
-    if (e->times) e->times[worker].wait += shk_seconds() - start;
+    if (e->times) e->times[worker].wait += clock_of(e) - start;
 }
 
 static bool losses_finite(const struct shk_batch *b) {
@@ -172,8 +175,6 @@ static bool losses_finite(const struct shk_batch *b) {
         if (!isfinite(b->loss[i])) return false;
     return true;
 }
-
-static double clock_of(const struct shk_engine *e) { return e->times ? shk_seconds() : 0; }
 
 static void layer_forward(const struct shk_engine *e, const struct shk_whole_batch *w, struct shk_share *shares,
                           unsigned worker, unsigned workers) {

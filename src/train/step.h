@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One training step: the workers take the shards of a batch through the plan, meet, apply the updates, and meet again.
-// And evaluation, which is the same without the second half. The functions here are called by every worker of a team at
-// once.
+// One training step: the workers take the plan's stages one after the other and meet after each. And evaluation, which is
+// the samples' forward pass alone. The functions here are called by every worker of a team at once.
 #ifndef SHK_TRAIN_STEP_H
 #define SHK_TRAIN_STEP_H
 
