@@ -102,13 +102,22 @@ _Noreturn void cli_bad_option(const struct argp_state *state) {
     cli_die(CLI_USAGE, "unknown option '%s', see '%s --help'", in_cluster ? next : text, state->name);
 }
 
-_Noreturn void cli_extra_argument(const struct argp_state *state, const char *argument) {
-    cli_die(CLI_USAGE, "unexpected argument '%s', '%s' takes options only", argument, state->name);
-}
-
 _Noreturn void cli_help(const struct argp_state *state) {
     argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP & ~(unsigned)ARGP_HELP_EXIT_OK, state->name);
     exit(cli_finish_output());
+}
+
+error_t cli_parse_common(int key, const char *arg, const struct argp_state *state) {
+    switch (key) {
+    case 'h':
+        cli_help(state);
+    case ARGP_KEY_ARG:
+        cli_die(CLI_USAGE, "unexpected argument '%s', '%s' takes options only", arg, state->name);
+    case ARGP_KEY_ERROR:
+        cli_bad_option(state);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
 }
 
 void cli_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input) {

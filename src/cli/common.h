@@ -22,15 +22,15 @@ bool cli_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_finish_output(void);
 
 // Parses argv in order; a bad option ends the program. name: what the user typed, such as "shikaku train". A parser
-// adds CLI_HELP_OPTION to its options and sends the key 'h' to cli_help.
+// adds CLI_HELP_OPTION to its options and hands the keys that it does not know to cli_parse_common.
 #define CLI_HELP_OPTION                                                                                                \
     { "help", 'h', 0, 0, "Print this help and exit", -1 }
 void cli_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input);
 _Noreturn void cli_help(const struct argp_state *state);
 // The end for ARGP_KEY_ERROR: says what is wrong with the option at which the parser stopped.
 _Noreturn void cli_bad_option(const struct argp_state *state);
-// The end for an argument that a subcommand does not take.
-_Noreturn void cli_extra_argument(const struct argp_state *state, const char *argument);
+// Help, an argument that no subcommand takes, a bad option: each ends the program.
+error_t cli_parse_common(int key, const char *arg, const struct argp_state *state);
 
 // Subcommands: argv[0] is the name of the subcommand; the value is the exit code.
 int cli_train(int argc, char **argv);

@@ -56,14 +56,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     case KEY_SHARDS:
         s->choice.tasks = cli_whole("shards", arg, 1, SHK_MAX_SHARDS);
         return 0;
-    case 'h':
-        cli_help(state);
-    case ARGP_KEY_ARG:
-        cli_extra_argument(state, arg);
-    case ARGP_KEY_ERROR:
-        cli_bad_option(state);
     default:
-        return ARGP_ERR_UNKNOWN;
+        return cli_parse_common(key, arg, state);
     }
 }
 
