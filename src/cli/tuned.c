@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "cli/tuned.h"
 
+#define XXH_INLINE_ALL
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
+#include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 __attribute__((format(printf, 1, 2))) static char *format_text(const char *format, ...) {
     char *text = NULL;
@@ -26,9 +30,9 @@ void tuned_key_fill(struct tuned_key *key, const struct shk_machine *machine, co
                     size_t batch) {
     const struct shk_machine_info *m = shk_machine_info(machine);
     const struct shk_cpu *cpus = shk_machine_cpus(machine);
-    uint64_t allowed = 14695981039346656037u; // FNV-1a of the allowed CPUs' numbers
+    XXH64_hash_t allowed = 0; // of the allowed CPUs' numbers
     for (unsigned i = 0; i < m->cpus; i++)
-        if (cpus[i].allowed) allowed = (allowed ^ cpus[i].number) * 1099511628211u;
+        if (cpus[i].allowed) allowed = XXH3_64bits_withSeed(&cpus[i].number, sizeof cpus[i].number, allowed);
     snprintf(
         key->machine, sizeof key->machine,
         "%s; packages %u, nodes %u, L3 groups %u, cores %u, CPUs %u; L2 %zu, L3 %zu; allowed %u (%08x); quota %.4g",
@@ -104,6 +108,21 @@ static void make_folders(char *name) {
     }
 }
 
+// Whole or not at all: a file beside it, on the disk, then in its place.
+static bool write_whole(const char *name, const char *fresh, const json_t *all) {
+    char *copy = format_text("%s", name);
+    const int folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int file = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool ok = folder >= 0 && file >= 0 && json_dumpfd(all, file, JSON_INDENT(2)) == 0 && fsync(file) == 0;
+    if (file >= 0) ok = close(file) == 0 && ok;
+    ok = ok && rename(fresh, name) == 0 && fsync(folder) == 0;
+    const int why = errno;
+    if (folder >= 0) close(folder);
+    free(copy);
+    errno = why;
+    return ok;
+}
+
 char *tuned_store(const char *file, const struct tuned_key *key, const struct tuned *t) {
     char *name = file_name(file), *fresh = format_text("%s.%ld", name, (long)getpid());
     json_t *all = read_all(name);
@@ -114,7 +133,7 @@ char *tuned_store(const char *file, const struct tuned_key *key, const struct tu
                                          (json_int_t)t->threads, "pin", t->pin, "shards", (json_int_t)t->shards,
                                          "samples_per_second", t->samples_per_second));
     make_folders(name);
-    if (json_dump_file(all, fresh, JSON_INDENT(2)) || rename(fresh, name)) {
+    if (!write_whole(name, fresh, all)) {
         const int why = errno;
         unlink(fresh);
         cli_die(CLI_FAILED, "%s cannot be written: %s", name, strerror(why));
