@@ -45,7 +45,7 @@ static uint64_t trained_hash(void) {
     struct shk_dataset *data = squares(200);
     struct shk_model *model = model_of("tinyvit");
     struct shk_trainer *trainer = shk_trainer_create(model, runtime, NULL, &err);
-    assert_true(shk_train(trainer, data, NULL, 1, NULL, NULL, &err));
+    assert_true(shk_train(trainer, data, NULL, 1, NULL, &err));
     uint64_t hash = shk_model_hash(model);
     shk_trainer_free(trainer);
     shk_model_free(model);
@@ -144,12 +144,12 @@ static void test_not_finite(void **state) {
     bad[0] = INFINITY;
     shk_model_set_tensor(model, 0, bad);
     uint64_t before = shk_model_hash(model);
-    assert_false(shk_train(trainer, data, NULL, 1, NULL, NULL, &err));
+    assert_false(shk_train(trainer, data, NULL, 1, NULL, &err));
     assert_int_equal(err.code, SHK_FAILED);
     assert_non_null(strstr(err.text, "epoch 1, step 1"));
     assert_true(shk_model_hash(model) == before); // a loss that is not finite changes no weight
     shk_model_set_tensor(model, 0, good);
-    assert_true(shk_train(trainer, data, NULL, 1, NULL, NULL, &err));
+    assert_true(shk_train(trainer, data, NULL, 1, NULL, &err));
     free(good);
     free(bad);
     shk_trainer_free(trainer);

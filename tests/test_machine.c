@@ -384,7 +384,7 @@ static void test_masks(void **state) {
     struct shk_model *model = shk_model_create("cnn:channels=4,hidden=0", &shape, 1, &err);
     struct shk_trainer *trainer = shk_trainer_create(model, r, NULL, &err);
     struct masks masks = {.n = 0};
-    assert_true(shk_train(trainer, data, NULL, 2, look, &masks, &err));
+    assert_true(shk_train(trainer, data, NULL, 2, &(struct shk_callbacks){.on_epoch = look, .user = &masks}, &err));
     assert_int_equal(masks.n, 2);
     assert_int_equal(CPU_COUNT(&masks.during[1]), 1);
 #pragma omp parallel num_threads(2) reduction(+ : wrong)
@@ -418,7 +418,7 @@ static uint64_t hash_after_training(bool many_nodes, const char *description) {
     struct shk_trainer *trainer = shk_trainer_create(model, r, NULL, &err);
     assert_non_null(trainer);
     assert_true(shk_model_hash(model) == before);
-    assert_true(shk_train(trainer, data, data, 1, NULL, NULL, &err));
+    assert_true(shk_train(trainer, data, data, 1, NULL, &err));
     uint64_t hash = shk_model_hash(model);
     shk_trainer_free(trainer);
     shk_model_free(model);

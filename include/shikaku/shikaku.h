@@ -127,20 +127,71 @@ struct shk_metrics {
     double loss;     // mean over the samples
     double accuracy; // 0 .. 1
 };
+struct shk_step {
+    size_t epoch; // 1, 2, ... over the trainer's life
+    size_t step;  // 1, 2, ... in the epoch
+    double loss;  // mean over the step's samples
+};
 struct shk_epoch {
-    size_t epoch;                             // 1, 2, ... over the trainer's life
-    double train_loss;                        // sample-weighted mean over the epoch
-    struct shk_metrics test;                  // NaN without a test set
+    size_t epoch;            // 1, 2, ... over the trainer's life
+    double train_loss;       // sample-weighted mean over the epoch
+    struct shk_metrics test; // NaN without a test set
+    bool best;               // the test's accuracy, or else its loss, is better than in all epochs before
     double train_seconds, samples_per_second; // of the training steps alone
 };
-// Called after every epoch; false ends the training (shk_train then returns true).
-typedef bool (*shk_epoch_callback)(const struct shk_epoch *, void *user);
-// Trains `epochs` epochs; test and on_epoch may be NULL. A loss or gradient that is not finite ends it: false, SHK_FAILED,
-// and the weights are of no use then.
+// Called by one of the library's threads after each step and each epoch; each may be NULL. False ends the training there:
+// shk_train then returns true, and may be called again to go on. They must not use the trainer or its model.
+struct shk_callbacks {
+    bool (*on_step)(const struct shk_step *, void *user);
+    bool (*on_epoch)(const struct shk_epoch *, void *user);
+    void *user;
+};
+// Trains until `epochs` epochs are complete over the trainer's life; test and callbacks may be NULL. An epoch that was
+// ended goes on with the same data. A loss or gradient that is not finite ends the training: false, SHK_FAILED.
 bool shk_train(struct shk_trainer *, const struct shk_dataset *train, const struct shk_dataset *test, size_t epochs,
-               shk_epoch_callback on_epoch, void *user, struct shk_error *error);
+               const struct shk_callbacks *callbacks, struct shk_error *error);
+// Where the training is.
+struct shk_position {
+    size_t epoch; // epochs that are complete
+    size_t step;  // steps of the next one that are done
+};
+struct shk_position shk_trainer_position(const struct shk_trainer *);
+// The epoch with the best test so far; epoch 0: none.
+struct shk_best {
+    size_t epoch;
+    struct shk_metrics test;
+};
+struct shk_best shk_trainer_best(const struct shk_trainer *);
 bool shk_evaluate(const struct shk_model *, const struct shk_runtime *, const struct shk_dataset *,
                   struct shk_metrics *out, struct shk_error *error);
+
+// ---- Files ----
+//
+// safetensors (github.com/huggingface/safetensors): weights with PyTorch's names and layouts, the rest as metadata, with a
+// checksum over all of the file. Written whole or not at all: beside their place as PATH.new, to the disk, then renamed.
+
+struct shk_note { // the caller's own metadata
+    const char *key, *value;
+};
+// The model's weights. `notes` may be NULL where there are none.
+bool shk_model_save(const struct shk_model *, const char *path, const struct shk_note *notes, size_t note_count,
+                    struct shk_error *error);
+// The model of a file of shk_model_save, shk_trainer_save or shk_trainer_save_best.
+struct shk_model *shk_model_load(const char *path, struct shk_error *error);
+// A note of such a file, to be freed with free(); NULL: it has none (error->code is SHK_OK) or cannot be read.
+char *shk_file_note(const char *path, const char *key, struct shk_error *error);
+
+// A checkpoint: weights, optimizer's state, position, losses of the epoch so far, best test. Not while shk_train runs.
+bool shk_trainer_save(const struct shk_trainer *, const char *path, const struct shk_note *notes, size_t note_count,
+                      struct shk_error *error);
+// Puts the trainer and its model where the saved one was; model and options must be the same. Where it fails, nothing
+// has changed.
+bool shk_trainer_load(struct shk_trainer *, const char *path, struct shk_error *error);
+// The weights of the best epoch since the trainer was created or loaded; fails where none was better than before.
+bool shk_trainer_save_best(const struct shk_trainer *, const char *path, const struct shk_note *notes,
+                           size_t note_count, struct shk_error *error);
+// A file of bytes, whole or not at all.
+bool shk_write_file(const char *path, const void *bytes, size_t size, struct shk_error *error);
 
 // ---- Where the time goes ----
 

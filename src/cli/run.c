@@ -176,7 +176,8 @@ static bool on_epoch(const struct shk_epoch *epoch, void *user) {
 bool contender_train(struct contender *c, const struct run *run) {
     struct progress progress = {c, run->settings.epochs};
     struct shk_error error = {0};
-    if (!shk_train(c->trainer, run->train, run->test, progress.epochs, on_epoch, &progress, &error)) {
+    const struct shk_callbacks callbacks = {.on_epoch = on_epoch, .user = &progress};
+    if (!shk_train(c->trainer, run->train, run->test, progress.epochs, &callbacks, &error)) {
         cli_die_error(&error);
     }
     c->samples_per_second = (double)run->settings.train_samples * (double)c->last.epoch / c->seconds;

@@ -209,7 +209,9 @@ static bool on_epoch(const struct shk_epoch *epoch, void *user) {
 static double measure(const struct tuning *t, struct candidate *c, size_t epochs) {
     struct measurement m = {0};
     struct shk_error error = {0};
-    if (!shk_train(c->trainer, t->data, NULL, epochs, on_epoch, &m, &error)) cli_die_error(&error);
+    const struct shk_callbacks callbacks = {.on_epoch = on_epoch, .user = &m};
+    const size_t until = shk_trainer_position(c->trainer).epoch + epochs;
+    if (!shk_train(c->trainer, t->data, NULL, until, &callbacks, &error)) cli_die_error(&error);
     return (double)(shk_dataset_size(t->data) * m.epochs) / m.seconds;
 }
 

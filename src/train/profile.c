@@ -77,7 +77,7 @@ static void record_worker(void *arg, unsigned worker, unsigned workers) {
         b.ids = r->order + i * r->batch_size % (r->samples - r->batch_size + 1);
         if (worker == 0 && i == WARM_UP) start = shk_seconds();
         if (i == WARM_UP) r->engine.times[worker] = (struct shk_times){0};
-        if (!shk_step(&r->engine, &b, worker, workers)) break;
+        if (shk_step(&r->engine, &b, worker, workers) != SHK_STEP_DONE) break;
         if (worker == 0 && i >= WARM_UP) r->done++;
     }
     if (worker == 0) r->step_seconds = (shk_seconds() - start) / (double)r->steps;

@@ -63,6 +63,7 @@ void shk_engine_start(struct shk_engine *e) {
     fenv_t saved = shk_fpenv_enter();
     if (e->plan->training) shk_model_derive(e->model, e->k);
     shk_fpenv_leave(&saved);
+    e->cancelled = false;
     memset(e->finite, true, e->workers * FLAG_STRIDE);
     memset(e->shares, 0, SHK_MAX_STAGES * e->workers * sizeof *e->shares);
 }
@@ -222,20 +223,21 @@ static void run_stage(struct shk_engine *e, const struct shk_batch *b, unsigned 
 }
 
 // A stage's shares are reset during the next one, when nobody takes from them.
-bool shk_step(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
+enum shk_outcome shk_step(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
     const struct shk_plan *p = e->plan;
     float *scratch = workspace_of(e, worker) + p->workspace_floats + p->scratch_bytes / sizeof(float);
     struct shk_updater updater;
     for (unsigned i = 0; i < p->stage_count; i++) {
         unsigned before = (i + p->stage_count - 1) % p->stage_count;
-        if (i == 0 && worker == 0) e->steps++;
         if (i == 1) updater = shk_updater_of(e, scratch, &e->finite[worker * FLAG_STRIDE]);
         run_stage(e, b, i, &updater, worker, workers);
         shk_share_reset(&e->shares[before * (size_t)e->workers + worker]);
         meet(e, worker, workers);
-        if (p->stages[i].forward_end == p->op_count && !losses_finite(b)) return false;
+        if (e->cancelled) return SHK_STEP_CANCELLED;
+        if (p->stages[i].forward_end == p->op_count && !losses_finite(b)) return SHK_STEP_BAD_LOSS;
     }
-    bool finite = true;
-    for (unsigned i = 0; i < workers; i++) finite = finite && e->finite[i * FLAG_STRIDE];
-    return finite;
+    for (unsigned i = 0; i < workers; i++)
+        if (!e->finite[i * FLAG_STRIDE]) return SHK_STEP_BAD_GRADIENT;
+    if (worker == 0) e->steps++;
+    return SHK_STEP_DONE;
 }

@@ -28,7 +28,8 @@ struct shk_engine {
     float *workspaces; // [workers][workspace_stride]
     size_t workspace_stride;
     float *batch_space, *shard_grads, *m, *v;
-    bool *finite;             // [workers][64]: all gradients were
+    bool *finite;   // [workers][64]: all gradients were
+    bool cancelled; // by the first worker, between two steps: the next one ends before it has changed anything
     struct shk_share *shares; // [SHK_MAX_STAGES][workers]
     struct shk_barrier barrier;
     struct shk_times *times; // [workers], or NULL: where the time goes is not recorded
@@ -54,9 +55,15 @@ bool shk_engine_place(struct shk_engine *, const struct shk_team *, struct shk_e
 // leaves out what its plan does not read).
 void shk_engine_start(struct shk_engine *);
 
-// Forward, backward, update. False, for every worker alike, if a loss is not finite (then no weight was changed) or a
-// gradient is not.
-bool shk_step(struct shk_engine *, const struct shk_batch *, unsigned worker, unsigned workers);
+// How a step ended; the same for every worker.
+enum shk_outcome {
+    SHK_STEP_DONE,
+    SHK_STEP_CANCELLED,    // nothing has changed
+    SHK_STEP_BAD_LOSS,     // a loss is not finite; nothing has changed
+    SHK_STEP_BAD_GRADIENT, // a gradient is not finite; weights and the optimizer's state are of no use
+};
+// Forward, backward, update.
+enum shk_outcome shk_step(struct shk_engine *, const struct shk_batch *, unsigned worker, unsigned workers);
 // Fills loss and predicted; n may exceed the plan's batch.
 void shk_forward(struct shk_engine *, const struct shk_batch *, unsigned worker, unsigned workers);
 

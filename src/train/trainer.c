@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The training loop, and evaluation: what the public API offers.
+#include "train/trainer.h"
+
 #include "base/clock.h"
 #include "base/fpenv.h"
 #include "base/memory.h"
 #include "train/settings.h"
-#include "train/step.h"
 #include <math.h>
-
-struct shk_trainer {
-    struct shk_model *model;
-    const struct shk_runtime *runtime;
-    size_t batch, epochs; // epochs: trained so far
-    uint64_t seed;
-    struct shk_engine train, test;
-};
+#include <string.h>
 
 static const size_t evaluation_batch = 64;
 
@@ -25,8 +19,7 @@ struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk
     if (!t) return NULL;
     t->model = model;
     t->runtime = runtime;
-    t->seed = o.seed;
-    t->batch = o.batch;
+    t->options = o;
     if (shk_engine_init(&t->train, model, runtime, o.batch, o.shards, true, err) &&
         shk_engine_init(&t->test, model, runtime, evaluation_batch, 1, false, err)) {
         t->train.seed = o.seed;
@@ -43,10 +36,27 @@ void shk_trainer_free(struct shk_trainer *t) {
     if (!t) return;
     shk_engine_free(&t->train);
     shk_engine_free(&t->test);
+    shk_free(t->losses);
+    shk_free(t->best_weights);
     shk_free(t);
 }
 
 size_t shk_trainer_shards(const struct shk_trainer *t) { return t->train.plan->shards; }
+struct shk_position shk_trainer_position(const struct shk_trainer *t) {
+    return t->position;
+}
+struct shk_best shk_trainer_best(const struct shk_trainer *t) {
+    return t->best;
+}
+
+bool shk_trainer_set_samples(struct shk_trainer *t, size_t samples, struct shk_error *err) {
+    float *losses = shk_alloc(samples, sizeof *losses, "losses", err);
+    if (!losses) return false;
+    shk_free(t->losses);
+    t->losses = losses;
+    t->samples = samples;
+    return true;
+}
 
 // Sums in sample order, in double: the same on every machine.
 static double mean_loss(const float *loss, size_t n) {
@@ -80,42 +90,71 @@ struct run {
     struct shk_batch train, test; // the whole sets
     uint32_t *order;
     size_t epochs;
-    shk_epoch_callback on_epoch;
-    void *user;
-    bool stop, failed;
-    size_t failed_epoch, failed_step;
+    struct shk_callbacks callbacks;
+    float *spare_weights; // for the best epoch's, where there is no place yet
+    bool stop;
+    enum shk_outcome failure;
 };
 
-// One epoch's steps, until one fails.
+// After a step, by the first worker. The others have begun the next one, and give it up if the training ends.
+static void end_step(struct run *r, const struct shk_batch *b) {
+    struct shk_trainer *t = r->trainer;
+    t->position.step++;
+    if (!r->callbacks.on_step) return;
+    struct shk_step s = {t->position.epoch + 1, t->position.step, mean_loss(b->loss, b->n)};
+    r->stop = !r->callbacks.on_step(&s, r->callbacks.user);
+    t->train.cancelled = r->stop;
+}
+
+// The epoch's steps that are left, until one fails or the training ends.
 static void train_epoch(struct run *r, unsigned worker, unsigned workers) {
     struct shk_trainer *t = r->trainer;
-    for (size_t at = 0; at < r->train.n; at += t->batch) {
+    for (size_t at = t->position.step * t->options.batch; at < r->train.n; at += t->options.batch) {
         struct shk_batch b = r->train;
-        b.n = r->train.n - at < t->batch ? r->train.n - at : t->batch;
+        b.n = r->train.n - at < t->options.batch ? r->train.n - at : t->options.batch;
         b.ids = r->order + at;
         b.loss += at;
         b.predicted += at;
-        b.epoch = (uint32_t)t->epochs;
-        if (shk_step(&t->train, &b, worker, workers)) continue;
-        if (worker == 0) {
-            r->failed = true;
-            r->failed_epoch = t->epochs + 1;
-            r->failed_step = at / t->batch + 1;
-        }
-        return;
+        b.epoch = (uint32_t)t->position.epoch;
+        enum shk_outcome outcome = shk_step(&t->train, &b, worker, workers);
+        if (worker == 0 && outcome == SHK_STEP_DONE) end_step(r, &b);
+        if (worker == 0 && outcome != SHK_STEP_DONE && outcome != SHK_STEP_CANCELLED) r->failure = outcome;
+        if (outcome != SHK_STEP_DONE) return;
     }
 }
 
-static void end_epoch(struct run *r, double train_seconds) {
+static bool is_better(const struct shk_metrics *a, const struct shk_best *than) {
+    if (than->epoch == 0 || a->accuracy != than->test.accuracy)
+        return than->epoch == 0 || a->accuracy > than->test.accuracy;
+    return a->loss < than->test.loss;
+}
+
+static bool keep_best(struct run *r, const struct shk_metrics *test) {
     struct shk_trainer *t = r->trainer;
-    t->epochs++;
-    struct shk_epoch e = {.epoch = t->epochs,
+    if (!is_better(test, &t->best)) return false;
+    t->best = (struct shk_best){t->position.epoch, *test};
+    if (!t->best_weights) {
+        t->best_weights = r->spare_weights;
+        r->spare_weights = NULL;
+    }
+    memcpy(t->best_weights, t->model->weights, t->model->weight_floats * sizeof(float));
+    return true;
+}
+
+static void end_epoch(struct run *r) {
+    struct shk_trainer *t = r->trainer;
+    t->position = (struct shk_position){t->position.epoch + 1, 0};
+    struct shk_epoch e = {.epoch = t->position.epoch,
                           .train_loss = mean_loss(r->train.loss, r->train.n),
                           .test = {NAN, NAN},
-                          .train_seconds = train_seconds,
-                          .samples_per_second = (double)r->train.n / train_seconds};
-    if (r->test.data) e.test = metrics_of(&r->test);
-    r->stop = r->on_epoch && !r->on_epoch(&e, r->user);
+                          .train_seconds = t->seconds,
+                          .samples_per_second = (double)r->train.n / t->seconds};
+    t->seconds = 0;
+    if (r->test.data) {
+        e.test = metrics_of(&r->test);
+        e.best = keep_best(r, &e.test);
+    }
+    r->stop = r->callbacks.on_epoch && !r->callbacks.on_epoch(&e, r->callbacks.user);
 }
 
 // Where there are more workers than can run at the same time, the first ones take the steps: with turns, each would find
@@ -127,19 +166,19 @@ static void train_worker(void *arg, unsigned worker, unsigned workers) {
     unsigned active = shk_team_at_once(&t->runtime->team);
     if (active > workers) active = workers;
     fenv_t saved = shk_fpenv_enter();
-    for (size_t i = 0; i < r->epochs && !r->stop; i++) {
+    while (t->position.epoch < r->epochs && !r->stop) {
         double start = 0;
         if (worker == 0) {
             start = shk_seconds();
-            shk_shuffle(r->order, r->train.n, t->seed, (uint32_t)t->epochs);
+            shk_shuffle(r->order, r->train.n, t->options.seed, (uint32_t)t->position.epoch);
         }
         shk_barrier_wait(barrier, workers, t->test.spin);
         if (worker < active) train_epoch(r, worker, active);
-        double train_seconds = shk_seconds() - start;
+        if (worker == 0) t->seconds += shk_seconds() - start;
         shk_barrier_wait(barrier, workers, t->test.spin);
-        if (r->failed) break;
+        if (r->failure || r->stop) break;
         if (r->test.data) shk_forward(&t->test, &r->test, worker, workers);
-        if (worker == 0) end_epoch(r, train_seconds);
+        if (worker == 0) end_epoch(r);
         shk_barrier_wait(barrier, workers, t->test.spin);
     }
     shk_fpenv_leave(&saved);
@@ -150,23 +189,41 @@ static bool run_training(struct run *r, struct shk_error *err) {
     const struct shk_team team = shk_team_for(&t->runtime->team, t->train.plan->shards);
     shk_engine_start(&t->train);
     team.run(&team, train_worker, r);
-    if (!r->failed) return true;
+    if (!r->failure) return true;
     return shk_fail(
         err, SHK_FAILED,
         "the loss or a gradient is not finite in epoch %zu, step %zu: lower the learning rate, or check the data",
-        r->failed_epoch, r->failed_step);
+        t->position.epoch + 1, t->position.step + 1);
+}
+
+// The same data as before, where an epoch goes on; else place for any other.
+static bool set_data(struct shk_trainer *t, const struct shk_dataset *train, struct shk_error *err) {
+    if (t->samples == train->n) return true;
+    if (t->position.step)
+        return shk_fail(err, SHK_BAD_INPUT, "epoch %zu was begun with %zu samples, but goes on with %zu",
+                        t->position.epoch + 1, t->samples, train->n);
+    return shk_trainer_set_samples(t, train->n, err);
 }
 
 bool shk_train(struct shk_trainer *t, const struct shk_dataset *train, const struct shk_dataset *test, size_t epochs,
-               shk_epoch_callback on_epoch, void *user, struct shk_error *err) {
+               const struct shk_callbacks *callbacks, struct shk_error *err) {
     if (!shk_shapes_agree(t->model, train, err) || (test && !shk_shapes_agree(t->model, test, err))) return false;
-    struct run r = {.trainer = t, .epochs = epochs, .on_epoch = on_epoch, .user = user};
-    r.train = (struct shk_batch){.data = train, .n = train->n};
+    if (!set_data(t, train, err)) return false;
+    struct run r = {.trainer = t, .epochs = epochs};
+    if (callbacks) r.callbacks = *callbacks;
+    r.train = (struct shk_batch){.data = train, .n = train->n, .loss = t->losses};
+    r.train.predicted = shk_alloc(train->n, sizeof *r.train.predicted, "predictions", err);
     r.test = (struct shk_batch){.data = test, .n = test ? test->n : 1};
     r.order = shk_alloc(train->n, sizeof *r.order, "the order of samples", err);
-    bool ok = r.order && alloc_results(&r.train, err) && alloc_results(&r.test, err) && run_training(&r, err);
+    bool ok = r.order && r.train.predicted && alloc_results(&r.test, err);
+    if (ok && test && !t->best_weights) {
+        r.spare_weights = shk_alloc(t->model->weight_floats, sizeof(float), "the best weights", err);
+        ok = r.spare_weights;
+    }
+    ok = ok && run_training(&r, err);
     shk_free(r.order);
-    free_results(&r.train);
+    shk_free(r.spare_weights);
+    shk_free(r.train.predicted);
     free_results(&r.test);
     return ok;
 }

@@ -13,7 +13,8 @@ static double power(double base, size_t n) {
 
 struct shk_updater shk_updater_of(const struct shk_engine *e, float *scratch, bool *finite) {
     const struct shk_adam_options *o = &e->adam;
-    double bc1 = 1 - power(o->beta1, e->steps), bc2 = 1 - power(o->beta2, e->steps);
+    size_t step = e->steps + 1;
+    double bc1 = 1 - power(o->beta1, step), bc2 = 1 - power(o->beta2, step);
     struct shk_updater u = {.engine = e, .scratch = scratch};
     u.adam = (struct shk_adam){.beta1 = (float)o->beta1,
                                .one_minus_beta1 = (float)(1 - o->beta1),

@@ -12,7 +12,7 @@ struct shk_updater {
     float *scratch;       // [SHK_GRADIENT_SCRATCH]
 };
 
-// `finite` is set to false where a gradient is not. engine->steps counts this step already.
+// `finite` is set to false where a gradient is not.
 struct shk_updater shk_updater_of(const struct shk_engine *, float *scratch, bool *finite);
 void shk_update_run(const struct shk_updater *, const struct shk_whole_batch *, const struct shk_update *);
 

@@ -45,7 +45,8 @@ int main(int argc, char **argv) {
     struct shk_train_options options = {.batch = (size_t)atol(argv[4]), .seed = 1};
     struct shk_trainer *trainer = shk_trainer_create(model, &runtime, &options, &err);
     if (!trainer) return fail(err.text);
-    if (!shk_train(trainer, train, test, (size_t)atol(argv[7]), print_epoch, NULL, &err)) return fail(err.text);
+    const struct shk_callbacks callbacks = {.on_epoch = print_epoch};
+    if (!shk_train(trainer, train, test, (size_t)atol(argv[7]), &callbacks, &err)) return fail(err.text);
     printf("weights %016llx\n", (unsigned long long)shk_model_hash(model));
     shk_trainer_free(trainer);
     shk_model_free(model);

@@ -21,8 +21,9 @@ static bool train_and_evaluate(struct shk_error *error) {
     const struct shk_shape shape = test ? shk_dataset_shape(test) : (struct shk_shape){0};
     struct shk_model *model = test ? shk_model_create("tinycnn", &shape, 1, error) : NULL;
     struct shk_trainer *trainer = model ? shk_trainer_create(model, runtime, &options, error) : NULL;
+    const struct shk_callbacks callbacks = {.on_epoch = print_epoch};
     struct shk_metrics metrics;
-    const bool ok = trainer && shk_train(trainer, train, NULL, 2, print_epoch, NULL, error) &&
+    const bool ok = trainer && shk_train(trainer, train, NULL, 2, &callbacks, error) &&
                     shk_evaluate(model, runtime, test, &metrics, error);
     if (ok) printf("test accuracy: %.3f\nweights: %016" PRIx64 "\n", metrics.accuracy, shk_model_hash(model));
     shk_trainer_free(trainer);
