@@ -46,7 +46,7 @@ CORE_LDLIBS := -lm
 KERNEL_SRC := $(filter-out simd/dispatch.c,$(wildcard simd/*.c))
 CORE_SRC := simd/dispatch.c $(wildcard src/base/*.c src/nn/*.c src/train/*.c) $(wildcard src/data/squares.c src/data/dataset.c)
 LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC),$(wildcard src/data/*.c)) $(wildcard src/machine/*.c)
-CLI_SRC := $(wildcard src/cli/*.c)
+CLI_SRC := $(wildcard src/cli/*.c src/report/*.c)
 KERNEL_OBJ := $(foreach i,$(ISAS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).o))
 CORE_OBJ := $(KERNEL_OBJ) $(CORE_SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ := $(KERNEL_OBJ) $(LIB_SRC:%.c=$(BUILD)/%.o)
