@@ -89,10 +89,19 @@ struct shk_model {
     float *weights, *derived;
 };
 
+// Layers and parameters, but no place for weights yet: what a file can be held against before memory is taken for it.
+struct shk_model *shk_model_outline(const char *description, const struct shk_shape *, struct shk_error *);
+// Place for the weights and packings of such a model, which are 0 then.
+bool shk_model_allocate(struct shk_model *, struct shk_error *);
+
 size_t shk_axis_extent(const struct shk_axis *);
 size_t shk_axis_map(const struct shk_axis *, size_t index);
 // Where PyTorch's flat index of a parameter lies in the weights.
 size_t shk_param_position(const struct shk_param *, size_t index);
+// The numbers first .. first + n - 1 of a parameter, in PyTorch's order, from or to an array that is laid out as the
+// weights are.
+void shk_param_gather(const struct shk_param *, size_t first, size_t n, const float *padded, float *values);
+void shk_param_scatter(const struct shk_param *, size_t first, size_t n, const float *values, float *padded);
 // Refreshes the derived packing of parameter p for 16 outputs, the panel `panel`, and `rows` of its rows from `row` on
 // (multiples of 16; all of them for SHK_WINOGRAD).
 void shk_param_derive(const struct shk_model *, const struct shk_param *p, size_t panel, size_t row, size_t rows,
