@@ -112,6 +112,8 @@ struct shk_train_options { // 0 stands for the default
     size_t batch;          // 64
     size_t shards;         // fixes the order of sums, not the schedule; default: by batch, 24 for 64
     double lr;             // 1e-3
+    double clip_norm;      // largest L2 norm of all gradients together, which are scaled down to it; INFINITY: none;
+                           // 0: none, in fewer passes over the gradients and with the same bits
     uint64_t seed;         // of shuffling and dropout; 0 is a seed
 };
 // Adam (betas 0.9, 0.999, eps 1e-8), cross-entropy, shuffled every epoch, last short batch included. The trainer keeps

@@ -26,7 +26,9 @@ struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk
         t->train.spin = runtime->team.spin; // not all workers take the steps where there are too many
         t->train.adam = shk_adam_defaults(o.lr);
         const struct shk_team team = shk_team_for(&runtime->team, o.shards);
-        if (!team.many_nodes || shk_engine_place(&t->train, &team, err)) return t;
+        if ((o.clip_norm == 0 || shk_engine_clip(&t->train, &team, o.clip_norm, err)) &&
+            (!team.many_nodes || shk_engine_place(&t->train, &team, err)))
+            return t;
     }
     shk_trainer_free(t);
     return NULL;
