@@ -100,6 +100,7 @@ void shk_model_set_tensor(struct shk_model *m, size_t index, const float *values
     const struct shk_param *p = &m->params[index];
     const struct shk_kernels *k = best_kernels();
     for (size_t i = 0; i < p->size; i++) m->weights[shk_param_position(p, i)] = values[i];
+    m->params[index].damaged = false;
     fenv_t saved = shk_fpenv_enter();
     derive_whole(m, p, k);
     shk_fpenv_leave(&saved);

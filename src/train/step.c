@@ -8,7 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { LINE = 16 };         // floats of a cache line
 enum { NORM_BLOCK = 4096 }; // floats whose squares a call of the kernel adds up
 
 // Memory of which each worker has a part. On several NUMA nodes the workers touch theirs first: shk_engine_place.
@@ -29,7 +28,7 @@ bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct
     size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_GRADIENT_SCRATCH;
     e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
     e->workspaces = alloc(team, e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
-    e->bad = shk_alloc(e->workers, LINE * sizeof *e->bad, "flags", err);
+    e->bad = shk_alloc(e->workers, SHK_FLAG_STRIDE * sizeof *e->bad, "flags", err);
     e->shares = shk_alloc(SHK_MAX_STAGES * (size_t)e->workers, sizeof *e->shares, "task shares", err);
     bool ok = e->workspaces && e->bad && e->shares;
     if (training && ok) {
@@ -54,7 +53,7 @@ static size_t norm_blocks(const struct shk_engine *e) {
 bool shk_engine_clip(struct shk_engine *e, const struct shk_team *team, double clip_norm, struct shk_error *err) {
     e->clip_norm = clip_norm;
     e->gradients = alloc(team, e->model->weight_floats, sizeof(float), "the gradients", err);
-    e->square_sums = shk_alloc(norm_blocks(e), LINE * sizeof(float), "the gradients' norm", err);
+    e->square_sums = shk_alloc(norm_blocks(e), SHK_FLAG_STRIDE * sizeof(float), "the gradients' norm", err);
     return e->gradients && e->square_sums;
 }
 
@@ -78,8 +77,14 @@ void shk_engine_start(struct shk_engine *e) {
     if (e->plan->training) shk_model_derive(e->model, e->k);
     shk_fpenv_leave(&saved);
     e->cancelled = false;
-    memset(e->bad, 0, e->workers * LINE * sizeof *e->bad);
+    memset(e->bad, 0, e->workers * SHK_FLAG_STRIDE * sizeof *e->bad);
     memset(e->shares, 0, SHK_MAX_STAGES * e->workers * sizeof *e->shares);
+}
+
+void shk_engine_forget(struct shk_engine *e) {
+    memset(e->m, 0, e->model->weight_floats * sizeof(float));
+    memset(e->v, 0, e->model->weight_floats * sizeof(float));
+    e->steps = 0;
 }
 
 static float *workspace_of(const struct shk_engine *e, unsigned worker) {
@@ -88,9 +93,8 @@ static float *workspace_of(const struct shk_engine *e, unsigned worker) {
 
 // ---- Samples ----
 
-// Takes samples start .. start + n - 1 of the batch through the ops of a stage; they begin in shard `shard`.
-static void run_slice(const struct shk_engine *e, const struct shk_batch *b, const struct shk_stage *stage,
-                      unsigned worker, size_t start, size_t n, size_t shard, size_t shards) {
+void shk_run_slice(const struct shk_engine *e, const struct shk_batch *b, const struct shk_stage *stage,
+                   unsigned worker, size_t start, size_t n, size_t shard, size_t shards) {
     const float *images[SHK_MAX_SLICE];
     uint32_t labels[SHK_MAX_SLICE], ids[SHK_MAX_SLICE];
     for (size_t i = 0; i < n; i++) {
@@ -156,7 +160,7 @@ static void run_shards(struct shk_engine *e, const struct shk_batch *b, const st
         size_t slices = (end - start + e->plan->slice - 1) / e->plan->slice;
         for (size_t i = 0; i < slices; i++) {
             size_t from = start + i * (end - start) / slices, to = start + (i + 1) * (end - start) / slices;
-            run_slice(e, b, stage, worker, from, to - from, shard_of(from, b->n, shards), shards);
+            shk_run_slice(e, b, stage, worker, from, to - from, shard_of(from, b->n, shards), shards);
         }
     }
 }
@@ -166,7 +170,7 @@ void shk_forward(struct shk_engine *e, const struct shk_batch *b, unsigned worke
     size_t slice = e->plan->slice, tasks = (b->n + slice - 1) / slice;
     for (size_t task; shk_take(e->shares, tasks, worker, workers, &task);) {
         size_t start = task * slice, n = b->n - start < slice ? b->n - start : slice;
-        run_slice(e, b, &whole, worker, start, n, 0, 1);
+        shk_run_slice(e, b, &whole, worker, start, n, 0, 1);
     }
     shk_barrier_wait(&e->barrier, workers, e->spin);
     shk_share_reset(&e->shares[worker]);
@@ -234,7 +238,7 @@ static void gradient_norm(const struct shk_engine *e, struct shk_share *shares, 
         size_t at = block * NORM_BLOCK, left = e->model->weight_floats - at;
         bool finite = true;
         struct shk_square_sum sum = {left < NORM_BLOCK ? left : NORM_BLOCK, e->gradients + at,
-                                     e->square_sums + block * LINE, &finite};
+                                     e->square_sums + block * SHK_FLAG_STRIDE, &finite};
         e->k->square_sum(&sum);
         if (!finite) *updater->bad = 1;
     }
@@ -264,14 +268,14 @@ static void run_stage(struct shk_engine *e, const struct shk_batch *b, unsigned 
 
 static bool gradients_finite(const struct shk_engine *e, unsigned workers) {
     for (unsigned i = 0; i < workers; i++)
-        if (e->bad[i * LINE]) return false;
+        if (e->bad[i * SHK_FLAG_STRIDE]) return false;
     return true;
 }
 
 // What the gradients are multiplied by; every worker adds up the same sums in the same order. False: there is no such.
 static bool clip(const struct shk_engine *e, float *scale) {
     double sum = 0;
-    for (size_t i = 0; i < norm_blocks(e); i++) sum += (double)e->square_sums[i * LINE];
+    for (size_t i = 0; i < norm_blocks(e); i++) sum += (double)e->square_sums[i * SHK_FLAG_STRIDE];
     double factor = isinf(e->clip_norm) ? 1 : e->clip_norm / (sqrt(sum) + 1e-6);
     *scale = factor < 1 ? (float)factor : 1;
     return isinf(e->clip_norm) || isfinite(sum);
@@ -285,7 +289,7 @@ enum shk_outcome shk_step(struct shk_engine *e, const struct shk_batch *b, unsig
     unsigned stages = p->stage_count + (e->gradients ? SHK_CLIP_STAGES : 0);
     for (unsigned i = 0; i < stages; i++) {
         unsigned before = (i + stages - 1) % stages;
-        if (i == 1) updater = shk_updater_of(e, scratch, &e->bad[worker * LINE]);
+        if (i == 1) updater = shk_updater_of(e, scratch, &e->bad[worker * SHK_FLAG_STRIDE]);
         run_stage(e, b, i, &updater, worker, workers);
         shk_share_reset(&e->shares[before * (size_t)e->workers + worker]);
         meet(e, worker, workers);

@@ -16,6 +16,8 @@ static inline struct shk_adam_options shk_adam_defaults(double lr) {
     return (struct shk_adam_options){lr, 0.9, 0.999, 1e-8};
 }
 
+enum { SHK_FLAG_STRIDE = 16 }; // a cache line: of flags of 4 bytes, and of floats
+
 // A plan with all the memory that executing it takes.
 struct shk_engine {
     const struct shk_kernels *k;
@@ -61,6 +63,13 @@ bool shk_engine_place(struct shk_engine *, const struct shk_team *, struct shk_e
 // Before a run, and not by a worker: forgets how the last one ended, and refreshes all packings of the weights (a step
 // leaves out what its plan does not read).
 void shk_engine_start(struct shk_engine *);
+
+// Forgets the moments, and how many steps were taken.
+void shk_engine_forget(struct shk_engine *);
+// By one worker: takes samples start .. start + n - 1 of the batch, at most a slice, through the ops of a stage; they
+// begin in shard `shard` of `shards`.
+void shk_run_slice(const struct shk_engine *, const struct shk_batch *, const struct shk_stage *, unsigned worker,
+                   size_t start, size_t n, size_t shard, size_t shards);
 
 // How a step ended; the same for every worker.
 enum shk_outcome {

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fpenv.h"
 #include "base/memory.h"
+#include "train/failure.h"
 #include "train/settings.h"
 #include <math.h>
 #include <string.h>
@@ -108,16 +109,23 @@ static void end_step(struct run *r, const struct shk_batch *b) {
     t->train.cancelled = r->stop;
 }
 
+// The batch whose first sample is number `at` of the epoch.
+static struct shk_batch batch_at(const struct run *r, size_t at) {
+    const struct shk_trainer *t = r->trainer;
+    struct shk_batch b = r->train;
+    b.n = r->train.n - at < t->options.batch ? r->train.n - at : t->options.batch;
+    b.ids = r->order + at;
+    b.loss += at;
+    b.predicted += at;
+    b.epoch = (uint32_t)t->position.epoch;
+    return b;
+}
+
 // The epoch's steps that are left, until one fails or the training ends.
 static void train_epoch(struct run *r, unsigned worker, unsigned workers) {
     struct shk_trainer *t = r->trainer;
     for (size_t at = t->position.step * t->options.batch; at < r->train.n; at += t->options.batch) {
-        struct shk_batch b = r->train;
-        b.n = r->train.n - at < t->options.batch ? r->train.n - at : t->options.batch;
-        b.ids = r->order + at;
-        b.loss += at;
-        b.predicted += at;
-        b.epoch = (uint32_t)t->position.epoch;
+        struct shk_batch b = batch_at(r, at);
         enum shk_outcome outcome = shk_step(&t->train, &b, worker, workers);
         if (worker == 0 && outcome == SHK_STEP_DONE) end_step(r, &b);
         if (worker == 0 && outcome != SHK_STEP_DONE && outcome != SHK_STEP_CANCELLED) r->failure = outcome;
@@ -186,16 +194,22 @@ static void train_worker(void *arg, unsigned worker, unsigned workers) {
     shk_fpenv_leave(&saved);
 }
 
+// The optimizer's state may be of no use, and starts anew with the weights that are set next.
+static bool end_in_failure(struct run *r, struct shk_error *err) {
+    struct shk_trainer *t = r->trainer;
+    struct shk_batch b = batch_at(r, t->position.step * t->options.batch);
+    shk_explain_failure(t, &b, r->failure, err);
+    shk_model_damage(t->model, t->position.epoch + 1, t->position.step + 1);
+    shk_engine_forget(&t->train);
+    return false;
+}
+
 static bool run_training(struct run *r, struct shk_error *err) {
     struct shk_trainer *t = r->trainer;
     const struct shk_team team = shk_team_for(&t->runtime->team, t->train.plan->shards);
     shk_engine_start(&t->train);
     team.run(&team, train_worker, r);
-    if (!r->failure) return true;
-    return shk_fail(
-        err, SHK_FAILED,
-        "the loss or a gradient is not finite in epoch %zu, step %zu: lower the learning rate, or check the data",
-        t->position.epoch + 1, t->position.step + 1);
+    return !r->failure || end_in_failure(r, err);
 }
 
 // The same data as before, where an epoch goes on; else place for any other.
@@ -210,7 +224,7 @@ static bool set_data(struct shk_trainer *t, const struct shk_dataset *train, str
 bool shk_train(struct shk_trainer *t, const struct shk_dataset *train, const struct shk_dataset *test, size_t epochs,
                const struct shk_callbacks *callbacks, struct shk_error *err) {
     if (!shk_shapes_agree(t->model, train, err) || (test && !shk_shapes_agree(t->model, test, err))) return false;
-    if (!set_data(t, train, err)) return false;
+    if (!shk_model_trainable(t->model, err) || !set_data(t, train, err)) return false;
     struct run r = {.trainer = t, .epochs = epochs};
     if (callbacks) r.callbacks = *callbacks;
     r.train = (struct shk_batch){.data = train, .n = train->n, .loss = t->losses};
@@ -246,7 +260,7 @@ static void evaluate_worker(void *arg, unsigned worker, unsigned workers) {
 
 bool shk_evaluate(const struct shk_model *model, const struct shk_runtime *runtime, const struct shk_dataset *data,
                   struct shk_metrics *out, struct shk_error *err) {
-    if (!shk_shapes_agree(model, data, err)) return false;
+    if (!shk_shapes_agree(model, data, err) || !shk_model_usable(model, err)) return false;
     struct evaluation e = {.batch = {.data = data, .n = data->n}};
     // A plan for evaluation only reads the model.
     bool ok = shk_engine_init(&e.engine, (struct shk_model *)model, runtime, evaluation_batch, 1, false, err) &&
