@@ -281,7 +281,8 @@ static bool clip(const struct shk_engine *e, float *scale) {
     return isinf(e->clip_norm) || isfinite(sum);
 }
 
-// A stage's shares are reset during the next one, when nobody takes from them.
+// A stage's shares are reset during the next one, when nobody takes from them. Only after the first stage can nobody have
+// ended this step, and so cancelled the next one.
 enum shk_outcome shk_step(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
     const struct shk_plan *p = e->plan;
     float *scratch = workspace_of(e, worker) + p->workspace_floats + p->scratch_bytes / sizeof(float);
@@ -293,7 +294,7 @@ enum shk_outcome shk_step(struct shk_engine *e, const struct shk_batch *b, unsig
         run_stage(e, b, i, &updater, worker, workers);
         shk_share_reset(&e->shares[before * (size_t)e->workers + worker]);
         meet(e, worker, workers);
-        if (e->cancelled) return SHK_STEP_CANCELLED;
+        if (i == 0 && e->cancelled) return SHK_STEP_CANCELLED;
         if (p->stages[i].forward_end == p->op_count && !losses_finite(b)) return SHK_STEP_BAD_LOSS;
         if (p->stages[i].kind == SHK_GRADIENT_NORM && (!gradients_finite(e, workers) || !clip(e, &updater.adam.scale)))
             return SHK_STEP_BAD_GRADIENT;

@@ -95,7 +95,8 @@ struct run {
     size_t epochs;
     struct shk_callbacks callbacks;
     float *spare_weights; // for the best epoch's, where there is no place yet
-    bool stop;
+    bool ended;           // inside an epoch, by a callback
+    bool stop;            // between two epochs, by a callback
     enum shk_outcome failure;
 };
 
@@ -105,8 +106,8 @@ static void end_step(struct run *r, const struct shk_batch *b) {
     t->position.step++;
     if (!r->callbacks.on_step) return;
     struct shk_step s = {t->position.epoch + 1, t->position.step, mean_loss(b->loss, b->n)};
-    r->stop = !r->callbacks.on_step(&s, r->callbacks.user);
-    t->train.cancelled = r->stop;
+    r->ended = !r->callbacks.on_step(&s, r->callbacks.user);
+    t->train.cancelled = r->ended;
 }
 
 // The batch whose first sample is number `at` of the epoch.
@@ -186,7 +187,7 @@ static void train_worker(void *arg, unsigned worker, unsigned workers) {
         if (worker < active) train_epoch(r, worker, active);
         if (worker == 0) t->seconds += shk_seconds() - start;
         shk_barrier_wait(barrier, workers, t->test.spin);
-        if (r->failure || r->stop) break;
+        if (r->failure || r->ended) break;
         if (r->test.data) shk_forward(&t->test, &r->test, worker, workers);
         if (worker == 0) end_epoch(r);
         shk_barrier_wait(barrier, workers, t->test.spin);
