@@ -115,6 +115,7 @@ void shk_model_set_tensor(struct shk_model *m, size_t index, const float *values
     const struct shk_param *p = &m->params[index];
     const struct shk_kernels *k = best_kernels();
     shk_param_scatter(p, 0, p->size, values, m->weights);
+    m->params[index].damaged = false;
     fenv_t saved = shk_fpenv_enter();
     derive_whole(m, p, k);
     shk_fpenv_leave(&saved);

@@ -44,7 +44,8 @@ struct shk_param {
     size_t derived_offset; // in the derived packings
     size_t cin;            // SHK_WINOGRAD: input channels without padding
     enum shk_init init;
-    float a, b; // constant a; uniform a..b; normal mean a, deviation b
+    float a, b;   // constant a; uniform a..b; normal mean a, deviation b
+    bool damaged; // its numbers are those that a training which went wrong has left
 };
 
 enum shk_layer_kind {
@@ -87,6 +88,7 @@ struct shk_model {
     size_t weight_floats, derived_floats; // padded
     double forward_flops, training_flops; // nominal, one sample, every layer dense
     float *weights, *derived;
+    struct shk_position damage; // the epoch and step (from 1) in which a training went wrong
 };
 
 // Layers and parameters, but no place for weights yet: what a file can be held against before memory is taken for it.
@@ -106,6 +108,14 @@ void shk_param_scatter(const struct shk_param *, size_t first, size_t n, const f
 // (multiples of 16; all of them for SHK_WINOGRAD).
 void shk_param_derive(const struct shk_model *, const struct shk_param *p, size_t panel, size_t row, size_t rows,
                       const struct shk_kernels *);
+bool shk_all_finite(const float *x, size_t n);
+// The first parameter with a number that is not finite, or NULL.
+const struct shk_param *shk_model_not_finite(const struct shk_model *);
+// A training went wrong in this step (both from 1): the model is of no use until each of its tensors was set.
+void shk_model_damage(struct shk_model *, size_t epoch, size_t step);
+bool shk_model_usable(const struct shk_model *, struct shk_error *);
+// Usable, and all weights are finite.
+bool shk_model_trainable(const struct shk_model *, struct shk_error *);
 // All packings of all parameters.
 void shk_model_derive(const struct shk_model *, const struct shk_kernels *);
 size_t shk_param_panels(const struct shk_param *); // how many panels of 16 outputs; 0: not derived
