@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # tests/symbols.sh BUILD: the library's global names begin with shk_, and only the objects of an AVX instruction set hold
-# AVX registers, so that the rest runs on any CPU.
+# AVX registers, so that the rest runs on any CPU. It prints nothing and never ends the process.
 set -u
 build=${1:?usage: symbols.sh BUILD}
 nm=${NM:-nm} objdump=${OBJDUMP:-objdump}
@@ -20,6 +20,11 @@ symbols=$($nm -g --defined-only "$build/libshikaku.a" | awk 'NF == 3 { print $3 
 [ -n "$symbols" ] || { echo "no symbols in $build/libshikaku.a" && exit 1; }
 # Names with two leading underscores belong to the compiler (AddressSanitizer's markers).
 check 'global names without shk_' "$(printf '%s\n' "$symbols" | grep -v -e '^shk_' -e '^__')"
+# Whatever is printed goes through these functions or these streams.
+ends='abort|exit|Exit|quick_exit|assert.*|err|errx|verr|verrx'
+prints='perror|warn|warnx|psignal|syslog|printf|vprintf|fprintf|vfprintf|dprintf|vdprintf|puts|putchar|stdout|stderr'
+check 'prints or ends the process' "$($nm -A -u "$build/libshikaku.a" | awk '{ print $1 $NF }' |
+    grep -E ":_*($ends|$prints)(_unlocked|_chk)?\$")"
 check 'global names defined twice' "$(printf '%s\n' "$symbols" | grep '^shk_' | sort | uniq -d)"
 
 registers() { # registers OBJECT PATTERN: how many lines of the disassembly hold such a register

@@ -10,6 +10,7 @@
 #include "base/runtime.h"
 #include "machine/cpulist.h"
 #include "machine/quota.h"
+#include "tree.h"
 #include <omp.h>
 #include <sched.h>
 #include <shikaku/machine.h>
@@ -17,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 // ---- Described machines ----
@@ -225,27 +225,6 @@ static void test_cpulists(void **state) {
 
 // ---- Quotas, from trees of files ----
 
-static char tree[] = "/tmp/shikaku-quota-XXXXXX";
-
-static void write_file(const char *path, const char *text) {
-    char full[512];
-    snprintf(full, sizeof full, "%s%s", tree, path);
-    for (char *slash = full + strlen(tree) + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = 0;
-        mkdir(full, 0755);
-        *slash = '/';
-    }
-    FILE *file = fopen(full, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0 && fclose(file) == 0);
-}
-
-static void remove_tree(void) {
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s' && mkdir '%s'", tree, tree);
-    assert_int_equal(system(command), 0);
-}
-
 static struct shk_quota read_tree(void) {
     struct shk_quota q;
     shk_quota_read(tree, &q);
@@ -259,22 +238,22 @@ static struct shk_quota read_tree(void) {
 
 static void test_quota_v2(void **state) {
     (void)state;
-    write_file("/proc/self/mountinfo", MOUNT_OTHER MOUNT_V2);
-    write_file("/proc/self/cgroup", "0::/a/b/c\n");
+    tree_write("/proc/self/mountinfo", MOUNT_OTHER MOUNT_V2);
+    tree_write("/proc/self/cgroup", "0::/a/b/c\n");
     struct shk_quota q = read_tree();
     assert_true(q.cpus <= 0);
     // Nested: the tightest on the way up counts; the root has none.
-    write_file("/sys/fs/cgroup/a/b/c/cpu.max", "max 100000\n");
+    tree_write("/sys/fs/cgroup/a/b/c/cpu.max", "max 100000\n");
     assert_true(read_tree().cpus <= 0);
-    write_file("/sys/fs/cgroup/a/b/cpu.max", "800000 100000\n");
-    write_file("/sys/fs/cgroup/a/cpu.max", "325000 50000\n");
-    write_file("/sys/fs/cgroup/a/cpu.stat", "usage_usec 5\nnr_periods 9\nnr_throttled 3\nthrottled_usec 1500000\n");
+    tree_write("/sys/fs/cgroup/a/b/cpu.max", "800000 100000\n");
+    tree_write("/sys/fs/cgroup/a/cpu.max", "325000 50000\n");
+    tree_write("/sys/fs/cgroup/a/cpu.stat", "usage_usec 5\nnr_periods 9\nnr_throttled 3\nthrottled_usec 1500000\n");
     q = read_tree();
     assert_true(q.cpus > 6.499 && q.cpus < 6.501);
     assert_non_null(strstr(q.file, "/sys/fs/cgroup/a/cpu.max"));
     assert_true(q.events == 3 && q.throttled > 1.49 && q.throttled < 1.51);
     assert_string_equal(q.malformed, "");
-    write_file("/sys/fs/cgroup/a/b/c/cpu.max", "50000 100000\n");
+    tree_write("/sys/fs/cgroup/a/b/c/cpu.max", "50000 100000\n");
     q = read_tree();
     assert_true(q.cpus > 0.499 && q.cpus < 0.501);
     // Malformed ones are named and ignored.
@@ -291,63 +270,63 @@ static void test_quota_v2(void **state) {
                                "100000 100000x\n",
                                "99999999999999999999999 100000\n"};
     for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++) {
-        write_file("/sys/fs/cgroup/a/b/c/cpu.max", malformed[i]);
+        tree_write("/sys/fs/cgroup/a/b/c/cpu.max", malformed[i]);
         q = read_tree();
         assert_true(q.cpus > 6.499 && q.cpus < 6.501);
         assert_non_null(strstr(q.malformed, "/a/b/c/cpu.max"));
     }
-    remove_tree();
+    tree_clear();
 }
 
 static void test_quota_v1(void **state) {
     (void)state;
-    write_file("/proc/self/mountinfo", MOUNT_OTHER MOUNT_V1);
-    write_file("/proc/self/cgroup", "12:cpuset:/other\n4:cpu,cpuacct:/docker/xyz\n0::/\n");
-    write_file("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n");
-    write_file("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
+    tree_write("/proc/self/mountinfo", MOUNT_OTHER MOUNT_V1);
+    tree_write("/proc/self/cgroup", "12:cpuset:/other\n4:cpu,cpuacct:/docker/xyz\n0::/\n");
+    tree_write("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n");
+    tree_write("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
     assert_true(read_tree().cpus <= 0);
-    write_file("/sys/fs/cgroup/cpu,cpuacct/docker/xyz/cpu.cfs_quota_us", "250000\n");
-    write_file("/sys/fs/cgroup/cpu,cpuacct/docker/xyz/cpu.cfs_period_us", "100000\n");
-    write_file("/sys/fs/cgroup/cpu,cpuacct/docker/xyz/cpu.stat",
+    tree_write("/sys/fs/cgroup/cpu,cpuacct/docker/xyz/cpu.cfs_quota_us", "250000\n");
+    tree_write("/sys/fs/cgroup/cpu,cpuacct/docker/xyz/cpu.cfs_period_us", "100000\n");
+    tree_write("/sys/fs/cgroup/cpu,cpuacct/docker/xyz/cpu.stat",
                "nr_periods 4\nnr_throttled 2\nthrottled_time 250000000\n");
     struct shk_quota q = read_tree();
     assert_true(q.cpus > 2.499 && q.cpus < 2.501 && q.events == 2 && q.throttled > 0.249 && q.throttled < 0.251);
-    write_file("/sys/fs/cgroup/cpu,cpuacct/docker/cpu.cfs_quota_us", "100000\n");
-    write_file("/sys/fs/cgroup/cpu,cpuacct/docker/cpu.cfs_period_us", "100000\n");
+    tree_write("/sys/fs/cgroup/cpu,cpuacct/docker/cpu.cfs_quota_us", "100000\n");
+    tree_write("/sys/fs/cgroup/cpu,cpuacct/docker/cpu.cfs_period_us", "100000\n");
     q = read_tree();
     assert_true(q.cpus > 0.999 && q.cpus < 1.001);
-    write_file("/sys/fs/cgroup/cpu,cpuacct/docker/cpu.cfs_quota_us", "lots\n");
+    tree_write("/sys/fs/cgroup/cpu,cpuacct/docker/cpu.cfs_quota_us", "lots\n");
     q = read_tree();
     assert_true(q.cpus > 2.499 && q.cpus < 2.501);
     assert_non_null(strstr(q.malformed, "/docker/cpu.cfs_quota_us"));
     // Both versions at once, as systemd's hybrid layout has them, and a mount point with a space.
-    write_file("/proc/self/mountinfo", "41 31 0:38 / /sys/fs/cgroup/uni\\040fied rw - cgroup2 cgroup2 rw\n" MOUNT_V1);
-    write_file("/proc/self/cgroup", "4:cpu,cpuacct:/docker/xyz\n0::/deep\n");
-    write_file("/sys/fs/cgroup/uni fied/deep/cpu.max", "150000 100000\n");
+    tree_write("/proc/self/mountinfo", "41 31 0:38 / /sys/fs/cgroup/uni\\040fied rw - cgroup2 cgroup2 rw\n" MOUNT_V1);
+    tree_write("/proc/self/cgroup", "4:cpu,cpuacct:/docker/xyz\n0::/deep\n");
+    tree_write("/sys/fs/cgroup/uni fied/deep/cpu.max", "150000 100000\n");
     q = read_tree();
     assert_true(q.cpus > 1.499 && q.cpus < 1.501);
-    remove_tree();
+    tree_clear();
 }
 
 // In a container: a part of the tree is mounted, with or without a namespace of its own.
 static void test_quota_namespaces(void **state) {
     (void)state;
-    write_file("/proc/self/mountinfo", "30 20 0:26 /docker/xyz /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
-    write_file("/proc/self/cgroup", "0::/docker/xyz/job\n");
-    write_file("/sys/fs/cgroup/job/cpu.max", "max 100000\n");
-    write_file("/sys/fs/cgroup/cpu.max", "400000 100000\n");
+    tree_write("/proc/self/mountinfo", "30 20 0:26 /docker/xyz /sys/fs/cgroup ro - cgroup2 cgroup rw\n");
+    tree_write("/proc/self/cgroup", "0::/docker/xyz/job\n");
+    tree_write("/sys/fs/cgroup/job/cpu.max", "max 100000\n");
+    tree_write("/sys/fs/cgroup/cpu.max", "400000 100000\n");
     assert_true(read_tree().cpus > 3.999 && read_tree().cpus < 4.001);
-    write_file("/proc/self/cgroup", "0::/\n"); // not below what is mounted
+    tree_write("/proc/self/cgroup", "0::/\n"); // not below what is mounted
     assert_true(read_tree().cpus > 3.999 && read_tree().cpus < 4.001);
-    write_file("/proc/self/cgroup", "0::/../elsewhere\n");
+    tree_write("/proc/self/cgroup", "0::/../elsewhere\n");
     assert_true(read_tree().cpus > 3.999 && read_tree().cpus < 4.001);
-    write_file("/proc/self/cgroup", "0::/docker/xyzzy\n"); // a sibling with a longer name
+    tree_write("/proc/self/cgroup", "0::/docker/xyzzy\n"); // a sibling with a longer name
     assert_true(read_tree().cpus > 3.999 && read_tree().cpus < 4.001);
-    write_file("/proc/self/mountinfo", "not a mount\n30 20 0:26 / /sys/fs/cgroup\n");
+    tree_write("/proc/self/mountinfo", "not a mount\n30 20 0:26 / /sys/fs/cgroup\n");
     assert_true(read_tree().cpus <= 0);
-    write_file("/proc/self/cgroup", "nonsense\n");
+    tree_write("/proc/self/cgroup", "nonsense\n");
     assert_true(read_tree().cpus <= 0);
-    remove_tree();
+    tree_clear();
     assert_true(read_tree().cpus <= 0);
 }
 
@@ -462,7 +441,7 @@ int main(void) {
     const char *const variables[] = {"SHIKAKU_PIN", "SHIKAKU_THREADS",   "OMP_NUM_THREADS", "OMP_PROC_BIND",
                                      "OMP_PLACES",  "GOMP_CPU_AFFINITY", "KMP_AFFINITY"};
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) unsetenv(variables[i]);
-    if (!mkdtemp(tree)) return 1;
+    if (!tree_create()) return 1;
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines),
                                        cmocka_unit_test(test_scatter),
                                        cmocka_unit_test(test_bad_settings),
@@ -474,6 +453,6 @@ int main(void) {
                                        cmocka_unit_test(test_masks),
                                        cmocka_unit_test(test_tasks)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    rmdir(tree);
+    tree_remove();
     return failed;
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "base/memory.h"
 
+#include "base/available.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HEADER = 64, PAGE = 4096, HUGE_PAGE = 2 << 20 };
+enum { HEADER = 64, PAGE = 4096, HUGE_PAGE = 2 << 20, LARGE = 64 << 20 };
 
 // Stands in the 64 bytes before a block.
 struct header {
@@ -30,36 +31,49 @@ static bool product(size_t count, size_t size, size_t *bytes) {
     return !__builtin_mul_overflow(count, size, bytes) && *bytes < SIZE_MAX / 4;
 }
 
-static void *no_memory(size_t count, size_t size, const char *what, struct shk_error *err) {
-    shk_fail(err, SHK_FAILED, "out of memory: %zu x %zu bytes for %s", count, size, what);
+// A large block must fit into the memory that there is, or the kernel would end the process when it is touched.
+static bool fits(size_t bytes, const char *what, struct shk_error *err) {
+    uint64_t available;
+    if (bytes < LARGE || !shk_memory_available("", &available) || bytes <= available) return true;
+    return shk_fail(err, SHK_FAILED, "out of memory: %s for %s, but %s are available", shk_amount_of(bytes).text, what,
+                    shk_amount_of(available).text);
+}
+
+static void *no_memory(size_t bytes, const char *what, struct shk_error *err) {
+    shk_fail(err, SHK_FAILED, "out of memory: %s for %s", shk_amount_of(bytes).text, what);
     return NULL;
+}
+
+static void *too_large(size_t count, size_t size, const char *what, struct shk_error *err) {
+    shk_fail(err, SHK_FAILED, "out of memory: %zu x %zu bytes for %s are more than can be addressed", count, size,
+             what);
+    return NULL;
+}
+
+// Below HUGE_PAGE bytes.
+static void *heap_block(size_t bytes) {
+    size_t total = HEADER + ((bytes + 63) & ~(size_t)63);
+    char *start = aligned_alloc(64, total);
+    if (!start) return NULL;
+    memset(start, 0, total);
+    *(struct header *)(void *)start = (struct header){start, 0};
+    return start + HEADER;
 }
 
 void *shk_alloc(size_t count, size_t size, const char *what, struct shk_error *err) {
     size_t bytes;
-    char *block = NULL;
-    if (product(count, size, &bytes)) {
-        if (bytes >= HUGE_PAGE) {
-            block = map_block(bytes, HUGE_PAGE);
-        } else {
-            size_t total = HEADER + ((bytes + 63) & ~(size_t)63);
-            char *start = aligned_alloc(64, total);
-            if (start) {
-                memset(start, 0, total);
-                *(struct header *)(void *)start = (struct header){start, 0};
-                block = start + HEADER;
-            }
-        }
-    }
-    return block ? block : no_memory(count, size, what, err);
+    if (!product(count, size, &bytes)) return too_large(count, size, what, err);
+    if (!fits(bytes, what, err)) return NULL;
+    void *block = bytes >= HUGE_PAGE ? map_block(bytes, HUGE_PAGE) : heap_block(bytes);
+    return block ? block : no_memory(bytes, what, err);
 }
 
 void *shk_alloc_untouched(size_t count, size_t size, size_t parts, const char *what, struct shk_error *err) {
     size_t bytes;
-    void *block = NULL;
-    if (product(count, size, &bytes))
-        block = map_block(bytes, bytes / parts >= 4 * (size_t)HUGE_PAGE ? HUGE_PAGE : PAGE);
-    return block ? block : no_memory(count, size, what, err);
+    if (!product(count, size, &bytes)) return too_large(count, size, what, err);
+    if (!fits(bytes, what, err)) return NULL;
+    void *block = map_block(bytes, bytes / parts >= 4 * (size_t)HUGE_PAGE ? HUGE_PAGE : PAGE);
+    return block ? block : no_memory(bytes, what, err);
 }
 
 void shk_free(void *block) {

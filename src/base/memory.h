@@ -7,7 +7,7 @@
 
 // `count` objects of `size` bytes, zeroed, aligned to 64 bytes; what they are for goes into the error. Large blocks are
 // mapped on huge pages where the kernel offers them and are not touched here, so that the thread that writes them first
-// places them.
+// places them. Blocks of 64 MiB and more are refused where that much memory is not available (base/available.h).
 void *shk_alloc(size_t count, size_t size, const char *what, struct shk_error *err);
 // The same, never touched: for memory of which `parts` threads on several NUMA nodes have an equal part each. On huge pages
 // only where a part holds several.

@@ -1,45 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "machine/quota.h"
 
-#include <errno.h>
-#include <inttypes.h>
+#include "base/cgroup.h"
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { FILE_BYTES = 4096 };
-
-// Joins up to three pieces; false where they do not fit.
-static bool join(char out[PATH_MAX], const char *a, const char *b, const char *c) {
-    int length = snprintf(out, PATH_MAX, "%s%s%s", a, b, c);
-    return length >= 0 && length < PATH_MAX;
-}
-
-// Reads a small file; false if it is not there.
-static bool read_small(const char *path, char out[FILE_BYTES]) {
-    FILE *file = fopen(path, "re");
-    if (!file) return false;
-    size_t length = fread(out, 1, FILE_BYTES - 1, file);
-    out[length] = 0;
-    bool ok = !ferror(file);
-    fclose(file);
-    return ok;
-}
-
-// A whole number at *text, and what must come behind it.
-static bool read_number(const char **text, const char *behind, uint64_t *out) {
-    if (**text < '0' || **text > '9') return false;
-    char *end;
-    errno = 0;
-    *out = strtoull(*text, &end, 10);
-    size_t length = strlen(behind);
-    if (errno || strncmp(end, behind, length) != 0) return false;
-    *text = end + length;
-    return true;
-}
-
-static void note(char out[SHK_LINE], const char *path) { snprintf(out, SHK_LINE, "%.*s", SHK_LINE - 1, path); }
 
 // Version 2: "max 100000" or "650000 100000". *cpus 0: no limit. False if malformed.
 static bool parse_v2(const char *text, double *cpus) {
@@ -47,8 +12,8 @@ static bool parse_v2(const char *text, double *cpus) {
     *cpus = 0;
     bool unlimited = strncmp(text, "max ", 4) == 0;
     if (unlimited) text += 4;
-    if (!unlimited && (!read_number(&text, " ", &quota) || quota == 0)) return false;
-    if (!read_number(&text, "\n", &period) || period == 0 || *text) return false;
+    if (!unlimited && (!shk_read_number(&text, " ", &quota) || quota == 0)) return false;
+    if (!shk_read_number(&text, "\n", &period) || period == 0 || *text) return false;
     if (!unlimited) *cpus = (double)quota / (double)period;
     return true;
 }
@@ -58,135 +23,41 @@ static bool parse_v1(const char *quota_text, const char *period_text, double *cp
     uint64_t quota = 0, period = 0;
     *cpus = 0;
     if (strcmp(quota_text, "-1\n") == 0) return true;
-    if (!read_number(&quota_text, "\n", &quota) || *quota_text || quota == 0) return false;
-    if (!read_number(&period_text, "\n", &period) || *period_text || period == 0) return false;
+    if (!shk_read_number(&quota_text, "\n", &quota) || *quota_text || quota == 0) return false;
+    if (!shk_read_number(&period_text, "\n", &period) || *period_text || period == 0) return false;
     *cpus = (double)quota / (double)period;
     return true;
 }
 
-// cpu.stat: lines of a name and a number.
-static uint64_t stat_value(const char *text, const char *name) {
-    size_t length = strlen(name);
-    for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
-        if (strncmp(line, name, length) == 0 && line[length] == ' ') return strtoull(line + length, NULL, 10);
-    return 0;
+static void note(char out[SHK_LINE], const char *dir, const char *name) {
+    int length = snprintf(out, SHK_LINE, "%s%s", dir, name);
+    if (length >= SHK_LINE) memcpy(out + SHK_LINE - 4, "...", 4);
 }
 
-// The quota of one group, which is the folder `dir`.
-static void read_group(const char *dir, bool v2, struct shk_quota *q) {
-    char path[PATH_MAX], text[FILE_BYTES], period[FILE_BYTES] = "";
+// The quota of one group.
+static void read_group(const char *dir, bool v2, void *user) {
+    struct shk_quota *q = user;
+    char text[SHK_SMALL_FILE], period[SHK_SMALL_FILE] = "";
     double cpus = 0;
-    if (!join(path, dir, v2 ? "/cpu.max" : "/cpu.cfs_period_us", "")) return;
-    if (!v2 && (!read_small(path, period) || !join(path, dir, "/cpu.cfs_quota_us", ""))) return;
-    if (!read_small(path, text)) return;
+    const char *name = v2 ? "/cpu.max" : "/cpu.cfs_quota_us";
+    if (!v2 && !shk_read_small(dir, "/cpu.cfs_period_us", period)) return;
+    if (!shk_read_small(dir, name, text)) return;
     if (!(v2 ? parse_v2(text, &cpus) : parse_v1(text, period, &cpus))) {
-        note(q->malformed, path);
+        note(q->malformed, dir, name);
         return;
     }
     if (cpus <= 0) return;
     if (q->cpus <= 0 || cpus < q->cpus) {
         q->cpus = cpus;
-        note(q->file, path);
+        note(q->file, dir, name);
     }
-    if (!join(path, dir, "/cpu.stat", "") || !read_small(path, text)) return;
-    q->events += stat_value(text, "nr_throttled");
-    q->throttled +=
-        v2 ? 1e-6 * (double)stat_value(text, "throttled_usec") : 1e-9 * (double)stat_value(text, "throttled_time");
-}
-
-// Whether `list` (names with commas between) holds `name`.
-static bool holds(const char *list, const char *name) {
-    size_t length = strlen(name);
-    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
-        if (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == 0)) return true;
-    return false;
-}
-
-// This process's group in the hierarchy of version 2, or of the cpu controller: "0::/path", "3:cpu,cpuacct:/path".
-static bool group_path(const char *root, bool v2, char out[PATH_MAX]) {
-    char path[PATH_MAX], *line = NULL;
-    size_t size = 0;
-    FILE *file = join(path, root, "/proc/self/cgroup", "") ? fopen(path, "re") : NULL;
-    bool found = false;
-    while (file && !found && getline(&line, &size, file) > 0) {
-        char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (!group) continue;
-        *group++ = 0;
-        group[strcspn(group, "\n")] = 0;
-        found = v2 ? strcmp(controllers, ":") == 0 : holds(controllers + 1, "cpu");
-        found = found && join(out, group, "", "");
-    }
-    free(line);
-    if (file) fclose(file);
-    return found;
-}
-
-// Space, tab, newline and backslash stand in mountinfo as \040 and the like.
-static void unescape(char *text) {
-    char *out = text;
-    for (char *in = text; *in; out++) {
-        bool octal = in[0] == '\\' && in[1] >= '0' && in[1] <= '3' && in[2] >= '0' && in[2] <= '7' && in[3] >= '0' &&
-                     in[3] <= '7';
-        *out = octal ? (char)((in[1] - '0') * 64 + (in[2] - '0') * 8 + (in[3] - '0')) : *in;
-        in += octal ? 4 : 1;
-    }
-    *out = 0;
-}
-
-struct mount {
-    char *root, *point, *type, *options; // root: the group that is mounted; options: of the file system
-};
-
-// "36 35 98:0 /group /mount/point rw,noatime master:1 - cgroup2 source options"
-static bool parse_mount(char *line, struct mount *m) {
-    line[strcspn(line, "\n")] = 0;
-    char *rest = strstr(line, " - "), *save = NULL, *source;
-    if (!rest) return false;
-    *rest = 0;
-    char *field[5] = {0};
-    for (int i = 0; i < 5; i++) field[i] = strtok_r(i ? NULL : line, " ", &save);
-    m->root = field[3];
-    m->point = field[4];
-    m->type = strtok_r(rest + 3, " ", &save);
-    source = m->type ? strtok_r(NULL, " ", &save) : NULL;
-    m->options = source ? strtok_r(NULL, " ", &save) : NULL;
-    if (!m->point || !m->options) return false;
-    unescape(m->root);
-    unescape(m->point);
-    return true;
-}
-
-// From this process's group up to the one that is mounted.
-static void walk(const char *root, const struct mount *m, bool v2, struct shk_quota *q) {
-    char group[PATH_MAX], dir[PATH_MAX];
-    if (!group_path(root, v2, group)) return;
-    size_t skip = strcmp(m->root, "/") == 0 ? 0 : strlen(m->root);
-    // A group outside of what is mounted (another namespace's) cannot be seen: then what is mounted counts.
-    bool inside =
-        strncmp(group, m->root, skip) == 0 && (group[skip] == '/' || !group[skip]) && strncmp(group, "/..", 3) != 0;
-    char *below = inside ? group + skip : group + strlen(group);
-    for (;;) {
-        if (join(dir, root, m->point, below)) read_group(dir, v2, q);
-        char *slash = strrchr(below, '/');
-        if (!slash) return;
-        *slash = 0;
-    }
+    if (!shk_read_small(dir, "/cpu.stat", text)) return;
+    q->events += shk_stat_value(text, "nr_throttled");
+    q->throttled += v2 ? 1e-6 * (double)shk_stat_value(text, "throttled_usec")
+                       : 1e-9 * (double)shk_stat_value(text, "throttled_time");
 }
 
 void shk_quota_read(const char *root, struct shk_quota *q) {
     *q = (struct shk_quota){0};
-    char path[PATH_MAX], *line = NULL;
-    size_t size = 0;
-    FILE *file = join(path, root, "/proc/self/mountinfo", "") ? fopen(path, "re") : NULL;
-    bool seen[2] = {false, false}; // the same hierarchy may be mounted twice
-    while (file && getline(&line, &size, file) > 0) {
-        struct mount m;
-        if (!parse_mount(line, &m)) continue;
-        bool v2 = strcmp(m.type, "cgroup2") == 0, v1 = strcmp(m.type, "cgroup") == 0 && holds(m.options, "cpu");
-        if ((!v1 && !v2) || seen[v2]) continue;
-        seen[v2] = true;
-        walk(root, &m, v2, q);
-    }
-    free(line);
-    if (file) fclose(file);
+    shk_cgroup_walk(root, "cpu", read_group, q);
 }
