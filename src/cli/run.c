@@ -107,7 +107,8 @@ struct shk_dataset *run_make_squares(const struct config *c, size_t n, uint32_t 
 }
 
 struct shk_train_options run_train_options(const struct config *c) {
-    return (struct shk_train_options){.batch = c->batch, .shards = c->shards, .lr = c->lr, .seed = c->seed};
+    return (struct shk_train_options){
+        .batch = c->batch, .shards = c->shards, .lr = c->lr, .seed = c->seed, .clip_norm = c->clip_norm};
 }
 
 struct run run_create(const struct run_settings *settings) {

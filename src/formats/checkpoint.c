@@ -25,6 +25,7 @@ static const struct {
     {"shards", SIZE, offsetof(struct shk_train_options, shards)},
     {"lr", REAL, offsetof(struct shk_train_options, lr)},
     {"seed", WHOLE, offsetof(struct shk_train_options, seed)},
+    {"clip_norm", REAL, offsetof(struct shk_train_options, clip_norm)},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
