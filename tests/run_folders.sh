@@ -1,0 +1,226 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# tests/run_folders.sh BIN: runs with a folder. What an interrupted and resumed run leaves is the same, byte for byte, as
+# what one that was never interrupted leaves (times aside); nothing is overwritten that should not be.
+set -u
+bin=${1:?usage: run_folders.sh BIN}
+case $bin in /*) ;; *) bin=$PWD/$bin ;; esac
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
+passed=0 failed=0
+
+check() { # check WHAT STATUS: 0 is a pass
+    if [ "$2" -eq 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAIL: %s\n' "$1"
+        tail -n 5 out err 2>&1 | sed 's/^/    /'
+    fi
+}
+
+run() { # run STATUS ARGUMENT...: the exit code, and one line on stderr where it is not 0
+    want=$1
+    shift
+    timeout 120 "$bin" "$@" >out 2>all
+    status=$?
+    grep -v '^shikaku: warning: ' all >err
+    lines=0
+    [ "$want" -eq 0 ] || lines=1
+    [ $status -eq "$want" ] && [ "$(wc -l <err)" -eq $lines ]
+    check "exit $status, not $want with $lines lines: $*" $?
+}
+
+says() { # says PATTERN: the last command's output or error has such a line
+    grep -Eq -- "$1" out err
+    check "nothing matches: $1" $?
+}
+
+lines_of() { sed -E 's/, "seconds".*//' "$1/metrics.jsonl"; }
+
+same() { # same DIR: what is in it is what the reference has
+    cmp -s "$1/best.safetensors" ref/best.safetensors && cmp -s "$1/last.ckpt" ref/last.ckpt
+    check "$1: other files than the run that was not interrupted" $?
+    lines_of "$1" >a && lines_of ref >b && cmp -s a b
+    check "$1: other metrics than the run that was not interrupted" $?
+    [ -z "$(find "$1" -name '*.new')" ]
+    check "$1: a half-written file is left" $?
+}
+
+options='--model tinycnn --train-samples 600 --test-samples 100 --epochs 6 --seed 5'
+one="$options --threads 2 --metrics-every 3"
+# shellcheck disable=SC2086 # words
+{
+    run 0 train $one --out ref
+    hash=$(sed -n 's/.*weights //p' out)
+    [ "$(ls ref | tr '\n' ' ')" = 'best.safetensors config.json last.ckpt log.txt metrics.jsonl ' ]
+    check 'the files of a run' $?
+    [ "$(wc -l <ref/metrics.jsonl)" -eq 26 ] # 60 steps / 3, and 6 epochs
+    check 'lines of metrics' $?
+    run 0 train $options --threads 1 --clip-norm inf
+    [ "$hash" = "$(sed -n 's/.*weights //p' out)" ]
+    check 'other weights without a folder' $?
+
+    # What is there stays
+    cp -r ref kept
+    run 2 train $one --out ref
+    run 2 resume ref --batch 32
+    says '--batch 64.* to 32'
+    run 2 resume ref --lr 1e-2
+    run 2 resume ref --clip-norm 1
+    run 2 resume ref --seed 6
+    run 2 resume ref --shards 23
+    run 2 resume ref --train-samples 601
+    run 2 resume ref --test-samples 99
+    run 2 resume ref --size 33
+    run 2 resume ref --square 5
+    run 2 resume ref --invert 0
+    run 2 resume ref --metrics-every 4
+    run 2 resume ref --epochs 5
+    run 2 resume ref --model tinyvit
+    run 2 train --model tinyvit --out ref --resume
+    diff -r ref kept >out
+    check 'a refused command changed a run' $?
+    mkdir other && touch other/mine
+    run 2 train $one --out other
+    run 2 resume other
+    run 2 resume nowhere
+    run 2 eval other
+    run 2 eval nowhere
+    run 2 eval other/mine
+    run 2 eval ref/config.json
+    run 2 eval ref --size 30
+    [ "$(ls other)" = mine ] && [ ! -e nowhere ]
+    check 'a refused command left something' $?
+    run 2 train $one --out ''
+    run 2 train $one --out ref/log.txt
+    run 2 train $one --resume
+    run 2 train $one --out ref --resume --force
+    run 2 train $one --checkpoint-every 3
+    run 2 train $one --out new --checkpoint-every 0
+    run 2 train $one --out new --checkpoint-seconds 0
+    run 2 train $one --out new --metrics-every 0
+    run 2 train $one --out new --clip-norm 0
+    run 2 resume
+    run 2 resume ref other
+    run 2 eval
+    run 2 eval ref other
+    for damage in '{}' '' 'x' '{"config": 2, "numerics": 5}'; do
+        rm -rf bad && cp -r ref bad && echo "$damage" >bad/config.json
+        run 2 resume bad
+    done
+    sed 's/"numerics": [0-9]*/"numerics": 1/' ref/config.json >bad/config.json
+    run 2 resume bad
+    says 'numerics version 1'
+    cp ref/config.json bad && sed -i 's/"lr": 0.001/"lr": 0.002/' bad/config.json
+    run 2 resume bad
+    says 'lr'
+    cp ref/config.json bad && printf 'x' | dd of=bad/last.ckpt bs=1 seek=5000 conv=notrunc 2>no
+    run 2 resume bad
+    says 'checksum'
+    run 2 eval bad/last.ckpt
+    rm -rf bad new
+
+    # Going on, with nothing left to do and with more epochs
+    run 0 resume ref
+    says "weights $hash"
+    same ref
+    run 0 train $one --epochs 7 --out longer
+    cp -r ref raised
+    run 0 resume raised --epochs 7
+    cmp -s raised/last.ckpt longer/last.ckpt && cmp -s raised/best.safetensors longer/best.safetensors && cmp -s raised/config.json longer/config.json
+    check 'six epochs and one more are not seven' $?
+    run 0 train $one --out raised --force
+    same raised
+    run 0 train $one --out other --force
+    [ -e other/mine ] && rm other/mine
+    check 'a file that is not of the run was removed' $?
+    same other
+
+    # Interrupted in the middle of an epoch, then on any threads and instruction set
+    begin() { # begin DIR OPTION...: in the background, slowly, until there are some lines of metrics; its process is $pid
+        folder=$1
+        shift
+        rm -rf "$folder"
+        SHIKAKU_ISA=c "$bin" train $options --threads 1 --metrics-every 3 --out "$folder" "$@" >out 2>err &
+        pid=$!
+        while [ ! -e "$folder/metrics.jsonl" ] || [ "$(wc -l <"$folder/metrics.jsonl")" -lt 6 ]; do sleep 0.01; done
+    }
+    middle= # a folder whose run was interrupted inside an epoch
+    for signal in TERM:143 HUP:129 TERM:143 HUP:129 TERM:143; do
+        begin stopped
+        kill -s "${signal%:*}" $pid
+        wait $pid
+        status=$?
+        [ $status -eq "${signal#*:}" ] && [ "$(grep -c "^shikaku: SIG${signal%:*} after epoch .*shikaku resume stopped'" err)" -eq 1 ]
+        check "exit $status after SIG${signal%:*}" $?
+        if grep -q ', step ' err; then rm -rf middle && cp -r stopped middle && middle=1; fi
+        run 0 resume stopped
+        same stopped
+    done
+    [ -n "$middle" ]
+    check 'no run was interrupted inside an epoch' $?
+    for isa in c avx2 avx512 neon; do
+        export SHIKAKU_ISA=$isa
+        "$bin" train --model cnn:channels=2 --train-samples 8 --test-samples 8 --epochs 1 >no 2>&1 || continue
+        for threads in 1 2 5; do
+            rm -rf going && cp -r middle going
+            run 0 resume going --threads $threads
+            says "resumed from epoch .*, step "
+            same going
+        done
+    done
+    unset SHIKAKU_ISA
+    # A shell makes what it starts in the background ignore SIGINT, and so does nohup with SIGHUP: this stays so
+    begin stopped
+    kill -s INT $pid
+    wait $pid
+    check "exit $? after a SIGINT that was to be ignored" $?
+    same stopped
+    # In the foreground SIGINT counts, and the second signal ends the program at once
+    timeout -s INT --preserve-status 0.3 "$bin" train $options --epochs 1000000 --threads 1 --out stopped --force >out 2>err
+    status=$?
+    [ $status -eq 130 ] && grep -q "^shikaku: SIGINT after " err
+    check "exit $status after SIGINT" $?
+    begin stopped --epochs 1000000
+    kill -s STOP $pid && kill -s TERM $pid && kill -s HUP $pid && kill -s CONT $pid
+    wait $pid
+    status=$?
+    [ $status -eq 143 ] || [ $status -eq 129 ]
+    check "exit $status after two signals" $?
+    [ ! -e stopped/last.ckpt ] || run 0 eval stopped/last.ckpt
+
+    # Killed outright: what was written last counts
+    begin stopped --checkpoint-every 4
+    kill -s KILL $pid
+    wait $pid 2>no
+    run 0 train $options --metrics-every 3 --resume --out stopped
+    same stopped
+    # Two at once
+    begin stopped --epochs 1000000
+    run 2 resume stopped
+    says 'in use'
+    kill -s TERM $pid
+    wait $pid
+
+    # A reader that has gone does not end a run
+    for output in '>&-' '>/dev/full' '| true'; do
+        rm -rf gone
+        eval "'$bin' train $one --out gone 2>err $output"
+        check "exit $? with $output" $?
+        same gone
+    done
+
+    # What was printed and what a test of the files gives
+    run 0 eval ref
+    says "epoch 6 - test loss: .*, weights $hash, ref/last.ckpt"
+    loss=$(sed -n 's/.*test_loss": \([^,]*\), .*/\1/p' ref/metrics.jsonl | tail -n 1)
+    says "test loss: $(printf %.4f "$loss"), acc: .*ref/last.ckpt"
+    run 0 eval ref/best.safetensors --threads 1
+    says 'test loss: .*ref/best.safetensors'
+    run 0 eval ref/last.ckpt --test-samples 500 --seed 9
+}
+echo "run_folders: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
