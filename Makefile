@@ -40,13 +40,13 @@ CPPFLAGS_ALL := -Iinclude -Isrc -Isimd -isystem $(DEPS_INCLUDE) -D_GNU_SOURCE -D
 # What the bits depend on comes after CFLAGS.
 CFLAGS_ALL := -std=c11 $(CFLAGS) -ffp-contract=off -fno-math-errno -fopenmp $(WARN) $(EXTRA)
 CXXFLAGS_ALL := -std=c++17 $(CXXFLAGS) -fopenmp -Wall -Wextra $(EXTRA)
-LDLIBS := -lhwloc -lm
+LDLIBS := -lhwloc -ljansson -lm
 CORE_LDLIBS := -lm
 
 KERNEL_SRC := $(filter-out simd/dispatch.c,$(wildcard simd/*.c))
 CORE_SRC := simd/dispatch.c $(wildcard src/base/*.c src/nn/*.c src/train/*.c) $(wildcard src/data/squares.c src/data/dataset.c)
-LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC),$(wildcard src/data/*.c)) $(wildcard src/machine/*.c)
-CLI_SRC := $(wildcard src/cli/*.c)
+LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC),$(wildcard src/data/*.c)) $(wildcard src/machine/*.c src/formats/*.c)
+CLI_SRC := $(wildcard src/cli/*.c src/report/*.c)
 KERNEL_OBJ := $(foreach i,$(ISAS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).o))
 CORE_OBJ := $(KERNEL_OBJ) $(CORE_SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ := $(KERNEL_OBJ) $(LIB_SRC:%.c=$(BUILD)/%.o)
@@ -90,7 +90,7 @@ $(LIB): $(LIB_OBJ)
 	$(AR) rcs $@ $^
 
 $(BIN): $(CLI_OBJ) $(LIB)
-	$(CC) $(CFLAGS_ALL) $^ -ljansson $(LDLIBS) -o $@
+	$(CC) $(CFLAGS_ALL) $^ $(LDLIBS) -o $@
 
 demo: all
 	$(BIN) compare

@@ -381,7 +381,7 @@ void add_adam(const char *shape, size_t n, size_t sources) {
                        a.gradients = arena.floats(n * sources);
                        a.stride = n, a.sources = sources;
                        a.beta1 = 0.9f, a.one_minus_beta1 = 0.1f, a.beta2 = 0.999f, a.one_minus_beta2 = 0.001f;
-                       a.eps = 1e-8f, a.step_size = 1e-3f, a.inv_sqrt_bc2 = 1;
+                       a.eps = 1e-8f, a.step_size = 1e-3f, a.inv_sqrt_bc2 = 1, a.scale = 1;
                        a.finite = arena.zeros<bool>(1);
                        return [=] { k->adam(&a); };
                    }});

@@ -324,12 +324,12 @@ struct shk_pack {
 };
 
 // Adam (Kingma and Ba 2015) as PyTorch computes it, on n elements (multiple of 16). g = gradients[0] +
-// gradients[stride] + ... over `sources` buffers ascending (plain adds; sources == 1: no add).
+// gradients[stride] + ... over `sources` buffers ascending (plain adds; sources == 1: no add), then g * scale.
 //   m = fma(1-beta1, g - m, m)... written as m = beta1*m + (1-beta1)*g: fma(beta1, m, (1-beta1)*g); v = fma(beta2, v,
 //   ((1-beta2)*g)*g); w = w - step_size * (m / (sqrt(v)*inv_sqrt_bc2 + eps)), as fnma(step_size, m/(fma(sqrt(v),
 //   inv_sqrt_bc2, eps)), w).
 // |m| or v below 2^-100 is stored as 0, so that idle moments never turn denormal.
-// finite is set to false, and never to true, where a g is not finite.
+// finite is set to false, and never to true, where a g is not finite before it is scaled.
 struct shk_adam {
     size_t n;
     float *w, *m, *v;
@@ -338,6 +338,17 @@ struct shk_adam {
     float beta1, one_minus_beta1, beta2, one_minus_beta2, eps;
     float step_size;    // lr / (1 - beta1^t)
     float inv_sqrt_bc2; // 1 / sqrt(1 - beta2^t)
+    float scale;        // 0 .. 1
+    bool *finite;
+};
+
+// *sum = the squares of x[0 .. n-1] (n: multiple of 16) added up: 16 partial sums, of which number l is the chain
+// fma(x[16i+l], x[16i+l], sum) over i ascending from 0, folded as vf_sum does. finite is set to false, and never to true,
+// where an x is not finite (the sum may overflow without that).
+struct shk_square_sum {
+    size_t n;
+    const float *x;
+    float *sum;
     bool *finite;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Adam, with the sum over gradient buffers that precedes it.
+// Adam, with the sum over gradient buffers that precedes it; and the sum of squares by which gradients are clipped.
 #include "kernels.h"
 #include "vec16.h"
 
@@ -16,10 +16,11 @@ enum { RUN = 4 };
 
 // The constants of one call, in all lanes.
 struct adam {
-    vf beta1, one_minus_beta1, beta2, one_minus_beta2, eps, step_size, inv_sqrt_bc2, tiny;
+    vf beta1, one_minus_beta1, beta2, one_minus_beta2, eps, step_size, inv_sqrt_bc2, scale, tiny;
 };
 
 static inline void adam_update(const struct shk_adam *args, const struct adam *k, size_t i, vf g) {
+    g = vf_mul(g, k->scale);
     vf m = vf_fma(k->beta1, vf_load(args->m + i), vf_mul(k->one_minus_beta1, g));
     vf v = vf_fma(k->beta2, vf_load(args->v + i), vf_mul(vf_mul(k->one_minus_beta2, g), g));
     // Written so that NaN is kept.
@@ -40,6 +41,7 @@ void SHK_KERNEL(adam)(const struct shk_adam *args) {
         .eps = vf_set1(args->eps),
         .step_size = vf_set1(args->step_size),
         .inv_sqrt_bc2 = vf_set1(args->inv_sqrt_bc2),
+        .scale = vf_set1(args->scale),
         .tiny = vf_set1(0x1p-100f),
     };
     const float *gradients = args->gradients;
@@ -63,5 +65,16 @@ void SHK_KERNEL(adam)(const struct shk_adam *args) {
         check = vf_fma(g, vf_zero(), check);
         adam_update(args, &k, i, g);
     }
+    if (vm_bits(vf_eq(check, vf_zero())) != 0xffff) *args->finite = false;
+}
+
+void SHK_KERNEL(square_sum)(const struct shk_square_sum *args) {
+    vf sum = vf_zero(), check = vf_zero();
+    for (size_t i = 0; i < args->n; i += 16) {
+        const vf x = vf_load(args->x + i);
+        sum = vf_fma(x, x, sum);
+        check = vf_fma(x, vf_zero(), check);
+    }
+    *args->sum = vf_sum(sum);
     if (vm_bits(vf_eq(check, vf_zero())) != 0xffff) *args->finite = false;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Small models that cover every layer and every way in which it is fused, on every ISA: outputs and gradients against
 // the double-precision reference and its central differences; padding and packings after training steps; and that
-// neither the number of workers nor the slices' size enters the bits.
+// neither the number of workers nor the slices' size enters the bits, nor the schedule that clips gradients (to INFINITY).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -396,10 +396,13 @@ static void check_bits(const struct run *want, const struct problem *p, const st
     static const struct {
         unsigned workers;
         size_t slice;
-    } ways[] = {{1, 1}, {1, 3}, {2, 0}, {2, 1}, {5, 0}, {5, 2}};
+        bool clips;
+    } ways[] = {{1, 1, false}, {1, 3, false}, {2, 0, false}, {2, 1, false},
+                {5, 0, false}, {5, 2, false}, {1, 0, true},  {3, 0, true}};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         struct run r;
         open_run(&r, p, k, ways[i].workers, ways[i].slice, true);
+        if (ways[i].clips) assert_true(shk_engine_clip(&r.engine, &r.team, INFINITY, NULL));
         step(&r);
         more_steps(&r, p);
         same_run(want, &r);

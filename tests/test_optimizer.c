@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Adam against a double implementation of PyTorch's formula, and every ISA against C.
+// Adam against a double implementation of PyTorch's formula, sums of squares, and every ISA against C.
 #include "kernel_test.h"
 
 static const double lr = 1e-3, beta1 = 0.9, beta2 = 0.999;
@@ -16,6 +16,7 @@ static struct shk_adam adam_step(size_t n, int t) {
         .step_size = (float)(lr / (1 - pow(beta1, t))),
         .inv_sqrt_bc2 = (float)(1 / sqrt(1 - pow(beta2, t))),
         .sources = 1,
+        .scale = 1,
     };
 }
 
@@ -139,6 +140,92 @@ static void sums_sources_in_order(void **state) {
     kt_free(sum);
 }
 
+// A step with a scale is the step on scaled gradients.
+static void scales_gradients(void **state) {
+    (void)state;
+    enum { N = 176, SOURCES = 3 };
+    const float scale = 0.3f;
+    float *gradients = kt_random(N * SOURCES, -1, 1), *scaled = kt_floats(N);
+    for (size_t i = 0; i < N; i++) scaled[i] = scale * (gradients[i] + gradients[N + i] + gradients[2 * N + i]);
+    KT_FOR_ISAS(kernels) {
+        float *w[2], *m[2], *v[2];
+        bool finite = true;
+        for (int k = 0; k < 2; k++) {
+            w[k] = zeros(N);
+            m[k] = zeros(N);
+            v[k] = zeros(N);
+            struct shk_adam args = adam_step(N, 1);
+            args.w = w[k];
+            args.m = m[k];
+            args.v = v[k];
+            args.gradients = k ? scaled : gradients;
+            args.sources = k ? 1 : SOURCES;
+            args.stride = N;
+            args.scale = k ? 1 : scale;
+            args.finite = &finite;
+            kernels->adam(&args);
+        }
+        kt_same_bits("adam w, scaled", kernels->isa, w[0], w[1], N, 0);
+        kt_same_bits("adam m, scaled", kernels->isa, m[0], m[1], N, 0);
+        kt_same_bits("adam v, scaled", kernels->isa, v[0], v[1], N, 0);
+        for (int k = 0; k < 2; k++) {
+            kt_free(w[k]);
+            kt_free(m[k]);
+            kt_free(v[k]);
+        }
+    }
+    kt_free(gradients);
+    kt_free(scaled);
+}
+
+static void sums_squares(void **state) {
+    (void)state;
+    for (size_t n = 0; n <= 4096; n += n < 320 ? 16 : 944) {
+        float *x = kt_random(n, -3, 3), want = 0;
+        double exact = 0;
+        for (size_t i = 0; i < n; i++) exact += (double)x[i] * (double)x[i];
+        KT_FOR_ISAS(kernels) {
+            float sum = NAN;
+            bool finite = true;
+            kernels->square_sum(&(struct shk_square_sum){n, x, &sum, &finite});
+            assert_true(finite);
+            kt_close("square_sum", kernels->isa, &sum, &exact, &exact, 1, 0, 1e-6);
+            if (kernels == kt_reference()) want = sum;
+            kt_same_bits("square_sum", kernels->isa, &sum, &want, 1, 0);
+        }
+        kt_free(x);
+    }
+    kt_report();
+}
+
+static void tells_squares_that_are_not_finite(void **state) {
+    (void)state;
+    enum { N = 80 };
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    float *x = kt_random(N, -1, 1), sum;
+    KT_FOR_ISAS(kernels) {
+        bool finite = true;
+        const struct shk_square_sum args = {N, x, &sum, &finite};
+        for (size_t i = 0; i < N; i++) {
+            const float before = x[i];
+            x[i] = bad[i % 3];
+            finite = true;
+            kernels->square_sum(&args);
+            assert_false(finite);
+            x[i] = 0x1p127f; // finite, but its square is not
+            finite = true;
+            kernels->square_sum(&args);
+            assert_true(finite);
+            assert_true(isinf(sum));
+            x[i] = before;
+        }
+        finite = false;
+        kernels->square_sum(&args);
+        assert_false(finite); // never set to true
+    }
+    kt_free(x);
+}
+
 static void idle_moments_end_at_zero(void **state) {
     (void)state;
     enum { N = 96 };
@@ -213,4 +300,5 @@ static void tells_gradients_that_are_not_finite(void **state) {
 
 KT_MAIN(cmocka_unit_test(follows_pytorch_for_50_steps), cmocka_unit_test(same_bits_on_every_isa),
         cmocka_unit_test(sums_sources_in_order), cmocka_unit_test(idle_moments_end_at_zero),
-        cmocka_unit_test(tells_gradients_that_are_not_finite))
+        cmocka_unit_test(tells_gradients_that_are_not_finite), cmocka_unit_test(scales_gradients),
+        cmocka_unit_test(sums_squares), cmocka_unit_test(tells_squares_that_are_not_finite))

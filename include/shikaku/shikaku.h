@@ -101,7 +101,8 @@ struct shk_tensor_info {
 };
 size_t shk_model_tensor_count(const struct shk_model *);
 struct shk_tensor_info shk_model_tensor(const struct shk_model *, size_t index);
-void shk_model_get_tensor(const struct shk_model *, size_t index, float *out);    // size floats
+void shk_model_get_tensor(const struct shk_model *, size_t index, float *out); // size floats
+// Of a model whose training went wrong (shk_train): it can be used again when all of its tensors have been set.
 void shk_model_set_tensor(struct shk_model *, size_t index, const float *values); // size floats
 
 // ---- Training ----
@@ -112,6 +113,8 @@ struct shk_train_options { // 0 stands for the default
     size_t batch;          // 64
     size_t shards;         // fixes the order of sums, not the schedule; default: by batch, 24 for 64
     double lr;             // 1e-3
+    double clip_norm;      // largest L2 norm of all gradients together, which are scaled down to it; INFINITY: none;
+                           // 0: none, in fewer passes over the gradients and with the same bits
     uint64_t seed;         // of shuffling and dropout; 0 is a seed
 };
 // Adam (betas 0.9, 0.999, eps 1e-8), cross-entropy, shuffled every epoch, last short batch included. The trainer keeps
@@ -147,7 +150,12 @@ struct shk_callbacks {
     void *user;
 };
 // Trains until `epochs` epochs are complete over the trainer's life; test and callbacks may be NULL. An epoch that was
-// ended goes on with the same data. A loss or gradient that is not finite ends the training: false, SHK_FAILED.
+// ended goes on with the same data. Weights that are not finite are refused: SHK_BAD_INPUT.
+// A loss or gradient that is not finite, or with clip_norm (but INFINITY) the gradients' norm, ends the training: false,
+// SHK_FAILED, and the error names epoch, step, and the first layer or parameter in which it is so. The step does not
+// count, and on_step does not see it. The model then refuses to be trained or evaluated until other weights were loaded or
+// all of its tensors set. Where they were set by hand, training goes on from the trainer's position with those weights and
+// a new optimizer: moments and step count of zero.
 bool shk_train(struct shk_trainer *, const struct shk_dataset *train, const struct shk_dataset *test, size_t epochs,
                const struct shk_callbacks *callbacks, struct shk_error *error);
 // Where the training is.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cli/common.h"
 
-#include <errno.h>
+#include "report/number.h"
 #include <inttypes.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +23,8 @@ _Noreturn void cli_die_error(const struct shk_error *error) {
 }
 
 uint64_t cli_whole(const char *option, const char *text, uint64_t least, uint64_t most) {
-    errno = 0;
-    char *end = NULL;
-    const uint64_t value = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
-    if (!end || *end || errno || value < least || value > most) {
+    uint64_t value;
+    if (!number_whole(text, &value) || value < least || value > most) {
         cli_die(CLI_USAGE, "--%s must be a whole number from %" PRIu64 " to %" PRIu64 ", not '%s'", option, least, most,
                 text);
     }
@@ -35,12 +32,8 @@ uint64_t cli_whole(const char *option, const char *text, uint64_t least, uint64_
 }
 
 double cli_real(const char *option, const char *text, double least, bool least_allowed, double most) {
-    const bool plain = *text && strspn(text, "0123456789.eE+-") == strlen(text) && *text != '+';
-    errno = 0;
-    char *end = NULL;
-    const double value = plain ? strtod(text, &end) : 0;
-    const bool above = least_allowed ? value >= least : value > least;
-    if (!plain || end == text || *end || errno || !isfinite(value) || !above || value > most) {
+    double value;
+    if (!number_real(text, &value) || !(least_allowed ? value >= least : value > least) || value > most) {
         cli_die(CLI_USAGE, "--%s must be a number %s %g%s%g, not '%s'", option, least_allowed ? "from" : "above", least,
                 least_allowed ? " to " : " and at most ", most, text);
     }

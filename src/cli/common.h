@@ -34,6 +34,8 @@ error_t cli_parse_common(int key, const char *arg, const struct argp_state *stat
 
 // Subcommands: argv[0] is the name of the subcommand; the value is the exit code.
 int cli_train(int argc, char **argv);
+int cli_resume(int argc, char **argv);
+int cli_eval(int argc, char **argv);
 int cli_compare(int argc, char **argv);
 int cli_profile(int argc, char **argv);
 int cli_topo(int argc, char **argv);

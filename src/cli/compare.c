@@ -78,8 +78,8 @@ static void print_table(const struct contender *contenders, size_t count) {
 }
 
 int cli_compare(int argc, char **argv) {
-    static const struct argp_child children[] = {{&run_argp, 0, NULL, 0}, {0}};
-    static const struct argp argp = {
+    const struct argp_child children[] = {{run_argp(), 0, NULL, 0}, {0}};
+    const struct argp argp = {
         .options = options,
         .parser = parse_option,
         .doc = "Trains several models on the same images of squares and compares them in a table.\vTime and samples/s "

@@ -13,7 +13,9 @@ static const struct command {
     const char *summary;
 } commands[] = {
     {"compare", cli_compare, "train several models on the same data, then a table"},
+    {"eval", cli_eval, "test a run's weights, or a file of weights"},
     {"profile", cli_profile, "show where the time of a training step goes"},
+    {"resume", cli_resume, "go on with a run from its last checkpoint"},
     {"topo", cli_topo, "show this machine, and which threads would be used"},
     {"train", cli_train, "train one model"},
     {"tune", cli_tune, "find the fastest threads, pinning and instruction set"},
@@ -92,7 +94,7 @@ int main(int argc, char **argv) {
                "  SHIKAKU_PIN       where threads run, where --pin is not given\n"
                "  SHIKAKU_ISA       auto, c, avx2, avx512 or neon: the kernels to use\n"
                "\n"
-               "Exit codes: 0 done, 1 failed, 2 bad usage or input.",
+               "Exit codes: 0 done, 1 failed, 2 bad usage or input; 130, 143, 129 after SIGINT, SIGTERM, SIGHUP.",
         .help_filter = filter_help,
     };
     argp_err_exit_status = CLI_USAGE;

@@ -4,15 +4,9 @@
 
 #include "cli/run.h"
 
-// What a subcommand that trains one model is given.
-struct one_model {
-    struct run_settings run;
-    const char *model;
-    bool tuned;             // use what 'shikaku tune' found
-    const char *tuned_file; // NULL: its default
-};
-
-// Parses --model and the options of a run. `command`: the subcommand's name; epochs: the default, 0 where it takes none.
-struct one_model one_model_parse(const char *command, const char *doc, size_t epochs, int argc, char **argv);
+// The option of a subcommand for one model: --model into the config, as a child parser whose input is a run_settings.
+extern const struct argp one_model_argp;
+// The end where it was left out.
+void one_model_check(const char *command, const struct run_settings *);
 
 #endif

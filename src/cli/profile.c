@@ -44,22 +44,41 @@ static bool print_profile(const struct shk_profile *p, const struct shk_model *m
                      1e-6 * shk_model_training_flops(model), 1e-9 * nominal, nominal / peak);
 }
 
+static error_t parse_option(int key, char *arg, struct argp_state *state) {
+    if (key != ARGP_KEY_INIT) return cli_parse_common(key, arg, state);
+    for (int i = 0; i < 2; i++) state->child_inputs[i] = state->input;
+    return 0;
+}
+
+static struct run_settings parse(int argc, char **argv) {
+    static const struct argp_option options[] = {CLI_HELP_OPTION, {0}};
+    const struct argp_child children[] = {{run_argp(), 0, NULL, 0}, {&one_model_argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .doc = "Trains a model for 100 steps and prints where the time goes: per layer and phase, beside the peaks of "
+               "this "
+               "machine.",
+        .children = children,
+    };
+    struct run_settings settings = run_defaults;
+    cli_parse(&argp, "shikaku profile", argc, argv, &settings);
+    if (run_was_given(&settings, "epochs")) cli_die(CLI_USAGE, "profile takes no --epochs");
+    one_model_check("profile", &settings);
+    return settings;
+}
+
 int cli_profile(int argc, char **argv) {
-    const struct one_model settings = one_model_parse(
-        "profile",
-        "Trains a model for 100 steps and prints where the time goes: per layer and phase, beside the peaks of "
-        "this machine.",
-        0, argc, argv);
-    struct run run = run_create(&settings.run);
-    const struct run_settings *s = &settings.run;
-    const struct shk_train_options train = {.batch = s->batch, .shards = s->shards, .lr = s->lr, .seed = s->seed};
+    const struct run_settings settings = parse(argc, argv);
+    struct run run = run_create(&settings);
+    const struct shk_train_options train = run_train_options(&settings.config);
     const struct shk_shape shape = shk_dataset_shape(run.train);
     struct shk_profile profile;
     struct shk_error error = {0};
-    struct shk_model *model = shk_model_create(settings.model, &shape, s->seed, &error);
+    struct shk_model *model = shk_model_create(settings.config.model, &shape, train.seed, &error);
     if (!model) cli_die_error(&error);
     if (!shk_profile_train(model, run.runtime, run.train, &train, STEPS, &profile, &error)) cli_die_error(&error);
-    if (run_print_device(&run)) print_profile(&profile, model, s->batch);
+    if (run_print_device(&run)) print_profile(&profile, model, train.batch);
     run_check_quota(&run);
     shk_profile_free(&profile);
     shk_model_free(model);

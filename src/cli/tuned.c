@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "cli/tuned.h"
 
+#include "report/folder.h"
+
 #define XXH_INLINE_ALL
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -97,34 +96,8 @@ bool tuned_find(const char *file, const struct tuned_key *key, struct tuned *out
     return found;
 }
 
-// Creates the folders of a file's name.
-static void make_folders(char *name) {
-    for (char *slash = strchr(name + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        const bool failed = mkdir(name, 0777) != 0 && errno != EEXIST;
-        const int why = errno;
-        if (failed) cli_die(CLI_FAILED, "the folder %s cannot be made: %s", name, strerror(why));
-        *slash = '/';
-    }
-}
-
-// Whole or not at all: a file beside it, on the disk, then in its place.
-static bool write_whole(const char *name, const char *fresh, const json_t *all) {
-    char *copy = format_text("%s", name);
-    const int folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const int file = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool ok = folder >= 0 && file >= 0 && json_dumpfd(all, file, JSON_INDENT(2)) == 0 && fsync(file) == 0;
-    if (file >= 0) ok = close(file) == 0 && ok;
-    ok = ok && rename(fresh, name) == 0 && fsync(folder) == 0;
-    const int why = errno;
-    if (folder >= 0) close(folder);
-    free(copy);
-    errno = why;
-    return ok;
-}
-
 char *tuned_store(const char *file, const struct tuned_key *key, const struct tuned *t) {
-    char *name = file_name(file), *fresh = format_text("%s.%ld", name, (long)getpid());
+    char *name = file_name(file), *copy = format_text("%s", name);
     json_t *all = read_all(name);
     for (size_t i = json_array_size(all); i-- > 0;)
         if (fits(json_array_get(all, i), key)) json_array_remove(all, i);
@@ -132,13 +105,12 @@ char *tuned_store(const char *file, const struct tuned_key *key, const struct tu
                                          key->model, "batch", (json_int_t)key->batch, "isa", t->isa, "threads",
                                          (json_int_t)t->threads, "pin", t->pin, "shards", (json_int_t)t->shards,
                                          "samples_per_second", t->samples_per_second));
-    make_folders(name);
-    if (!write_whole(name, fresh, all)) {
-        const int why = errno;
-        unlink(fresh);
-        cli_die(CLI_FAILED, "%s cannot be written: %s", name, strerror(why));
-    }
+    char *text = json_dumps(all, JSON_INDENT(2));
+    if (!text) cli_die(CLI_FAILED, "out of memory");
+    struct shk_error error = {0};
+    if (!folder_make(dirname(copy), &error) || !shk_write_file(name, text, strlen(text), &error)) cli_die_error(&error);
     json_decref(all);
-    free(fresh);
+    free(text);
+    free(copy);
     return name;
 }

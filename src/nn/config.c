@@ -152,6 +152,12 @@ static const char *find_preset(const char *text, struct shk_config *c) {
     return text;
 }
 
+const char *shk_config_preset(const struct shk_config *c) {
+    for (unsigned i = 0; i < PRESETS; i++)
+        if (!strcmp(c->title, presets[i].title)) return presets[i].name;
+    return NULL;
+}
+
 bool shk_config_parse(const char *text, struct shk_config *c, struct shk_error *err) {
     *c = (struct shk_config){.blocks = 2,
                              .channels = {16, 32},

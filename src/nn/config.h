@@ -30,5 +30,7 @@ struct shk_config {
 };
 
 bool shk_config_parse(const char *text, struct shk_config *, struct shk_error *);
+// The name under which a preset was asked for; NULL where it is none.
+const char *shk_config_preset(const struct shk_config *);
 
 #endif

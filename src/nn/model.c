@@ -30,8 +30,9 @@ static bool init_param(struct shk_model *m, unsigned index, uint64_t seed, const
                                    .stream = shk_stream_of(seed, SHK_PURPOSE_INIT, index, 0, 0)};
     if (p->init == SHK_INIT_UNIFORM) k->random_uniform(&fill);
     if (p->init == SHK_INIT_NORMAL) k->random_normal(&fill);
-    for (size_t i = 0; i < p->size; i++)
-        m->weights[shk_param_position(p, i)] = p->init == SHK_INIT_CONSTANT ? p->a : values[i];
+    if (p->init == SHK_INIT_CONSTANT)
+        for (size_t i = 0; i < p->size; i++) values[i] = p->a;
+    shk_param_scatter(p, 0, p->size, values, m->weights);
     shk_free(values);
     return true;
 }
@@ -44,8 +45,7 @@ void shk_model_derive(const struct shk_model *m, const struct shk_kernels *k) {
     for (unsigned i = 0; i < m->param_count; i++) derive_whole(m, &m->params[i], k);
 }
 
-struct shk_model *shk_model_create(const char *description, const struct shk_shape *shape, uint64_t seed,
-                                   struct shk_error *err) {
+struct shk_model *shk_model_outline(const char *description, const struct shk_shape *shape, struct shk_error *err) {
     struct shk_config config;
     if (!shk_config_parse(description, &config, err) || !shk_shape_check(shape, err)) return NULL;
     struct shk_model *m = shk_alloc(1, sizeof *m, "a model", err);
@@ -54,9 +54,24 @@ struct shk_model *shk_model_create(const char *description, const struct shk_sha
     m->shape = *shape;
     fenv_t saved = shk_fpenv_enter();
     bool ok = shk_build(m, err);
-    if (ok) m->weights = shk_alloc(m->weight_floats, sizeof(float), "weights", err);
-    if (ok && m->weights) m->derived = shk_alloc(m->derived_floats + 16, sizeof(float), "packed weights", err);
-    ok = ok && m->weights && m->derived;
+    shk_fpenv_leave(&saved);
+    if (ok) return m;
+    shk_model_free(m);
+    return NULL;
+}
+
+bool shk_model_allocate(struct shk_model *m, struct shk_error *err) {
+    m->weights = shk_alloc(m->weight_floats, sizeof(float), "weights", err);
+    m->derived = shk_alloc(m->derived_floats + 16, sizeof(float), "packed weights", err);
+    return m->weights && m->derived;
+}
+
+struct shk_model *shk_model_create(const char *description, const struct shk_shape *shape, uint64_t seed,
+                                   struct shk_error *err) {
+    struct shk_model *m = shk_model_outline(description, shape, err);
+    if (!m) return NULL;
+    fenv_t saved = shk_fpenv_enter();
+    bool ok = shk_model_allocate(m, err);
     const struct shk_kernels *k = best_kernels();
     for (unsigned i = 0; ok && i < m->param_count; i++) ok = init_param(m, i, seed, k, err);
     if (ok) shk_model_derive(m, k);
@@ -93,13 +108,14 @@ struct shk_tensor_info shk_model_tensor(const struct shk_model *m, size_t index)
 
 void shk_model_get_tensor(const struct shk_model *m, size_t index, float *out) {
     const struct shk_param *p = &m->params[index];
-    for (size_t i = 0; i < p->size; i++) out[i] = m->weights[shk_param_position(p, i)];
+    shk_param_gather(p, 0, p->size, m->weights, out);
 }
 
 void shk_model_set_tensor(struct shk_model *m, size_t index, const float *values) {
     const struct shk_param *p = &m->params[index];
     const struct shk_kernels *k = best_kernels();
-    for (size_t i = 0; i < p->size; i++) m->weights[shk_param_position(p, i)] = values[i];
+    shk_param_scatter(p, 0, p->size, values, m->weights);
+    m->params[index].damaged = false;
     fenv_t saved = shk_fpenv_enter();
     derive_whole(m, p, k);
     shk_fpenv_leave(&saved);
@@ -115,7 +131,7 @@ uint64_t shk_model_hash(const struct shk_model *m) {
         XXH3_64bits_update(&state, p->name, strlen(p->name) + 1);
         for (size_t at = 0; at < p->size; at += CHUNK) {
             size_t n = p->size - at < CHUNK ? p->size - at : CHUNK;
-            for (size_t j = 0; j < n; j++) values[j] = m->weights[shk_param_position(p, at + j)];
+            shk_param_gather(p, at, n, m->weights, values);
             XXH3_64bits_update(&state, values, n * sizeof(float));
         }
     }

@@ -44,7 +44,8 @@ struct shk_param {
     size_t derived_offset; // in the derived packings
     size_t cin;            // SHK_WINOGRAD: input channels without padding
     enum shk_init init;
-    float a, b; // constant a; uniform a..b; normal mean a, deviation b
+    float a, b;   // constant a; uniform a..b; normal mean a, deviation b
+    bool damaged; // its numbers are those that a training which went wrong has left
 };
 
 enum shk_layer_kind {
@@ -87,16 +88,34 @@ struct shk_model {
     size_t weight_floats, derived_floats; // padded
     double forward_flops, training_flops; // nominal, one sample, every layer dense
     float *weights, *derived;
+    struct shk_position damage; // the epoch and step (from 1) in which a training went wrong
 };
+
+// Layers and parameters, but no place for weights yet: what a file can be held against before memory is taken for it.
+struct shk_model *shk_model_outline(const char *description, const struct shk_shape *, struct shk_error *);
+// Place for the weights and packings of such a model, which are 0 then.
+bool shk_model_allocate(struct shk_model *, struct shk_error *);
 
 size_t shk_axis_extent(const struct shk_axis *);
 size_t shk_axis_map(const struct shk_axis *, size_t index);
 // Where PyTorch's flat index of a parameter lies in the weights.
 size_t shk_param_position(const struct shk_param *, size_t index);
+// The numbers first .. first + n - 1 of a parameter, in PyTorch's order, from or to an array that is laid out as the
+// weights are.
+void shk_param_gather(const struct shk_param *, size_t first, size_t n, const float *padded, float *values);
+void shk_param_scatter(const struct shk_param *, size_t first, size_t n, const float *values, float *padded);
 // Refreshes the derived packing of parameter p for 16 outputs, the panel `panel`, and `rows` of its rows from `row` on
 // (multiples of 16; all of them for SHK_WINOGRAD).
 void shk_param_derive(const struct shk_model *, const struct shk_param *p, size_t panel, size_t row, size_t rows,
                       const struct shk_kernels *);
+bool shk_all_finite(const float *x, size_t n);
+// The first parameter with a number that is not finite, or NULL.
+const struct shk_param *shk_model_not_finite(const struct shk_model *);
+// A training went wrong in this step (both from 1): the model is of no use until each of its tensors was set.
+void shk_model_damage(struct shk_model *, size_t epoch, size_t step);
+bool shk_model_usable(const struct shk_model *, struct shk_error *);
+// Usable, and all weights are finite.
+bool shk_model_trainable(const struct shk_model *, struct shk_error *);
 // All packings of all parameters.
 void shk_model_derive(const struct shk_model *, const struct shk_kernels *);
 size_t shk_param_panels(const struct shk_param *); // how many panels of 16 outputs; 0: not derived

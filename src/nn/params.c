@@ -21,6 +21,82 @@ size_t shk_param_position(const struct shk_param *p, size_t index) {
     return p->offset + (p->layout == SHK_ROWS ? o * p->row + i : o / 16 * (p->row * 16) + i * 16 + o % 16);
 }
 
+// ---- Many numbers at once ----
+
+// Runs of consecutive indices whose places are equally far apart: the fastest digit of the inner axis.
+struct walk {
+    const struct shk_param *p;
+    size_t outer[3], inner[3]; // digits
+    size_t o, i;               // mapped
+};
+
+static size_t digits_of(const struct shk_axis *axis, size_t index, size_t digits[3]) {
+    size_t mapped = 0;
+    for (unsigned d = axis->count; d-- > 0; index /= axis->digits[d].extent) {
+        digits[d] = index % axis->digits[d].extent;
+        mapped += digits[d] * axis->digits[d].stride;
+    }
+    return mapped;
+}
+
+// Adds 1 to the slowest `count` digits; false where all of them are 0 again.
+static bool count_on(const struct shk_axis *axis, unsigned count, size_t digits[3], size_t *mapped) {
+    for (unsigned d = count; d-- > 0;) {
+        *mapped += axis->digits[d].stride;
+        if (++digits[d] < axis->digits[d].extent) return true;
+        *mapped -= digits[d] * axis->digits[d].stride;
+        digits[d] = 0;
+    }
+    return false;
+}
+
+static struct walk walk_from(const struct shk_param *p, size_t index) {
+    struct walk w = {.p = p};
+    size_t inner = shk_axis_extent(&p->inner);
+    w.o = digits_of(&p->outer, index / inner, w.outer);
+    w.i = digits_of(&p->inner, index % inner, w.inner);
+    return w;
+}
+
+// The rest of the run, of at most `most` numbers: its place, how far apart, and how many.
+static size_t next_run(struct walk *w, size_t most, size_t *place, size_t *stride) {
+    const struct shk_param *p = w->p;
+    const struct shk_axis *axis = &p->inner;
+    unsigned last = axis->count - 1; // of no meaning where there are no digits
+    size_t left = axis->count ? axis->digits[last].extent - w->inner[last] : 1, n = left < most ? left : most;
+    size_t step = axis->count ? axis->digits[last].stride : 0;
+    *stride = p->layout == SHK_ROWS ? step : step * 16;
+    *place =
+        p->offset + (p->layout == SHK_ROWS ? w->o * p->row + w->i : w->o / 16 * (p->row * 16) + w->i * 16 + w->o % 16);
+    if (n == left) {
+        if (axis->count) {
+            w->i -= w->inner[last] * step;
+            w->inner[last] = 0;
+        }
+        if (!axis->count || !count_on(axis, last, w->inner, &w->i))
+            count_on(&p->outer, p->outer.count, w->outer, &w->o);
+    }
+    return n;
+}
+
+void shk_param_gather(const struct shk_param *p, size_t first, size_t n, const float *padded, float *values) {
+    struct walk w = walk_from(p, first);
+    for (size_t done = 0, place, stride, run; done < n; done += run) {
+        run = next_run(&w, n - done, &place, &stride);
+        for (size_t k = 0; k < run; k++) values[done + k] = padded[place + k * stride];
+    }
+}
+
+void shk_param_scatter(const struct shk_param *p, size_t first, size_t n, const float *values, float *padded) {
+    struct walk w = walk_from(p, first);
+    for (size_t done = 0, place, stride, run; done < n; done += run) {
+        run = next_run(&w, n - done, &place, &stride);
+        for (size_t k = 0; k < run; k++) padded[place + k * stride] = values[done + k];
+    }
+}
+
+// ---- Packings ----
+
 size_t shk_param_panels(const struct shk_param *p) {
     return p->derived == SHK_NOT_DERIVED ? 0 : p->length / p->row / 16;
 }

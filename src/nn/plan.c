@@ -24,6 +24,8 @@ static void set_stages(struct shk_plan *p) {
     }
     *s++ = (struct shk_stage){.kind = SHK_UPDATES};
     p->stage_count = (unsigned)(s - p->stages);
+    *s++ = (struct shk_stage){.kind = SHK_GRADIENT_NORM};
+    *s++ = (struct shk_stage){.kind = SHK_OPTIMIZER};
 }
 
 struct shk_plan *shk_plan_create(const struct shk_model *model, size_t batch, size_t shards, unsigned workers,

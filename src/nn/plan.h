@@ -105,6 +105,7 @@ struct shk_op {
 // A unit of work after all gradients are there: sum them up, apply the optimizer, refresh the packing.
 struct shk_update {
     const struct shk_param *param;
+    unsigned op;          // whose weight it is
     size_t start, length; // floats of the parameter; of each panel where there are two
     size_t panel, panels; // the panels that they belong to, to be derived afterwards; panels == 0: none
     size_t row;           // first row in the panel
@@ -131,12 +132,14 @@ enum shk_stage_kind {
     SHK_LAYER_FORWARD,  // the batch layer's partial sums
     SHK_LAYER_BACKWARD, // its input gradient, its weights' gradient and their update
     SHK_UPDATES,        // all other updates
+    SHK_GRADIENT_NORM,  // the sums of squares of all gradients
+    SHK_OPTIMIZER,      // of all updates, what follows from their gradients
 };
 struct shk_stage {
     enum shk_stage_kind kind;
     unsigned forward, forward_end, backward, backward_end;
 };
-enum { SHK_MAX_STAGES = 6 };
+enum { SHK_MAX_STAGES = 8, SHK_CLIP_STAGES = 2 };
 
 struct shk_plan {
     const struct shk_model *model;
@@ -144,9 +147,11 @@ struct shk_plan {
     size_t batch, shards;
     unsigned workers; // sizes tasks, and nothing else
     unsigned op_count, buffer_count, update_count, stage_count;
-    struct shk_stage stages[SHK_MAX_STAGES]; // of a training step
-    int batch_layer;                         // an op, or -1
-    unsigned layer_updates;                  // the first updates are the batch layer's, in order of rows
+    // Of a training step. Behind them: SHK_CLIP_STAGES more of one that clips gradients, whose updates before are the
+    // gradients alone.
+    struct shk_stage stages[SHK_MAX_STAGES];
+    int batch_layer;        // an op, or -1
+    unsigned layer_updates; // the first updates are the batch layer's, in order of rows
     struct shk_op ops[SHK_MAX_OPS];
     struct shk_buffer buffers[SHK_MAX_BUFFERS];
     struct shk_update *updates;
@@ -161,6 +166,21 @@ struct shk_plan {
 struct shk_plan *shk_plan_create(const struct shk_model *, size_t batch, size_t shards, unsigned workers, bool training,
                                  struct shk_error *);
 void shk_plan_free(struct shk_plan *);
+
+// The parts of an update that are consecutive in the weights: where the first `length` floats are, and so on.
+static inline size_t shk_update_pieces(const struct shk_update *u) { return u->batch_op && u->panels ? u->panels : 1; }
+static inline size_t shk_update_at(const struct shk_update *u, size_t piece) {
+    return u->param->offset + u->start + piece * u->param->row * 16;
+}
+// Ranks a gradient of parameter `p` that an update computes: the earlier in the backward pass, the higher. 1 or more.
+static inline uint32_t shk_update_rank(const struct shk_plan *plan, const struct shk_update *u,
+                                       const struct shk_param *p) {
+    return u->op * SHK_MAX_PARAMS + (uint32_t)(p - plan->model->params) + 1;
+}
+// The parameter of a rank.
+static inline const struct shk_param *shk_ranked_param(const struct shk_plan *plan, uint32_t rank) {
+    return &plan->model->params[(rank - 1) % SHK_MAX_PARAMS];
+}
 
 // The default number of shards for a batch.
 size_t shk_default_shards(size_t batch);

@@ -11,13 +11,13 @@ static void add_update(struct shk_plan *p, struct shk_update u) {
 }
 
 // Panels `first`.. of a derived parameter, or all of one that is not, from the shards' buffers.
-static size_t update_from_shards(struct shk_plan *p, const struct shk_param *param, size_t start, size_t length) {
+static size_t update_from_shards(struct shk_plan *p, unsigned op, const struct shk_param *param, size_t length) {
     size_t grad = p->shard_floats, panel = param->row * 16;
     p->shard_floats += length;
     size_t step = param->derived ? panel : CHUNK;
     for (size_t at = 0; at < length; at += step) {
-        struct shk_update u = {.param = param, .start = start + at, .length = length - at < step ? length - at : step};
-        u.shard_grad = grad + at;
+        struct shk_update u = {.param = param, .op = op, .start = at, .shard_grad = grad + at};
+        u.length = length - at < step ? length - at : step;
         if (param->derived) {
             u.panel = u.start / panel;
             u.panels = 1;
@@ -72,6 +72,7 @@ static void update_weights_from_batch(struct shk_plan *p, const struct shk_op *o
     for (size_t row = 0; row < w->row; row += tile.rows) {
         for (size_t panel = first; panel < end; panel += tile_panels) {
             struct shk_update u = {.param = w, .panel = panel, .row = row, .bias = bias && row == 0, .batch_op = op};
+            u.op = (unsigned)(op - p->ops);
             u.panels = end - panel < tile_panels ? end - panel : tile_panels;
             u.length = (w->row - row < tile.rows ? w->row - row : tile.rows) * 16;
             u.start = (panel * w->row + row) * 16;
@@ -91,7 +92,9 @@ static void update_keys_and_values_from_batch(struct shk_plan *p, const struct s
     for (size_t column = inner; column < 3 * inner; column += d) {
         update_weights_from_batch(p, op, column / 16, (column + d) / 16, false, tile);
         if (column >= 2 * inner)
-            add_update(p, (struct shk_update){.param = op->bias, .start = column, .length = d, .batch_op = op});
+            add_update(
+                p, (struct shk_update){
+                       .param = op->bias, .op = (unsigned)(op - p->ops), .start = column, .length = d, .batch_op = op});
     }
 }
 
@@ -118,12 +121,12 @@ static void place_updates(struct shk_plan *p) {
             bias_length = op->u.linear.columns;
             length = bias_length * op->weight->row;
         }
-        op->weight_grad = update_from_shards(p, op->weight, 0, length);
-        op->bias_grad = update_from_shards(p, op->bias, 0, bias_length);
+        op->weight_grad = update_from_shards(p, i, op->weight, length);
+        op->bias_grad = update_from_shards(p, i, op->bias, bias_length);
         if (op->kind != &shk_op_embed) continue;
-        if (op->u.embed.cls) op->u.embed.cls_grad = update_from_shards(p, op->u.embed.cls, 0, op->u.embed.cls->length);
+        if (op->u.embed.cls) op->u.embed.cls_grad = update_from_shards(p, i, op->u.embed.cls, op->u.embed.cls->length);
         if (op->u.embed.positions)
-            op->u.embed.positions_grad = update_from_shards(p, op->u.embed.positions, 0, op->u.embed.positions->length);
+            op->u.embed.positions_grad = update_from_shards(p, i, op->u.embed.positions, op->u.embed.positions->length);
     }
 }
 

@@ -23,12 +23,12 @@ static size_t part(size_t n, unsigned worker, unsigned workers, size_t *count) {
 static void touch_updates(const struct placement *p, size_t first, size_t n) {
     for (size_t i = first; i < first + n; i++) {
         const struct shk_update *u = &p->e->plan->updates[i];
-        size_t pieces = u->batch_op && u->panels ? u->panels : 1;
-        for (size_t piece = 0; piece < pieces; piece++) {
-            size_t at = u->param->offset + u->start + piece * u->param->row * 16;
+        for (size_t piece = 0; piece < shk_update_pieces(u); piece++) {
+            size_t at = shk_update_at(u, piece);
             touch(p->weights + at, u->length);
             touch(p->e->m + at, u->length);
             touch(p->e->v + at, u->length);
+            if (p->e->gradients) touch(p->e->gradients + at, u->length);
         }
     }
 }

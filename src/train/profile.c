@@ -64,7 +64,8 @@ struct recording {
     struct shk_engine engine;
     struct shk_batch batch;
     uint32_t *order;
-    size_t samples, batch_size, steps, done;
+    size_t samples, batch_size, steps, taken;
+    bool failed;
     double step_seconds;
 };
 
@@ -77,8 +78,10 @@ static void record_worker(void *arg, unsigned worker, unsigned workers) {
         b.ids = r->order + i * r->batch_size % (r->samples - r->batch_size + 1);
         if (worker == 0 && i == WARM_UP) start = shk_seconds();
         if (i == WARM_UP) r->engine.times[worker] = (struct shk_times){0};
-        if (shk_step(&r->engine, &b, worker, workers) != SHK_STEP_DONE) break;
-        if (worker == 0 && i >= WARM_UP) r->done++;
+        bool done = shk_step(&r->engine, &b, worker, workers) == SHK_STEP_DONE;
+        if (worker == 0 && done) r->taken++;
+        if (worker == 0 && !done) r->failed = true;
+        if (!done) break;
     }
     if (worker == 0) r->step_seconds = (shk_seconds() - start) / (double)r->steps;
     shk_fpenv_leave(&saved);
@@ -123,9 +126,12 @@ static bool record(struct recording *r, const struct shk_team *team, struct shk_
     if (!r->batch.loss || !r->batch.predicted || !r->order || !r->engine.times || !p->row) return false;
     shk_shuffle(r->order, r->samples, r->engine.seed, 0);
     team->run(team, record_worker, r);
-    if (r->done < r->steps)
+    if (r->failed) {
+        shk_model_damage(r->engine.model, 1, r->taken + 1);
         return shk_fail(err, SHK_FAILED,
-                        "the loss or a gradient is not finite: lower the learning rate, or check the data");
+                        "the loss or a gradient is not finite in step %zu: lower the learning rate, or check the data",
+                        r->taken + 1);
+    }
     fill_rows(p, r, team->workers);
     return true;
 }
@@ -138,7 +144,7 @@ static void measure_peaks(struct peaks *p, const struct shk_team *team, struct s
 
 static bool check_profile(const struct shk_model *model, const struct shk_dataset *data, size_t batch, size_t steps,
                           struct shk_error *err) {
-    if (!shk_shapes_agree(model, data, err)) return false;
+    if (!shk_shapes_agree(model, data, err) || !shk_model_trainable(model, err)) return false;
     if (steps < 1) return shk_fail(err, SHK_BAD_INPUT, "a profile of 0 steps is asked for, but it takes at least 1");
     if (data->n < batch) return shk_fail(err, SHK_BAD_INPUT, "%zu samples do not fill a batch of %zu", data->n, batch);
     return true;

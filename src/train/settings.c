@@ -11,6 +11,10 @@ bool shk_settings_check(const struct shk_train_options *options, struct shk_trai
         return shk_fail(err, SHK_BAD_INPUT, "%zu shards are not supported: use 1 to %d", out->shards, SHK_MAX_SHARDS);
     if (out->lr != 0 && !(out->lr > 0 && out->lr <= 1e3))
         return shk_fail(err, SHK_BAD_INPUT, "the learning rate is %g, but must be above 0 and at most 1000", out->lr);
+    if (!(out->clip_norm >= 0))
+        return shk_fail(err, SHK_BAD_INPUT,
+                        "the gradients' largest norm is %g, but must be above 0, or 0 where they are not clipped",
+                        out->clip_norm);
     if (out->batch == 0) out->batch = 64;
     if (out->shards == 0) out->shards = shk_default_shards(out->batch);
     if (out->lr == 0) out->lr = 1e-3;

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { FLAG_STRIDE = 64 };
+enum { NORM_BLOCK = 4096 }; // floats whose squares a call of the kernel adds up
 
 // Memory of which each worker has a part. On several NUMA nodes the workers touch theirs first: shk_engine_place.
 static void *alloc(const struct shk_team *team, size_t count, size_t size, const char *what, struct shk_error *err) {
@@ -28,9 +28,9 @@ bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct
     size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_GRADIENT_SCRATCH;
     e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
     e->workspaces = alloc(team, e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
-    e->finite = shk_alloc(e->workers, FLAG_STRIDE, "flags", err);
+    e->bad = shk_alloc(e->workers, SHK_FLAG_STRIDE * sizeof *e->bad, "flags", err);
     e->shares = shk_alloc(SHK_MAX_STAGES * (size_t)e->workers, sizeof *e->shares, "task shares", err);
-    bool ok = e->workspaces && e->finite && e->shares;
+    bool ok = e->workspaces && e->bad && e->shares;
     if (training && ok) {
         e->batch_space = alloc(team, e->plan->batch_floats + 16, sizeof(float), "the batch's activations", err);
         e->shard_grads =
@@ -46,16 +46,29 @@ bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct
     return ok;
 }
 
+static size_t norm_blocks(const struct shk_engine *e) {
+    return (e->model->weight_floats + NORM_BLOCK - 1) / NORM_BLOCK;
+}
+
+bool shk_engine_clip(struct shk_engine *e, const struct shk_team *team, double clip_norm, struct shk_error *err) {
+    e->clip_norm = clip_norm;
+    e->gradients = alloc(team, e->model->weight_floats, sizeof(float), "the gradients", err);
+    e->square_sums = shk_alloc(norm_blocks(e), SHK_FLAG_STRIDE * sizeof(float), "the gradients' norm", err);
+    return e->gradients && e->square_sums;
+}
+
 void shk_engine_free(struct shk_engine *e) {
     shk_plan_free(e->plan);
     shk_free(e->workspaces);
-    shk_free(e->finite);
+    shk_free(e->bad);
     shk_free(e->shares);
     shk_free(e->times);
     shk_free(e->batch_space);
     shk_free(e->shard_grads);
     shk_free(e->m);
     shk_free(e->v);
+    shk_free(e->gradients);
+    shk_free(e->square_sums);
     *e = (struct shk_engine){0};
 }
 
@@ -64,8 +77,14 @@ void shk_engine_start(struct shk_engine *e) {
     if (e->plan->training) shk_model_derive(e->model, e->k);
     shk_fpenv_leave(&saved);
     e->cancelled = false;
-    memset(e->finite, true, e->workers * FLAG_STRIDE);
+    memset(e->bad, 0, e->workers * SHK_FLAG_STRIDE * sizeof *e->bad);
     memset(e->shares, 0, SHK_MAX_STAGES * e->workers * sizeof *e->shares);
+}
+
+void shk_engine_forget(struct shk_engine *e) {
+    memset(e->m, 0, e->model->weight_floats * sizeof(float));
+    memset(e->v, 0, e->model->weight_floats * sizeof(float));
+    e->steps = 0;
 }
 
 static float *workspace_of(const struct shk_engine *e, unsigned worker) {
@@ -74,9 +93,8 @@ static float *workspace_of(const struct shk_engine *e, unsigned worker) {
 
 // ---- Samples ----
 
-// Takes samples start .. start + n - 1 of the batch through the ops of a stage; they begin in shard `shard`.
-static void run_slice(const struct shk_engine *e, const struct shk_batch *b, const struct shk_stage *stage,
-                      unsigned worker, size_t start, size_t n, size_t shard, size_t shards) {
+void shk_run_slice(const struct shk_engine *e, const struct shk_batch *b, const struct shk_stage *stage,
+                   unsigned worker, size_t start, size_t n, size_t shard, size_t shards) {
     const float *images[SHK_MAX_SLICE];
     uint32_t labels[SHK_MAX_SLICE], ids[SHK_MAX_SLICE];
     for (size_t i = 0; i < n; i++) {
@@ -142,7 +160,7 @@ static void run_shards(struct shk_engine *e, const struct shk_batch *b, const st
         size_t slices = (end - start + e->plan->slice - 1) / e->plan->slice;
         for (size_t i = 0; i < slices; i++) {
             size_t from = start + i * (end - start) / slices, to = start + (i + 1) * (end - start) / slices;
-            run_slice(e, b, stage, worker, from, to - from, shard_of(from, b->n, shards), shards);
+            shk_run_slice(e, b, stage, worker, from, to - from, shard_of(from, b->n, shards), shards);
         }
     }
 }
@@ -152,7 +170,7 @@ void shk_forward(struct shk_engine *e, const struct shk_batch *b, unsigned worke
     size_t slice = e->plan->slice, tasks = (b->n + slice - 1) / slice;
     for (size_t task; shk_take(e->shares, tasks, worker, workers, &task);) {
         size_t start = task * slice, n = b->n - start < slice ? b->n - start : slice;
-        run_slice(e, b, &whole, worker, start, n, 0, 1);
+        shk_run_slice(e, b, &whole, worker, start, n, 0, 1);
     }
     shk_barrier_wait(&e->barrier, workers, e->spin);
     shk_share_reset(&e->shares[worker]);
@@ -186,14 +204,15 @@ static void layer_forward(const struct shk_engine *e, const struct shk_whole_bat
 }
 
 static void layer_backward(const struct shk_engine *e, const struct shk_whole_batch *w, struct shk_share *shares,
-                           struct shk_updater *updater, unsigned worker, unsigned workers) {
+                           const struct shk_updater *updater, unsigned worker, unsigned workers) {
     size_t tiles = shk_layer_tiles(e->plan);
+    enum shk_update_part part = e->gradients ? SHK_GRADIENT_PART : SHK_WHOLE_UPDATE;
     double seconds[2] = {0};
     for (size_t task, tasks = shk_layer_backward_tasks(e->plan); shk_take(shares, tasks, worker, workers, &task);) {
         double start = clock_of(e);
         shk_layer_input_gradient(w, task, updater->scratch);
         double middle = clock_of(e);
-        for (size_t i = 0; i < tiles; i++) shk_update_run(updater, w, &e->plan->updates[task * tiles + i]);
+        for (size_t i = 0; i < tiles; i++) shk_update_run(updater, w, &e->plan->updates[task * tiles + i], part);
         seconds[0] += middle - start;
         seconds[1] += clock_of(e) - middle;
     }
@@ -203,16 +222,39 @@ static void layer_backward(const struct shk_engine *e, const struct shk_whole_ba
 }
 
 static void all_updates(const struct shk_engine *e, const struct shk_whole_batch *w, struct shk_share *shares,
-                        struct shk_updater *updater, unsigned worker, unsigned workers) {
+                        const struct shk_updater *updater, unsigned worker, unsigned workers) {
     const struct shk_plan *p = e->plan;
+    enum shk_update_part part = e->gradients ? SHK_GRADIENT_PART : SHK_WHOLE_UPDATE;
     double start = clock_of(e);
     for (size_t task; shk_take(shares, p->update_count - p->layer_updates, worker, workers, &task);)
-        shk_update_run(updater, w, &p->updates[p->layer_updates + task]);
+        shk_update_run(updater, w, &p->updates[p->layer_updates + task], part);
     if (e->times) e->times[worker].update += clock_of(e) - start;
 }
 
-static void run_stage(struct shk_engine *e, const struct shk_batch *b, unsigned stage, struct shk_updater *updater,
-                      unsigned worker, unsigned workers) {
+static void gradient_norm(const struct shk_engine *e, struct shk_share *shares, const struct shk_updater *updater,
+                          unsigned worker, unsigned workers) {
+    double start = clock_of(e);
+    for (size_t block; shk_take(shares, norm_blocks(e), worker, workers, &block);) {
+        size_t at = block * NORM_BLOCK, left = e->model->weight_floats - at;
+        bool finite = true;
+        struct shk_square_sum sum = {left < NORM_BLOCK ? left : NORM_BLOCK, e->gradients + at,
+                                     e->square_sums + block * SHK_FLAG_STRIDE, &finite};
+        e->k->square_sum(&sum);
+        if (!finite) *updater->bad = 1;
+    }
+    if (e->times) e->times[worker].update += clock_of(e) - start;
+}
+
+static void optimizer(const struct shk_engine *e, const struct shk_whole_batch *w, struct shk_share *shares,
+                      const struct shk_updater *updater, unsigned worker, unsigned workers) {
+    double start = clock_of(e);
+    for (size_t task; shk_take(shares, e->plan->update_count, worker, workers, &task);)
+        shk_update_run(updater, w, &e->plan->updates[task], SHK_OPTIMIZER_PART);
+    if (e->times) e->times[worker].update += clock_of(e) - start;
+}
+
+static void run_stage(struct shk_engine *e, const struct shk_batch *b, unsigned stage,
+                      const struct shk_updater *updater, unsigned worker, unsigned workers) {
     const struct shk_stage *s = &e->plan->stages[stage];
     struct shk_share *shares = e->shares + stage * (size_t)e->workers;
     const struct shk_whole_batch w = {e->plan, e->k, e->model->weights, e->batch_space, b->n};
@@ -220,24 +262,44 @@ static void run_stage(struct shk_engine *e, const struct shk_batch *b, unsigned 
     if (s->kind == SHK_LAYER_FORWARD) layer_forward(e, &w, shares, worker, workers);
     if (s->kind == SHK_LAYER_BACKWARD) layer_backward(e, &w, shares, updater, worker, workers);
     if (s->kind == SHK_UPDATES) all_updates(e, &w, shares, updater, worker, workers);
+    if (s->kind == SHK_GRADIENT_NORM) gradient_norm(e, shares, updater, worker, workers);
+    if (s->kind == SHK_OPTIMIZER) optimizer(e, &w, shares, updater, worker, workers);
 }
 
-// A stage's shares are reset during the next one, when nobody takes from them.
+static bool gradients_finite(const struct shk_engine *e, unsigned workers) {
+    for (unsigned i = 0; i < workers; i++)
+        if (e->bad[i * SHK_FLAG_STRIDE]) return false;
+    return true;
+}
+
+// What the gradients are multiplied by; every worker adds up the same sums in the same order. False: there is no such.
+static bool clip(const struct shk_engine *e, float *scale) {
+    double sum = 0;
+    for (size_t i = 0; i < norm_blocks(e); i++) sum += (double)e->square_sums[i * SHK_FLAG_STRIDE];
+    double factor = isinf(e->clip_norm) ? 1 : e->clip_norm / (sqrt(sum) + 1e-6);
+    *scale = factor < 1 ? (float)factor : 1;
+    return isinf(e->clip_norm) || isfinite(sum);
+}
+
+// A stage's shares are reset during the next one, when nobody takes from them. Only after the first stage can nobody have
+// ended this step, and so cancelled the next one.
 enum shk_outcome shk_step(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
     const struct shk_plan *p = e->plan;
     float *scratch = workspace_of(e, worker) + p->workspace_floats + p->scratch_bytes / sizeof(float);
     struct shk_updater updater;
-    for (unsigned i = 0; i < p->stage_count; i++) {
-        unsigned before = (i + p->stage_count - 1) % p->stage_count;
-        if (i == 1) updater = shk_updater_of(e, scratch, &e->finite[worker * FLAG_STRIDE]);
+    unsigned stages = p->stage_count + (e->gradients ? SHK_CLIP_STAGES : 0);
+    for (unsigned i = 0; i < stages; i++) {
+        unsigned before = (i + stages - 1) % stages;
+        if (i == 1) updater = shk_updater_of(e, scratch, &e->bad[worker * SHK_FLAG_STRIDE]);
         run_stage(e, b, i, &updater, worker, workers);
         shk_share_reset(&e->shares[before * (size_t)e->workers + worker]);
         meet(e, worker, workers);
-        if (e->cancelled) return SHK_STEP_CANCELLED;
+        if (i == 0 && e->cancelled) return SHK_STEP_CANCELLED;
         if (p->stages[i].forward_end == p->op_count && !losses_finite(b)) return SHK_STEP_BAD_LOSS;
+        if (p->stages[i].kind == SHK_GRADIENT_NORM && (!gradients_finite(e, workers) || !clip(e, &updater.adam.scale)))
+            return SHK_STEP_BAD_GRADIENT;
     }
-    for (unsigned i = 0; i < workers; i++)
-        if (!e->finite[i * FLAG_STRIDE]) return SHK_STEP_BAD_GRADIENT;
+    if (!gradients_finite(e, workers)) return SHK_STEP_BAD_GRADIENT;
     if (worker == 0) e->steps++;
     return SHK_STEP_DONE;
 }

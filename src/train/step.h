@@ -16,6 +16,8 @@ static inline struct shk_adam_options shk_adam_defaults(double lr) {
     return (struct shk_adam_options){lr, 0.9, 0.999, 1e-8};
 }
 
+enum { SHK_FLAG_STRIDE = 16 }; // a cache line: of flags of 4 bytes, and of floats
+
 // A plan with all the memory that executing it takes.
 struct shk_engine {
     const struct shk_kernels *k;
@@ -28,7 +30,11 @@ struct shk_engine {
     float *workspaces; // [workers][workspace_stride]
     size_t workspace_stride;
     float *batch_space, *shard_grads, *m, *v;
-    bool *finite;   // [workers][64]: all gradients were
+    // Where the step clips: the largest norm; all gradients, where the weights of each are; and the sums of squares of their
+    // blocks, [blocks][16], of which the first is used. Else NULL.
+    double clip_norm;
+    float *gradients, *square_sums;
+    uint32_t *bad;  // [workers][16], the first is used: the highest rank of a gradient that was not finite; 0: all were
     bool cancelled; // by the first worker, between two steps: the next one ends before it has changed anything
     struct shk_share *shares; // [SHK_MAX_STAGES][workers]
     struct shk_barrier barrier;
@@ -47,6 +53,9 @@ struct shk_batch {
 
 bool shk_engine_init(struct shk_engine *, struct shk_model *, const struct shk_runtime *, size_t batch, size_t shards,
                      bool training, struct shk_error *);
+// Of a new engine for training: its steps clip all gradients together to a norm of at most clip_norm, as PyTorch's
+// clip_grad_norm_ does: by min(1, clip_norm / (norm + 1e-6)). They may be INFINITY, and are then what they were.
+bool shk_engine_clip(struct shk_engine *, const struct shk_team *, double clip_norm, struct shk_error *);
 void shk_engine_free(struct shk_engine *);
 // For a team on several NUMA nodes: lets each worker touch first what it will mostly use, and moves the model's weights
 // likewise. False, and nothing has changed, where memory is short.
@@ -55,12 +64,20 @@ bool shk_engine_place(struct shk_engine *, const struct shk_team *, struct shk_e
 // leaves out what its plan does not read).
 void shk_engine_start(struct shk_engine *);
 
+// Forgets the moments, and how many steps were taken.
+void shk_engine_forget(struct shk_engine *);
+// By one worker: takes samples start .. start + n - 1 of the batch, at most a slice, through the ops of a stage; they
+// begin in shard `shard` of `shards`.
+void shk_run_slice(const struct shk_engine *, const struct shk_batch *, const struct shk_stage *, unsigned worker,
+                   size_t start, size_t n, size_t shard, size_t shards);
+
 // How a step ended; the same for every worker.
 enum shk_outcome {
     SHK_STEP_DONE,
     SHK_STEP_CANCELLED,    // nothing has changed
     SHK_STEP_BAD_LOSS,     // a loss is not finite; nothing has changed
-    SHK_STEP_BAD_GRADIENT, // a gradient is not finite; weights and the optimizer's state are of no use
+    SHK_STEP_BAD_GRADIENT, // a gradient is not finite; weights and the optimizer's state are of no use. Or, where the
+                           // step clips: a gradient or their norm; nothing has changed
 };
 // Forward, backward, update.
 enum shk_outcome shk_step(struct shk_engine *, const struct shk_batch *, unsigned worker, unsigned workers);

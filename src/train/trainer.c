@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fpenv.h"
 #include "base/memory.h"
+#include "train/failure.h"
 #include "train/settings.h"
 #include <math.h>
 #include <string.h>
@@ -26,7 +27,9 @@ struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk
         t->train.spin = runtime->team.spin; // not all workers take the steps where there are too many
         t->train.adam = shk_adam_defaults(o.lr);
         const struct shk_team team = shk_team_for(&runtime->team, o.shards);
-        if (!team.many_nodes || shk_engine_place(&t->train, &team, err)) return t;
+        if ((o.clip_norm == 0 || shk_engine_clip(&t->train, &team, o.clip_norm, err)) &&
+            (!team.many_nodes || shk_engine_place(&t->train, &team, err)))
+            return t;
     }
     shk_trainer_free(t);
     return NULL;
@@ -92,7 +95,8 @@ struct run {
     size_t epochs;
     struct shk_callbacks callbacks;
     float *spare_weights; // for the best epoch's, where there is no place yet
-    bool stop;
+    bool ended;           // inside an epoch, by a callback
+    bool stop;            // between two epochs, by a callback
     enum shk_outcome failure;
 };
 
@@ -102,20 +106,27 @@ static void end_step(struct run *r, const struct shk_batch *b) {
     t->position.step++;
     if (!r->callbacks.on_step) return;
     struct shk_step s = {t->position.epoch + 1, t->position.step, mean_loss(b->loss, b->n)};
-    r->stop = !r->callbacks.on_step(&s, r->callbacks.user);
-    t->train.cancelled = r->stop;
+    r->ended = !r->callbacks.on_step(&s, r->callbacks.user);
+    t->train.cancelled = r->ended;
+}
+
+// The batch whose first sample is number `at` of the epoch.
+static struct shk_batch batch_at(const struct run *r, size_t at) {
+    const struct shk_trainer *t = r->trainer;
+    struct shk_batch b = r->train;
+    b.n = r->train.n - at < t->options.batch ? r->train.n - at : t->options.batch;
+    b.ids = r->order + at;
+    b.loss += at;
+    b.predicted += at;
+    b.epoch = (uint32_t)t->position.epoch;
+    return b;
 }
 
 // The epoch's steps that are left, until one fails or the training ends.
 static void train_epoch(struct run *r, unsigned worker, unsigned workers) {
     struct shk_trainer *t = r->trainer;
     for (size_t at = t->position.step * t->options.batch; at < r->train.n; at += t->options.batch) {
-        struct shk_batch b = r->train;
-        b.n = r->train.n - at < t->options.batch ? r->train.n - at : t->options.batch;
-        b.ids = r->order + at;
-        b.loss += at;
-        b.predicted += at;
-        b.epoch = (uint32_t)t->position.epoch;
+        struct shk_batch b = batch_at(r, at);
         enum shk_outcome outcome = shk_step(&t->train, &b, worker, workers);
         if (worker == 0 && outcome == SHK_STEP_DONE) end_step(r, &b);
         if (worker == 0 && outcome != SHK_STEP_DONE && outcome != SHK_STEP_CANCELLED) r->failure = outcome;
@@ -176,7 +187,7 @@ static void train_worker(void *arg, unsigned worker, unsigned workers) {
         if (worker < active) train_epoch(r, worker, active);
         if (worker == 0) t->seconds += shk_seconds() - start;
         shk_barrier_wait(barrier, workers, t->test.spin);
-        if (r->failure || r->stop) break;
+        if (r->failure || r->ended) break;
         if (r->test.data) shk_forward(&t->test, &r->test, worker, workers);
         if (worker == 0) end_epoch(r);
         shk_barrier_wait(barrier, workers, t->test.spin);
@@ -184,16 +195,22 @@ static void train_worker(void *arg, unsigned worker, unsigned workers) {
     shk_fpenv_leave(&saved);
 }
 
+// The optimizer's state may be of no use, and starts anew with the weights that are set next.
+static bool end_in_failure(struct run *r, struct shk_error *err) {
+    struct shk_trainer *t = r->trainer;
+    struct shk_batch b = batch_at(r, t->position.step * t->options.batch);
+    shk_explain_failure(t, &b, r->failure, err);
+    shk_model_damage(t->model, t->position.epoch + 1, t->position.step + 1);
+    shk_engine_forget(&t->train);
+    return false;
+}
+
 static bool run_training(struct run *r, struct shk_error *err) {
     struct shk_trainer *t = r->trainer;
     const struct shk_team team = shk_team_for(&t->runtime->team, t->train.plan->shards);
     shk_engine_start(&t->train);
     team.run(&team, train_worker, r);
-    if (!r->failure) return true;
-    return shk_fail(
-        err, SHK_FAILED,
-        "the loss or a gradient is not finite in epoch %zu, step %zu: lower the learning rate, or check the data",
-        t->position.epoch + 1, t->position.step + 1);
+    return !r->failure || end_in_failure(r, err);
 }
 
 // The same data as before, where an epoch goes on; else place for any other.
@@ -208,7 +225,7 @@ static bool set_data(struct shk_trainer *t, const struct shk_dataset *train, str
 bool shk_train(struct shk_trainer *t, const struct shk_dataset *train, const struct shk_dataset *test, size_t epochs,
                const struct shk_callbacks *callbacks, struct shk_error *err) {
     if (!shk_shapes_agree(t->model, train, err) || (test && !shk_shapes_agree(t->model, test, err))) return false;
-    if (!set_data(t, train, err)) return false;
+    if (!shk_model_trainable(t->model, err) || !set_data(t, train, err)) return false;
     struct run r = {.trainer = t, .epochs = epochs};
     if (callbacks) r.callbacks = *callbacks;
     r.train = (struct shk_batch){.data = train, .n = train->n, .loss = t->losses};
@@ -244,7 +261,7 @@ static void evaluate_worker(void *arg, unsigned worker, unsigned workers) {
 
 bool shk_evaluate(const struct shk_model *model, const struct shk_runtime *runtime, const struct shk_dataset *data,
                   struct shk_metrics *out, struct shk_error *err) {
-    if (!shk_shapes_agree(model, data, err)) return false;
+    if (!shk_shapes_agree(model, data, err) || !shk_model_usable(model, err)) return false;
     struct evaluation e = {.batch = {.data = data, .n = data->n}};
     // A plan for evaluation only reads the model.
     bool ok = shk_engine_init(&e.engine, (struct shk_model *)model, runtime, evaluation_batch, 1, false, err) &&

@@ -2,6 +2,7 @@
 #include "train/update.h"
 
 #include <math.h>
+#include <string.h>
 
 // base^n by squaring: a function of its arguments alone, unlike libm's pow.
 static double power(double base, size_t n) {
@@ -11,11 +12,11 @@ static double power(double base, size_t n) {
     return result;
 }
 
-struct shk_updater shk_updater_of(const struct shk_engine *e, float *scratch, bool *finite) {
+struct shk_updater shk_updater_of(const struct shk_engine *e, float *scratch, uint32_t *bad) {
     const struct shk_adam_options *o = &e->adam;
     size_t step = e->steps + 1;
     double bc1 = 1 - power(o->beta1, step), bc2 = 1 - power(o->beta2, step);
-    struct shk_updater u = {.engine = e, .scratch = scratch};
+    struct shk_updater u = {.engine = e, .scratch = scratch, .bad = bad};
     u.adam = (struct shk_adam){.beta1 = (float)o->beta1,
                                .one_minus_beta1 = (float)(1 - o->beta1),
                                .beta2 = (float)o->beta2,
@@ -23,13 +24,15 @@ struct shk_updater shk_updater_of(const struct shk_engine *e, float *scratch, bo
                                .eps = (float)o->eps,
                                .step_size = (float)(o->lr / bc1),
                                .inv_sqrt_bc2 = (float)(1 / sqrt(bc2)),
-                               .finite = finite};
+                               .scale = 1};
     return u;
 }
 
-// Adam on floats at .. at + n - 1 of the weights.
-static void apply(const struct shk_updater *u, size_t at, size_t n, const float *gradients, size_t sources) {
+// Adam on floats at .. at + n - 1 of the weights, which are of parameter p.
+static void apply(const struct shk_updater *u, const struct shk_update *task, const struct shk_param *p, size_t at,
+                  size_t n, const float *gradients, size_t sources) {
     const struct shk_engine *e = u->engine;
+    bool finite = true;
     struct shk_adam adam = u->adam;
     adam.n = n;
     adam.w = e->model->weights + at;
@@ -38,34 +41,50 @@ static void apply(const struct shk_updater *u, size_t at, size_t n, const float 
     adam.gradients = gradients;
     adam.stride = e->plan->shard_floats;
     adam.sources = sources;
+    adam.finite = &finite;
     e->k->adam(&adam);
+    uint32_t rank = shk_update_rank(e->plan, task, p);
+    if (!finite && rank > *u->bad) *u->bad = rank;
 }
 
-static void run_from_shards(const struct shk_updater *u, size_t shards, const struct shk_update *task) {
-    const struct shk_engine *e = u->engine;
-    apply(u, task->param->offset + task->start, task->length, e->shard_grads + task->shard_grad, shards);
-    if (task->panels) shk_param_derive(e->model, task->param, task->panel, 0, task->param->row, e->k);
-}
-
-// Panel by panel, and their bias; or a bias alone. The batch layer transposes its weights as it needs them.
-static void run_from_batch(const struct shk_updater *u, const struct shk_whole_batch *w,
-                           const struct shk_update *task) {
-    const struct shk_engine *e = u->engine;
-    const struct shk_param *p = task->param;
-    bool batch_layer = shk_is_batch_layer(e->plan, task->batch_op);
-    shk_batch_gradient(w, task, u->scratch);
-    if (task->panels == 0) apply(u, p->offset + task->start, task->length, u->scratch, 1);
-    for (size_t i = 0; i < task->panels; i++) {
-        apply(u, p->offset + task->start + i * p->row * 16, task->length, u->scratch + i * task->length, 1);
-        if (!batch_layer) shk_param_derive(e->model, p, task->panel + i, task->row, task->length / 16, e->k);
-    }
-    size_t column = task->panel * 16, columns = task->panels * 16;
-    if (task->bias) apply(u, task->batch_op->bias->offset + column, columns, u->scratch + SHK_GRADIENT_FLOATS, 1);
-}
-
-void shk_update_run(const struct shk_updater *u, const struct shk_whole_batch *w, const struct shk_update *task) {
-    if (task->batch_op)
-        run_from_batch(u, w, task);
+// The sum that Adam would take, bit by bit.
+static void collect(const struct shk_engine *e, size_t at, size_t n, const float *gradients, size_t sources) {
+    struct shk_column_sum sum = {.rows = sources - 1,
+                                 .cols = n,
+                                 .x = gradients + e->plan->shard_floats,
+                                 .row = (ptrdiff_t)e->plan->shard_floats,
+                                 .start = gradients,
+                                 .sum = e->gradients + at};
+    if (sources == 1)
+        memcpy(e->gradients + at, gradients, n * sizeof(float));
     else
-        run_from_shards(u, shk_shards_of(w->plan, w->samples), task);
+        e->k->column_sum(&sum);
+}
+
+static void take(const struct shk_updater *u, const struct shk_update *task, const struct shk_param *p, size_t at,
+                 size_t n, const float *gradients, size_t sources, enum shk_update_part part) {
+    if (part == SHK_GRADIENT_PART)
+        collect(u->engine, at, n, gradients, sources);
+    else if (part == SHK_OPTIMIZER_PART)
+        apply(u, task, p, at, n, u->engine->gradients + at, 1);
+    else
+        apply(u, task, p, at, n, gradients, sources);
+}
+
+// Piece by piece, and the bias. The batch layer transposes its weights as it needs them.
+void shk_update_run(const struct shk_updater *u, const struct shk_whole_batch *w, const struct shk_update *task,
+                    enum shk_update_part part) {
+    const struct shk_engine *e = u->engine;
+    const struct shk_op *op = task->batch_op;
+    const float *gradients = op ? u->scratch : e->shard_grads + task->shard_grad;
+    size_t sources = op ? 1 : shk_shards_of(w->plan, w->samples);
+    bool derive = task->panels && part != SHK_GRADIENT_PART && !(op && shk_is_batch_layer(e->plan, op));
+    if (op && part != SHK_OPTIMIZER_PART) shk_batch_gradient(w, task, u->scratch);
+    for (size_t i = 0; i < shk_update_pieces(task); i++) {
+        take(u, task, task->param, shk_update_at(task, i), task->length, gradients + i * task->length, sources, part);
+        if (derive) shk_param_derive(e->model, task->param, task->panel + i, task->row, task->length / 16, e->k);
+    }
+    if (task->bias)
+        take(u, task, op->bias, op->bias->offset + task->panel * 16, task->panels * 16,
+             u->scratch + SHK_GRADIENT_FLOATS, 1, part);
 }

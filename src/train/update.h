@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The update tasks: a gradient summed up, Adam, and the packings that follow from the weights, while all is in cache.
+// The update tasks: a gradient summed up, Adam, and the packings that follow from the weights, while all is in cache. Where
+// the step clips, gradients are collected first and applied later.
 #ifndef SHK_TRAIN_UPDATE_H
 #define SHK_TRAIN_UPDATE_H
 
@@ -10,10 +11,17 @@ struct shk_updater {
     const struct shk_engine *engine;
     struct shk_adam adam; // the step's constants
     float *scratch;       // [SHK_GRADIENT_SCRATCH]
+    uint32_t *bad;        // the engine's, of this worker
 };
 
-// `finite` is set to false where a gradient is not.
-struct shk_updater shk_updater_of(const struct shk_engine *, float *scratch, bool *finite);
-void shk_update_run(const struct shk_updater *, const struct shk_whole_batch *, const struct shk_update *);
+struct shk_updater shk_updater_of(const struct shk_engine *, float *scratch, uint32_t *bad);
+
+enum shk_update_part {
+    SHK_WHOLE_UPDATE,
+    SHK_GRADIENT_PART,  // the gradient, into the engine's
+    SHK_OPTIMIZER_PART, // the rest, from there
+};
+void shk_update_run(const struct shk_updater *, const struct shk_whole_batch *, const struct shk_update *,
+                    enum shk_update_part);
 
 #endif

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// shikaku eval: loss and accuracy of a run's weights, or of a file of weights.
+#include "cli/run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct eval_settings {
+    struct run_settings run;
+    const char *path;
+};
+
+static const struct argp_option options[] = {
+    CLI_HELP_OPTION,
+    {0},
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state) {
+    struct eval_settings *s = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &s->run;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (s->path) cli_die(CLI_USAGE, "eval takes one run's folder or file, not '%s' as well", arg);
+        s->path = arg;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        cli_die(CLI_USAGE, "eval needs a run's folder or a file, as in 'shikaku eval DIR'");
+    default:
+        return cli_parse_common(key, arg, state);
+    }
+}
+
+// A note of the file, to be freed, or NULL.
+static char *note(const char *path, const char *key) {
+    struct shk_error error = {0};
+    char *text = shk_file_note(path, key, &error);
+    if (!text && error.code != SHK_OK) cli_die_error(&error);
+    return text;
+}
+
+// The data on which the file's training was tested, but for what was typed.
+static struct config test_data(const char *path, const struct run_settings *typed) {
+    char *text = note(path, "settings");
+    if (!text) return typed->config;
+    struct shk_error error = {0};
+    struct config c = typed->config;
+    json_t *settings = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    if (!config_from_json(settings, path, &c, &error)) cli_die_error(&error);
+    for (size_t i = 0; i < CONFIG_SETTINGS; i++)
+        if (typed->given >> i & 1) config_copy(&c, &typed->config, &config_settings[i]);
+    json_decref(settings);
+    free(text);
+    return c;
+}
+
+static void eval_file(const char *path, const struct run_settings *typed, struct shk_runtime *runtime) {
+    struct shk_error error = {0};
+    struct shk_model *model = shk_model_load(path, &error);
+    if (!model) cli_die_error(&error);
+    const struct config c = test_data(path, typed);
+    struct shk_dataset *test = run_make_squares(&c, c.test_samples, 1);
+    struct shk_metrics metrics;
+    if (!shk_evaluate(model, runtime, test, &metrics, &error)) cli_die_error(&error);
+    char *place = note(path, "place");
+    cli_print("[%s] %s%stest loss: %.4f, acc: %.3f, weights %016" PRIx64 ", %s\n", shk_model_title(model),
+              place ? place : "", place ? " - " : "", metrics.loss, metrics.accuracy, shk_model_hash(model), path);
+    free(place);
+    shk_dataset_free(test);
+    shk_model_free(model);
+}
+
+// The last and the best weights of a run.
+static void eval_run(const char *folder, const struct run_settings *typed, struct shk_runtime *runtime) {
+    static const char *const names[] = {"last.ckpt", "best.safetensors"};
+    size_t found = 0;
+    for (size_t i = 0; i < 2; i++) {
+        char *path;
+        struct stat info;
+        if (asprintf(&path, "%s/%s", folder, names[i]) < 0) cli_die(CLI_FAILED, "out of memory");
+        if (stat(path, &info) == 0) {
+            eval_file(path, typed, runtime);
+            found++;
+        }
+        free(path);
+    }
+    if (!found) cli_die(CLI_USAGE, "%s holds no weights yet: neither last.ckpt nor best.safetensors is there", folder);
+}
+
+int cli_eval(int argc, char **argv) {
+    const struct argp_child children[] = {{run_data_argp(), 0, NULL, 0}, {0}};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .args_doc = "DIR|FILE",
+        .doc = "Tests the last and the best weights of a run, or a file of weights, on the images that its training "
+               "was tested "
+               "on.\v--seed, --test-samples, --size, --square and --invert choose other images.",
+        .children = children,
+    };
+    struct eval_settings settings = {.run = run_defaults};
+    cli_parse(&argp, "shikaku eval", argc, argv, &settings);
+    struct shk_error error = {0};
+    const struct shk_runtime_options machine = {.threads = settings.run.threads, .pin = settings.run.pin};
+    struct shk_runtime *runtime = shk_runtime_create(&machine, &error);
+    if (!runtime) cli_die_error(&error);
+    struct stat info;
+    if (stat(settings.path, &info) == 0 && S_ISDIR(info.st_mode))
+        eval_run(settings.path, &settings.run, runtime);
+    else
+        eval_file(settings.path, &settings.run, runtime);
+    shk_runtime_free(runtime);
+    return cli_finish_output();
+}

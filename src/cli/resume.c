@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// shikaku resume: goes on with a run, and ends in the bits of one that was never interrupted.
+#include "cli/one_model.h"
+#include "cli/record.h"
+
+static const struct argp_option options[] = {
+    CLI_HELP_OPTION,
+    {0},
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state) {
+    struct record_settings *s = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &s->run;
+        state->child_inputs[1] = &s->run;
+        state->child_inputs[2] = s;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (s->out) cli_die(CLI_USAGE, "resume takes one run's folder, not '%s' as well", arg);
+        s->out = arg;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        cli_die(CLI_USAGE, "resume needs a run's folder, as in 'shikaku resume DIR'");
+    default:
+        return cli_parse_common(key, arg, state);
+    }
+}
+
+int cli_resume(int argc, char **argv) {
+    const struct argp_child children[] = {
+        {run_argp(), 0, NULL, 0}, {&one_model_argp, 0, NULL, 0}, {record_argp(), 0, NULL, 0}, {0}};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .args_doc = "DIR",
+        .doc =
+            "Goes on with the run in DIR from its last checkpoint, with the same bits as if it had never stopped, on "
+            "any "
+            "number of threads, instruction set and machine.\v--epochs may be raised. Any other setting of training or "
+            "data must be as it was, or be left out.",
+        .children = children,
+    };
+    struct record_settings settings = {.run = run_defaults, .resume = true, .must_exist = true};
+    cli_parse(&argp, "shikaku resume", argc, argv, &settings);
+    return record_train(&settings);
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+// A checkpoint: a model's file with the optimizer's state, the epoch's losses so far, and the trainer's settings and
+// position beside it.
+#include "formats/checkpoint.h"
+
+#include "base/memory.h"
+#include "formats/model_file.h"
+#include "formats/text.h"
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+static const char exp_avg[] = "optimizer.exp_avg.", exp_avg_sq[] = "optimizer.exp_avg_sq.", losses[] = "epoch.losses";
+enum { MAX_SAMPLES = 10000000 }; // of a data set
+
+// ---- What a trainer must have in common with the one that was saved: each of them as text ----
+
+enum kind { SIZE, WHOLE, REAL }; // size_t, uint64_t, double
+static const struct {
+    const char *name;
+    enum kind kind;
+    size_t offset; // in struct shk_train_options
+} settings[] = {
+    {"batch", SIZE, offsetof(struct shk_train_options, batch)},
+    {"shards", SIZE, offsetof(struct shk_train_options, shards)},
+    {"lr", REAL, offsetof(struct shk_train_options, lr)},
+    {"seed", WHOLE, offsetof(struct shk_train_options, seed)},
+    {"clip_norm", REAL, offsetof(struct shk_train_options, clip_norm)},
+};
+enum { SETTINGS = sizeof settings / sizeof *settings };
+
+static void setting_text(const struct shk_trainer *t, unsigned i, char text[SHK_TEXT]) {
+    struct shk_train_options options = t->options;
+    options.shards = shk_trainer_shards(t); // those that fix the bits
+    const char *value = (const char *)&options + settings[i].offset;
+    if (settings[i].kind == SIZE) shk_whole_text(*(const size_t *)(const void *)value, text);
+    if (settings[i].kind == WHOLE) shk_whole_text(*(const uint64_t *)(const void *)value, text);
+    if (settings[i].kind == REAL) shk_real_text(*(const double *)(const void *)value, text);
+}
+
+static bool must_be(const struct shk_st *f, const char *key, const char *own, struct shk_error *err) {
+    const char *text = shk_need_text(f, key, err);
+    if (!text) return false;
+    if (!strcmp(text, own)) return true;
+    return shk_st_fail(f->path, err, "was made with %s %.160s, not %s", key, text, own);
+}
+
+static bool must_be_whole(const struct shk_st *f, const char *key, uint64_t own, struct shk_error *err) {
+    char text[SHK_TEXT];
+    shk_whole_text(own, text);
+    return must_be(f, key, text, err);
+}
+
+static bool same_settings(const struct shk_trainer *t, const struct shk_st *f, struct shk_error *err) {
+    const struct shk_model *m = t->model;
+    if (!must_be(f, "model", m->config.description, err) || !must_be_whole(f, "height", m->shape.height, err) ||
+        !must_be_whole(f, "width", m->shape.width, err) || !must_be_whole(f, "channels", m->shape.channels, err) ||
+        !must_be_whole(f, "classes", m->shape.classes, err) || !must_be_whole(f, "numerics", SHK_NUMERICS_VERSION, err))
+        return false;
+    for (unsigned i = 0; i < SETTINGS; i++) {
+        char own[SHK_TEXT];
+        setting_text(t, i, own);
+        if (!must_be(f, settings[i].name, own, err)) return false;
+    }
+    return true;
+}
+
+// ---- Where the training is ----
+
+// Everything that is no tensor; the same in file and trainer.
+struct progress {
+    uint64_t epoch, step, samples, optimizer_steps, best_epoch;
+    double seconds, best_loss, best_accuracy;
+};
+static const struct {
+    const char *key;
+    size_t offset;
+    uint64_t most;
+} wholes[] = {
+    {"position.epoch", offsetof(struct progress, epoch), UINT32_MAX},
+    {"position.step", offsetof(struct progress, step), MAX_SAMPLES},
+    {"samples", offsetof(struct progress, samples), MAX_SAMPLES},
+    {"optimizer.steps", offsetof(struct progress, optimizer_steps), (uint64_t)1 << 62},
+    {"best.epoch", offsetof(struct progress, best_epoch), UINT32_MAX},
+};
+static const struct {
+    const char *key;
+    size_t offset;
+} reals[] = {
+    {"epoch.seconds", offsetof(struct progress, seconds)},
+    {"best.loss", offsetof(struct progress, best_loss)},
+    {"best.accuracy", offsetof(struct progress, best_accuracy)},
+};
+enum { WHOLES = sizeof wholes / sizeof *wholes, REALS = sizeof reals / sizeof *reals };
+
+static uint64_t *whole_of(struct progress *p, unsigned i) { return (uint64_t *)(void *)((char *)p + wholes[i].offset); }
+
+static double *real_of(struct progress *p, unsigned i) { return (double *)(void *)((char *)p + reals[i].offset); }
+
+static struct progress progress_of(const struct shk_trainer *t) {
+    return (struct progress){.epoch = t->position.epoch,
+                             .step = t->position.step,
+                             .samples = t->samples,
+                             .optimizer_steps = t->train.steps,
+                             .best_epoch = t->best.epoch,
+                             .seconds = t->seconds,
+                             .best_loss = t->best.test.loss,
+                             .best_accuracy = t->best.test.accuracy};
+}
+
+// Losses that are known after so many steps of an epoch.
+static size_t losses_of(const struct shk_trainer *t, const struct progress *p) {
+    uint64_t n = p->step * t->options.batch;
+    return (size_t)(n < p->samples ? n : p->samples);
+}
+
+static bool check_progress(const struct shk_trainer *t, const struct shk_st *f, const struct progress *p,
+                           struct shk_error *err) {
+    uint64_t batch = t->options.batch, steps = (p->samples + batch - 1) / batch;
+    if (p->step > steps)
+        return shk_st_fail(f->path, err, "is at step %llu of an epoch, but %llu samples are %llu steps",
+                           (unsigned long long)p->step, (unsigned long long)p->samples, (unsigned long long)steps);
+    if (p->samples == 0 && p->epoch > 0)
+        return shk_st_fail(f->path, err, "has %llu epochs of no samples", (unsigned long long)p->epoch);
+    if (p->optimizer_steps < p->epoch + p->step)
+        return shk_st_fail(f->path, err, "has taken %llu steps, but is at epoch %llu, step %llu",
+                           (unsigned long long)p->optimizer_steps, (unsigned long long)p->epoch,
+                           (unsigned long long)p->step);
+    if (p->best_epoch > p->epoch)
+        return shk_st_fail(f->path, err, "has its best epoch, %llu, after the last one, %llu",
+                           (unsigned long long)p->best_epoch, (unsigned long long)p->epoch);
+    if (!(p->best_accuracy >= 0 && p->best_accuracy <= 1) || p->best_loss < 0 ||
+        !(p->seconds >= 0 && isfinite(p->seconds)))
+        return shk_st_fail(f->path, err, "has best.loss %g, best.accuracy %g or epoch.seconds %g, which cannot be",
+                           p->best_loss, p->best_accuracy, p->seconds);
+    return true;
+}
+
+static bool read_progress(const struct shk_trainer *t, const struct shk_st *f, struct progress *p,
+                          struct shk_error *err) {
+    for (unsigned i = 0; i < WHOLES; i++)
+        if (!shk_need_whole(f, wholes[i].key, wholes[i].most, whole_of(p, i), err)) return false;
+    for (unsigned i = 0; i < REALS; i++)
+        if (!shk_need_real(f, reals[i].key, real_of(p, i), err)) return false;
+    return check_progress(t, f, p, err);
+}
+
+// ---- Saving ----
+
+static void describe(struct shk_st_out *o, const struct shk_trainer *t, struct progress *p) {
+    char text[SHK_TEXT];
+    for (unsigned i = 0; i < SETTINGS; i++) {
+        setting_text(t, i, text);
+        shk_st_add_text(o, settings[i].name, text);
+    }
+    for (unsigned i = 0; i < WHOLES; i++) {
+        shk_whole_text(*whole_of(p, i), text);
+        shk_st_add_text(o, wholes[i].key, text);
+    }
+    for (unsigned i = 0; i < REALS; i++) {
+        shk_real_text(*real_of(p, i), text);
+        shk_st_add_text(o, reals[i].key, text);
+    }
+}
+
+bool shk_trainer_save(const struct shk_trainer *t, const char *path, const struct shk_note *notes, size_t note_count,
+                      struct shk_error *err) {
+    const struct shk_model *m = t->model;
+    struct progress p = progress_of(t);
+    size_t n = losses_of(t, &p);
+    struct shk_st_out o;
+    if (!shk_model_describe_in(&o, m, "checkpoint", notes, note_count, err)) return false;
+    describe(&o, t, &p);
+    shk_add_params(&o, m, "");
+    shk_add_params(&o, m, exp_avg);
+    shk_add_params(&o, m, exp_avg_sq);
+    if (n) shk_st_add_tensor(&o, losses, 1, &n);
+    if (shk_st_out_begin(&o, path, err) && shk_put_params(&o, m, "", m->weights, path, err) &&
+        shk_put_params(&o, m, exp_avg, t->train.m, path, err) &&
+        shk_put_params(&o, m, exp_avg_sq, t->train.v, path, err) && shk_put_values(&o, losses, t->losses, n, path, err))
+        return shk_st_out_finish(&o, err);
+    shk_st_out_abandon(&o);
+    return false;
+}
+
+bool shk_trainer_save_best(const struct shk_trainer *t, const char *path, const struct shk_note *notes,
+                           size_t note_count, struct shk_error *err) {
+    if (t->best_weights) return shk_model_save_weights(t->model, t->best_weights, path, notes, note_count, err);
+    return shk_fail(err, SHK_BAD_INPUT,
+                    "%s is not written: no epoch was better than those before; train with a test set first", path);
+}
+
+// ---- Loading: all is read and checked before anything changes ----
+
+struct checkpoint {
+    struct progress progress;
+    const float *weights[SHK_MAX_PARAMS], *m[SHK_MAX_PARAMS], *v[SHK_MAX_PARAMS];
+    const struct shk_st_tensor *losses; // NULL: none
+};
+
+static bool read_losses(const struct shk_trainer *t, struct shk_st *f, struct checkpoint *c, struct shk_error *err) {
+    size_t n = losses_of(t, &c->progress);
+    if (n == 0) return true;
+    c->losses = shk_st_take(f, losses, 1, &n, err);
+    return c->losses && shk_check_values(f, c->losses, false, err);
+}
+
+static bool read_checkpoint(const struct shk_trainer *t, struct shk_st *f, struct checkpoint *c,
+                            struct shk_error *err) {
+    if (!shk_check_kind(f, "checkpoint", err) || !same_settings(t, f, err) || !read_progress(t, f, &c->progress, err) ||
+        !shk_take_params(f, t->model, "", false, c->weights, err) ||
+        !shk_take_params(f, t->model, exp_avg, false, c->m, err) ||
+        !shk_take_params(f, t->model, exp_avg_sq, true, c->v, err) || !read_losses(t, f, c, err))
+        return false;
+    const char *unknown = shk_st_not_taken(f);
+    return !unknown || shk_st_fail(f->path, err, "has the tensor '%.100s', which does not belong there", unknown);
+}
+
+static bool restore(struct shk_trainer *t, const struct checkpoint *c, struct shk_error *err) {
+    const struct progress *p = &c->progress;
+    struct shk_model *m = t->model;
+    if (p->samples && !shk_trainer_set_samples(t, (size_t)p->samples, err)) return false;
+    if (c->losses) memcpy(t->losses, c->losses->values, c->losses->size * sizeof(float));
+    for (unsigned i = 0; i < m->param_count; i++) {
+        shk_model_set_tensor(m, i, c->weights[i]);
+        shk_param_scatter(&m->params[i], 0, m->params[i].size, c->m[i], t->train.m);
+        shk_param_scatter(&m->params[i], 0, m->params[i].size, c->v[i], t->train.v);
+    }
+    t->train.steps = (size_t)p->optimizer_steps;
+    t->position = (struct shk_position){(size_t)p->epoch, (size_t)p->step};
+    t->seconds = p->seconds;
+    t->best = (struct shk_best){(size_t)p->best_epoch, {p->best_loss, p->best_accuracy}};
+    shk_free(t->best_weights);
+    t->best_weights = NULL;
+    return true;
+}
+
+bool shk_trainer_from_bytes(struct shk_trainer *t, const char *path, const struct shk_bytes *bytes,
+                            struct shk_error *err) {
+    struct shk_st f;
+    if (!shk_st_parse(path, bytes->data, bytes->size, &f, err)) return false;
+    struct checkpoint c = {0};
+    bool ok = read_checkpoint(t, &f, &c, err) && restore(t, &c, err);
+    shk_st_free(&f);
+    return ok;
+}
+
+bool shk_trainer_load(struct shk_trainer *t, const char *path, struct shk_error *err) {
+    struct shk_bytes bytes;
+    if (!shk_file_read(path, &bytes, err)) return false;
+    bool ok = shk_trainer_from_bytes(t, path, &bytes, err);
+    shk_free(bytes.data);
+    return ok;
+}

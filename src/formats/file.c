@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+#include "formats/file.h"
+
+#include "base/memory.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <shikaku/shikaku.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BUFFER = 1 << 18 }; // bytes
+
+static bool cannot(const char *path, const char *what, int why, enum shk_code code, struct shk_error *err) {
+    return shk_fail(err, code, "%s cannot be %s: %s", path, what, strerror(why));
+}
+
+// ---- Writing ----
+
+static int open_retrying(const char *path, int flags) {
+    int fd;
+    do fd = open(path, flags | O_CLOEXEC, 0666);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static int fsync_retrying(int fd) {
+    int result;
+    do result = fsync(fd);
+    while (result && errno == EINTR);
+    return result;
+}
+
+static int rename_retrying(const char *from, const char *to) {
+    int result;
+    do result = rename(from, to);
+    while (result && errno == EINTR);
+    return result;
+}
+
+// Linux has closed a descriptor even where close says EINTR.
+static int close_once(int fd) { return close(fd) && errno != EINTR ? -1 : 0; }
+
+// The folder that a path lies in. `folder` has place for the path and one more byte.
+static void folder_of(const char *path, char *folder) {
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 0;
+    if (!slash || length == 0) {
+        strcpy(folder, slash ? "/" : ".");
+        return;
+    }
+    memcpy(folder, path, length);
+    folder[length] = 0;
+}
+
+static void keep_failure(struct shk_file_out *f) {
+    if (!f->why) f->why = errno;
+}
+
+// What stands there must be a file, or a link that may be replaced: never a device.
+static bool may_replace(const char *path, struct shk_error *err) {
+    struct stat s;
+    if (lstat(path, &s) || S_ISREG(s.st_mode) || S_ISLNK(s.st_mode)) return true;
+    if (S_ISDIR(s.st_mode)) return cannot(path, "written", EISDIR, SHK_FAILED, err);
+    return shk_fail(err, SHK_FAILED, "%s cannot be written: it is no regular file", path);
+}
+
+static void release(struct shk_file_out *f) {
+    if (f->file >= 0) close(f->file);
+    if (f->folder >= 0) close(f->folder);
+    shk_free(f->path);
+    shk_free(f->fresh);
+    shk_free(f->buffer);
+    *f = (struct shk_file_out){.file = -1, .folder = -1};
+}
+
+bool shk_file_create(struct shk_file_out *f, const char *path, struct shk_error *err) {
+    *f = (struct shk_file_out){.file = -1, .folder = -1};
+    if (!may_replace(path, err)) return false;
+    size_t size = strlen(path) + sizeof ".new";
+    f->path = shk_alloc(size, 1, "a file's name", err);
+    f->fresh = shk_alloc(size, 1, "a file's name", err);
+    f->buffer = shk_alloc(BUFFER, 1, "a file's buffer", err);
+    if (!f->path || !f->fresh || !f->buffer) {
+        release(f);
+        return false;
+    }
+    folder_of(path, f->path);
+    f->folder = open_retrying(f->path, O_RDONLY | O_DIRECTORY);
+    snprintf(f->path, size, "%s", path);
+    snprintf(f->fresh, size, "%s.new", path);
+    if (f->folder >= 0) f->file = open_retrying(f->fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK);
+    if (f->file >= 0) return true;
+    cannot(path, "written", errno, SHK_FAILED, err);
+    release(f);
+    return false;
+}
+
+static void write_all(struct shk_file_out *f, const unsigned char *bytes, size_t size) {
+    while (size && !f->why) {
+        ssize_t n = write(f->file, bytes, size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            keep_failure(f);
+        } else {
+            bytes += n;
+            size -= (size_t)n;
+        }
+    }
+}
+
+static void flush(struct shk_file_out *f) {
+    write_all(f, f->buffer, f->used);
+    f->used = 0;
+}
+
+void shk_file_put(struct shk_file_out *f, const void *bytes, size_t size) {
+    if (size > BUFFER - f->used) flush(f);
+    if (size > BUFFER) {
+        write_all(f, bytes, size);
+        return;
+    }
+    memcpy(f->buffer + f->used, bytes, size);
+    f->used += size;
+}
+
+void shk_file_patch(struct shk_file_out *f, size_t offset, const void *bytes, size_t size) {
+    flush(f);
+    const unsigned char *from = bytes;
+    while (size && !f->why) {
+        ssize_t n = pwrite(f->file, from, size, (off_t)offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            keep_failure(f);
+        } else {
+            from += n;
+            offset += (size_t)n;
+            size -= (size_t)n;
+        }
+    }
+}
+
+bool shk_file_finish(struct shk_file_out *f, struct shk_error *err) {
+    flush(f);
+    if (!f->why && fsync_retrying(f->file)) keep_failure(f);
+    if (close_once(f->file)) keep_failure(f);
+    f->file = -1;
+    if (!f->why && rename_retrying(f->fresh, f->path)) keep_failure(f);
+    if (f->why) unlink(f->fresh);
+    // Not every file system can bring a folder to the disk.
+    if (!f->why && fsync_retrying(f->folder) && errno != EINVAL) keep_failure(f);
+    bool ok = !f->why || cannot(f->path, "written", f->why, SHK_FAILED, err);
+    release(f);
+    return ok;
+}
+
+void shk_file_abandon(struct shk_file_out *f) {
+    if (f->file >= 0) unlink(f->fresh);
+    release(f);
+}
+
+bool shk_write_file(const char *path, const void *bytes, size_t size, struct shk_error *err) {
+    struct shk_file_out f;
+    if (!shk_file_create(&f, path, err)) return false;
+    shk_file_put(&f, bytes, size);
+    return shk_file_finish(&f, err);
+}
+
+// ---- Reading ----
+
+// The caller named a file that is not there or not his; all else is the machine's failure.
+static enum shk_code code_of(int why) {
+    return why == EIO || why == ENOMEM || why == EMFILE || why == ENFILE ? SHK_FAILED : SHK_BAD_INPUT;
+}
+
+static bool read_all(int fd, const char *path, struct shk_bytes *b, struct shk_error *err) {
+    for (size_t at = 0; at < b->size;) {
+        ssize_t n = read(fd, b->data + at, b->size - at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return cannot(path, "read", errno, SHK_FAILED, err);
+        if (n == 0) return shk_fail(err, SHK_FAILED, "%s became shorter while it was read", path);
+        at += (size_t)n;
+    }
+    return true;
+}
+
+static bool read_open(int fd, const char *path, struct shk_bytes *b, struct shk_error *err) {
+    struct stat s;
+    if (fstat(fd, &s)) return cannot(path, "read", errno, SHK_FAILED, err);
+    if (S_ISDIR(s.st_mode)) return cannot(path, "read", EISDIR, SHK_BAD_INPUT, err);
+    if (!S_ISREG(s.st_mode)) return shk_fail(err, SHK_BAD_INPUT, "%s cannot be read: it is no regular file", path);
+    if (s.st_size < 0 || (uintmax_t)s.st_size > PTRDIFF_MAX) return cannot(path, "read", EFBIG, SHK_FAILED, err);
+    b->size = (size_t)s.st_size;
+    b->data = shk_alloc(b->size, 1, path, err);
+    if (!b->data) return false;
+    if (read_all(fd, path, b, err)) return true;
+    shk_free(b->data);
+    return false;
+}
+
+bool shk_file_read(const char *path, struct shk_bytes *b, struct shk_error *err) {
+    *b = (struct shk_bytes){0};
+    int fd = open_retrying(path, O_RDONLY | O_NONBLOCK | O_NOCTTY); // a FIFO without a writer would block
+    if (fd < 0) return cannot(path, "read", errno, code_of(errno), err);
+    bool ok = read_open(fd, path, b, err);
+    if (!ok) b->data = NULL;
+    close(fd);
+    return ok;
+}

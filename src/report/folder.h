@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// A run's folder: which files it has, whose it is, and what is in the way.
+#ifndef SHK_REPORT_FOLDER_H
+#define SHK_REPORT_FOLDER_H
+
+#include <shikaku/shikaku.h>
+
+enum folder_file { FOLDER_CONFIG, FOLDER_CHECKPOINT, FOLDER_BEST, FOLDER_METRICS, FOLDER_LOG, FOLDER_FILES };
+
+struct folder {
+    int handle;               // locked as long as it is open
+    char *path[FOLDER_FILES]; // of each file
+    bool holds_run, holds_others;
+};
+
+// Makes a folder and those above it, where they are not there.
+bool folder_make(const char *path, struct shk_error *);
+// Makes the folder where it is not there and `make` is set, and locks it: one training at a time.
+bool folder_open(struct folder *, const char *path, bool make, struct shk_error *);
+void folder_close(struct folder *);
+bool folder_has(const struct folder *, enum folder_file);
+// Removes a run's files in such an order that what is left is a whole run or none at every moment.
+bool folder_clear(const struct folder *, struct shk_error *);
+// Removes what a killed training left half written.
+bool folder_tidy(const struct folder *, struct shk_error *);
+// Whether so many bytes can still be written.
+bool folder_has_room(const struct folder *, double bytes, struct shk_error *);
+
+#endif

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#include "report/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct log {
+    FILE *file;
+};
+
+struct log *log_open(const char *path) {
+    struct log *log = malloc(sizeof *log);
+    if (!log) return NULL;
+    log->file = fopen(path, "ae");
+    if (log->file) return log;
+    free(log);
+    return NULL;
+}
+
+bool log_line(struct log *log, const char *format, ...) {
+    char when[32];
+    struct tm utc;
+    const time_t now = time(NULL);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    fprintf(log->file, "%s ", when);
+    va_list args;
+    va_start(args, format);
+    vfprintf(log->file, format, args);
+    va_end(args);
+    fputc('\n', log->file);
+    fflush(log->file);
+    return !ferror(log->file);
+}
+
+void log_close(struct log *log) {
+    if (!log) return;
+    fclose(log->file);
+    free(log);
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// log.txt: what happened to a run and when, for people.
+#ifndef SHK_REPORT_LOG_H
+#define SHK_REPORT_LOG_H
+
+#include <stdbool.h>
+
+struct log;
+struct log *log_open(const char *path); // appends; NULL, with errno: it cannot be opened
+// A line with the time before it. A log that cannot be written is no reason to end a training: false, now or earlier.
+bool log_line(struct log *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void log_close(struct log *); // NULL is allowed
+
+#endif

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#include "report/metrics.h"
+
+#include "base/error.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct metrics {
+    char *path;
+    int file;
+    off_t size; // of the whole lines
+};
+
+// ---- Going on ----
+
+enum line { LINE_STAYS, LINE_LATER, LINE_BAD };
+
+// Of the line's position: "epoch" counts from 1 and an epoch's own line comes after those of its steps.
+static enum line line_kind(const char *text, size_t size, struct shk_position at) {
+    json_t *line = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *epoch = json_object_get(line, "epoch"), *step = json_object_get(line, "step");
+    enum line kind = LINE_BAD;
+    if (json_is_integer(epoch) && json_integer_value(epoch) >= 1 && (!step || json_is_integer(step))) {
+        const size_t before = (size_t)json_integer_value(epoch) - 1;
+        const bool done = step && before == at.epoch && json_integer_value(step) <= (json_int_t)at.step;
+        kind = before < at.epoch || done ? LINE_STAYS : LINE_LATER;
+    }
+    json_decref(line);
+    return kind;
+}
+
+bool metrics_keep(const char *text, size_t size, struct shk_position at, const char *path, size_t *keep,
+                  struct shk_error *err) {
+    size_t number = 0, bad = 0;
+    bool ended = false;
+    *keep = 0;
+    for (size_t start = 0; start < size;) {
+        const char *end = memchr(text + start, '\n', size - start);
+        if (!end) break; // not whole
+        const enum line kind = line_kind(text + start, (size_t)(end - text) - start, at);
+        number++;
+        start = (size_t)(end - text) + 1;
+        if (kind == LINE_BAD && !bad) bad = number;
+        if (kind == LINE_STAYS && bad)
+            return shk_fail(err, SHK_BAD_INPUT, "%s, line %zu: not a line of metrics, remove it or the file", path,
+                            bad);
+        if (kind != LINE_STAYS) ended = true;
+        if (!ended) *keep = start;
+    }
+    return true;
+}
+
+static bool fail(const struct metrics *m, const char *what, struct shk_error *err) {
+    return shk_fail(err, SHK_FAILED, "%s cannot be %s: %s", m->path, what, strerror(errno));
+}
+
+// All of the file, to be freed.
+static char *read_all(const struct metrics *m, size_t *size, struct shk_error *err) {
+    struct stat info;
+    if (fstat(m->file, &info) != 0) return fail(m, "read", err), NULL;
+    char *text = malloc((size_t)info.st_size + 1);
+    if (!text) return shk_fail(err, SHK_FAILED, "out of memory for %s", m->path), NULL;
+    for (*size = 0; *size < (size_t)info.st_size;) {
+        const ssize_t got = pread(m->file, text + *size, (size_t)info.st_size - *size, (off_t)*size);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return fail(m, "read", err), free(text), NULL;
+        if (got == 0) break;
+        *size += (size_t)got;
+    }
+    return text;
+}
+
+static bool go_on(struct metrics *m, struct shk_position at, struct shk_error *err) {
+    size_t size, keep;
+    char *text = read_all(m, &size, err);
+    const bool ok = text && metrics_keep(text, size, at, m->path, &keep, err);
+    free(text);
+    if (!ok) return false;
+    m->size = (off_t)keep;
+    if (keep < size && ftruncate(m->file, m->size) != 0) return fail(m, "shortened", err);
+    return true;
+}
+
+struct metrics *metrics_open(const char *path, struct shk_position at, struct shk_error *err) {
+    struct metrics *m = calloc(1, sizeof *m);
+    if (m) m->path = strdup(path);
+    if (!m || !m->path) {
+        shk_fail(err, SHK_FAILED, "out of memory for %s", path);
+        free(m);
+        return NULL;
+    }
+    do m->file = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    while (m->file < 0 && errno == EINTR);
+    if (m->file < 0) fail(m, "opened", err);
+    if (m->file >= 0 && go_on(m, at, err)) return m;
+    metrics_close(m);
+    return NULL;
+}
+
+void metrics_close(struct metrics *m) {
+    if (!m) return;
+    if (m->file >= 0) close(m->file);
+    free(m->path);
+    free(m);
+}
+
+// ---- Lines ----
+
+static bool write_all(int file, const char *text, size_t size) {
+    while (size) {
+        const ssize_t written = write(file, text, size);
+        if (written < 0 && errno != EINTR) return false;
+        if (written < 0) continue;
+        text += written;
+        size -= (size_t)written;
+    }
+    return true;
+}
+
+// Takes over `line`.
+static bool append(struct metrics *m, json_t *line, struct shk_error *err) {
+    char *text = line ? json_dumps(line, JSON_PRESERVE_ORDER) : NULL;
+    json_decref(line);
+    if (!text) return shk_fail(err, SHK_FAILED, "out of memory for a line of %s", m->path);
+    const size_t length = strlen(text);
+    text[length] = '\n'; // in place of the end
+    const bool ok = write_all(m->file, text, length + 1);
+    const int why = errno;
+    free(text);
+    if (ok) {
+        m->size += (off_t)length + 1;
+        return true;
+    }
+    // What follows is dropped by the next run at the latest.
+    const bool back = ftruncate(m->file, m->size) == 0;
+    errno = why;
+    return fail(m, back ? "written" : "written, its last line is not whole", err);
+}
+
+bool metrics_step(struct metrics *m, const struct shk_step *s, struct shk_error *err) {
+    return append(
+        m, json_pack("{s:I, s:I, s:f}", "epoch", (json_int_t)s->epoch, "step", (json_int_t)s->step, "loss", s->loss),
+        err);
+}
+
+bool metrics_epoch(struct metrics *m, const struct shk_epoch *e, struct shk_error *err) {
+    return append(m,
+                  json_pack("{s:I, s:f, s:f, s:f, s:b, s:f, s:f}", "epoch", (json_int_t)e->epoch, "train_loss",
+                            e->train_loss, "test_loss", e->test.loss, "test_accuracy", e->test.accuracy, "best",
+                            (int)e->best, "seconds", e->train_seconds, "samples_per_second", e->samples_per_second),
+                  err);
+}
+
+bool metrics_sync(struct metrics *m, struct shk_error *err) {
+    int failed;
+    do failed = fsync(m->file);
+    while (failed && errno == EINTR);
+    return !failed || fail(m, "written", err);
+}
