@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "cli/tuned.h"
 
+#include "base/json.h"
 #include "report/folder.h"
 
 #define XXH_INLINE_ALL
-#include <jansson.h>
 #include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -105,7 +105,7 @@ char *tuned_store(const char *file, const struct tuned_key *key, const struct tu
                                          key->model, "batch", (json_int_t)key->batch, "isa", t->isa, "threads",
                                          (json_int_t)t->threads, "pin", t->pin, "shards", (json_int_t)t->shards,
                                          "samples_per_second", t->samples_per_second));
-    char *text = json_dumps(all, JSON_INDENT(2));
+    char *text = shk_json_text(all, JSON_INDENT(2));
     if (!text) cli_die(CLI_FAILED, "out of memory");
     struct shk_error error = {0};
     if (!folder_make(dirname(copy), &error) || !shk_write_file(name, text, strlen(text), &error)) cli_die_error(&error);
