@@ -6,6 +6,7 @@
 # Two setups: a fresh folder, and a half-done run that is resumed. SHIM: faults.so of tests/faults/faults.c. --quick: a part of
 # the calls. Calls that libraries make (hwloc, the OpenMP runtime, the loader) are counted apart, and their run may end in any way.
 set -u
+ulimit -c 0
 bin=${1:?usage: fault_runs.sh BIN SHIM [--quick]} shim=${2:?usage: fault_runs.sh BIN SHIM [--quick]} quick=${3:-}
 case $shim in /*) ;; *) shim=$PWD/$shim ;; esac
 dir=$(mktemp -d) || exit 1
@@ -150,7 +151,7 @@ check_files() {
 
 check_recovery() {
     # shellcheck disable=SC2086 # words
-    timeout 20 "$bin" train $options --out "$work/run" --resume >"$work/out" 2>"$work/err2"
+    timeout -s QUIT 20 "$bin" train $options --out "$work/run" --resume >"$work/out" 2>"$work/err2"
     status=$?
     if [ $status -ne 0 ] || [ "$(hash_of "$work/out")" != "$reference" ]; then
         say "train --resume afterwards: exit $status, weights '$(hash_of "$work/out")': $(cat "$work/err2")"

@@ -4,6 +4,7 @@
 # on another number of threads. After each kill, every file of weights is whole; in the end weights, best weights and metrics are
 # those of a run that nobody killed.
 set -u
+ulimit -c 0
 bin=${1:?usage: kill_runs.sh BIN [TRIALS [SEED]]} trials=${2:-200} seed=${3:-$(date +%s)}
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
