@@ -12,7 +12,7 @@ unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_
 passed=0 failed=0 kills=0 late=0
 run=$dir/run
 
-options='--model cnn:channels=4,hidden=16 --train-samples 600 --test-samples 40 --epochs 6 --batch 16 --checkpoint-every 3
+options='--model cnn:channels=4,hidden=16 --train-samples 600 --test-samples 40 --epochs 16 --batch 16 --checkpoint-every 3
     --metrics-every 1'
 
 hash_of() { sed -n 's/.*done.* weights //p' "$1"; }
