@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # tests/fault_runs.sh BIN SHIM [--quick]: a small training with one failed call, once for each call that it makes and each way
-# in which that can fail, and once with SIGKILL right before and right after each call that changes files. A run ends in success
-# or in one clear sentence; what was on the disk stays whole; and resuming then gives the same result as a run without faults.
+# in which that can fail; with a disk that is full from some write on; and with SIGKILL right before and right after each call that
+# changes files. A run ends in success or in one clear sentence; what was on the disk stays whole; and resuming then gives the same
+# result as a run without faults.
 # Two setups: a fresh folder, and a half-done run that is resumed. SHIM: faults.so of tests/faults/faults.c. --quick: a part of
 # the calls. Calls that libraries make (hwloc, the OpenMP runtime, the loader) are counted apart, and their run may end in any way.
 set -u
@@ -121,6 +122,7 @@ list_part() {
     awk -v kind="$2" -v owner="$3" -v step="$step" '$1 == kind && $3 == owner && n++ % step == 0 { print $2 }' "$dir/calls.$1" |
         while read -r number; do
             for way in $fitting; do echo "$1 $2 $number $way"; done
+            case $2$3 in writeown | fsyncown) echo "$1 $2 $number+ ENOSPC" ;; esac # a disk stays full
         done
 }
 for setup in fresh resume; do

@@ -3,6 +3,7 @@
 //
 //   SHIKAKU_FAULT=KIND:NUMBER:WAY  call NUMBER (1, 2, ...) of a kind, counted from the start of main. WAY: an errno such as
 //                                  ENOSPC; SHORT (half of what was asked for is read or written); KILL-BEFORE, KILL-AFTER
+//                                  NUMBER+: that one and all that follow
 //   SHIKAKU_FAULT=count            lists all calls
 //   SHIKAKU_FAULT_REPORT=FILE      a line for the call that failed, or for each call: "KIND NUMBER OWNER OFFSET". OWNER is
 //                                  "own" where the program made the call, itself or through libc, libm or jansson, and
@@ -94,7 +95,7 @@ static struct object objects[MOST_OBJECTS];
 static unsigned object_count;
 static struct call calls[MOST_CALLS]; // where all are listed
 static atomic_uint call_count, counts[KINDS];
-static bool started, listing;
+static bool started, listing, fault_stays;
 static unsigned fault_kind, fault_number;
 static int fault_way, report = -1;
 static _Thread_local bool inside __attribute__((tls_model("initial-exec")));
@@ -177,8 +178,10 @@ static int note_object(struct dl_phdr_info *info, size_t size, void *user) {
 static int next_call(unsigned kind) {
     if (!started || inside) return PASS;
     unsigned number = 1 + atomic_fetch_add(&counts[kind], 1);
-    bool hit = !listing && kind == fault_kind && number == fault_number;
+    bool first = number == fault_number;
+    bool hit = !listing && kind == fault_kind && (first || (fault_stays && number > fault_number));
     if (!hit && !listing) return PASS;
+    if (!listing && !first) return fault_way;
     inside = true;
     struct search s = caller();
     if (listing) {
@@ -249,7 +252,9 @@ static void on_call(int signal_number, siginfo_t *info, void *context) {
     for (unsigned i = 0; i < KINDS; i++)
         for (unsigned j = 0; j < MOST_NUMBERS; j++)
             if (kinds[i].number[j] == info->si_syscall && (i > THREAD)) kind = i;
-    long result = with_fault(next_call(kind), info->si_syscall, arg);
+    // Errors can always be said: stderr is left alone.
+    bool counted = !(strcmp(kinds[kind].name, "write") == 0 && arg[0] == STDERR_FILENO);
+    long result = with_fault(counted ? next_call(kind) : PASS, info->si_syscall, arg);
 #if defined __x86_64__
     m->gregs[REG_RAX] = result;
 #else
@@ -291,9 +296,12 @@ static void catch_calls(void) {
 // ---- Start ----
 
 static bool read_settings(const char *text) {
-    char kind[16], way[16];
+    char kind[16], way[16], plus[2] = "";
     if (strcmp(text, "count") == 0) return listing = true;
-    if (sscanf(text, "%15[a-z]:%u:%15[A-Z-]", kind, &fault_number, way) != 3) return false;
+    if (sscanf(text, "%15[a-z]:%u:%15[A-Z-]", kind, &fault_number, way) != 3 &&
+        sscanf(text, "%15[a-z]:%u%1[+]:%15[A-Z-]", kind, &fault_number, plus, way) != 4)
+        return false;
+    fault_stays = *plus;
     for (fault_kind = 0; fault_kind < KINDS && strcmp(kinds[fault_kind].name, kind) != 0;) fault_kind++;
     fault_way = strcmp(way, "SHORT") == 0         ? SHORT
                 : strcmp(way, "KILL-BEFORE") == 0 ? KILL_BEFORE
