@@ -7,6 +7,7 @@
 # Two setups: a fresh folder, and a half-done run that is resumed. SHIM: faults.so of tests/faults/faults.c. --quick: a part of
 # the calls. Calls that libraries make (hwloc, the OpenMP runtime, the loader) are counted apart, and their run may end in any way.
 set -u
+# shellcheck disable=SC3045 # dash and bash have it
 ulimit -c 0
 bin=${1:?usage: fault_runs.sh BIN SHIM [--quick]} shim=${2:?usage: fault_runs.sh BIN SHIM [--quick]} quick=${3:-}
 case $shim in /*) ;; *) shim=$PWD/$shim ;; esac
@@ -174,6 +175,8 @@ judge() {
     1 | 2) [ "$(wc -l <"$work/lines")" -eq 1 ] && grep -q '^shikaku: [^ ].\{9,\}' "$work/lines" && outcome=error ;;
     137) case $way in KILL*) outcome=killed ;; esac ;;
     esac
+    # What is not on the disk must be said.
+    case $kind$outcome in fsyncsuccess) outcome=unclear ;; esac
 }
 
 # one SETUP KIND NUMBER WAY: prints "RESULT setup kind way owner outcome verdict"

@@ -4,7 +4,6 @@
 # on another number of threads. After each kill, every file of weights is whole; in the end weights, best weights and metrics are
 # those of a run that nobody killed.
 set -u
-ulimit -c 0
 bin=${1:?usage: kill_runs.sh BIN [TRIALS [SEED]]} trials=${2:-200} seed=${3:-$(date +%s)}
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
@@ -12,7 +11,7 @@ unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_
 passed=0 failed=0 kills=0 late=0
 run=$dir/run
 
-options='--model cnn:channels=4,hidden=16 --train-samples 600 --test-samples 40 --epochs 16 --batch 16 --checkpoint-every 3
+options='--model cnn:channels=4,hidden=16 --train-samples 600 --test-samples 40 --epochs 10 --batch 16 --checkpoint-every 3
     --metrics-every 1'
 
 hash_of() { sed -n 's/.*done.* weights //p' "$1"; }
@@ -55,7 +54,7 @@ kill_once() {
 
 check_end() {
     [ "$(hash_of "$dir/out")" = "$reference" ] || say "weights '$(hash_of "$dir/out")', not $reference"
-    cmp -s "$run/best.safetensors" "$dir/reference/best.safetensors" || say 'another best.safetensors'
+    cmp -s "$run/best.safetensors" "$dir/reference1/best.safetensors" || say 'another best.safetensors'
     metrics_of "$run" | cmp -s - "$dir/metrics" || say 'other metrics'
     for file in "$run"/*.new; do [ ! -e "$file" ] || say "$file is left"; done
     [ ! -s "$dir/err" ] || grep -q '^shikaku: warning: ' "$dir/err" || say 'an error message'
@@ -76,17 +75,20 @@ trial() {
     if [ $ok -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 }
 
-# The reference is trained twice, in one go: for its weights and for its time.
-(train "$dir/reference" 2) >"$dir/out" 2>"$dir/err" || {
-    cat "$dir/out" "$dir/err"
-    echo 'kill_runs: 0 passed, 1 failed'
-    exit 1
-}
+# The reference is trained in one go; how long a run takes is the least of three.
+length=1000000
+for attempt in 1 2 3; do
+    start=$(milliseconds)
+    (train "$dir/reference$attempt" 2) >"$dir/out" 2>"$dir/err" || {
+        cat "$dir/out" "$dir/err"
+        echo 'kill_runs: 0 passed, 1 failed'
+        exit 1
+    }
+    took=$(($(milliseconds) - start))
+    [ $took -ge $length ] || length=$took
+done
 reference=$(hash_of "$dir/out")
-metrics_of "$dir/reference" >"$dir/metrics"
-start=$(milliseconds)
-(train "$run" 2) >"$dir/out" 2>"$dir/err"
-length=$(($(milliseconds) - start))
+metrics_of "$dir/reference1" >"$dir/metrics"
 echo "seed $seed, a run takes $length ms, $(wc -l <"$dir/metrics") lines of metrics"
 
 # A line for each trial: threads, then its kills: a third of them in the first 50 ms, the others anywhere in what a run takes.
