@@ -101,10 +101,10 @@ char *tuned_store(const char *file, const struct tuned_key *key, const struct tu
     json_t *all = read_all(name);
     for (size_t i = json_array_size(all); i-- > 0;)
         if (fits(json_array_get(all, i), key)) json_array_remove(all, i);
-    json_array_append_new(all, json_pack("{s:s, s:s, s:I, s:s, s:I, s:s, s:I, s:f}", "machine", key->machine, "model",
-                                         key->model, "batch", (json_int_t)key->batch, "isa", t->isa, "threads",
-                                         (json_int_t)t->threads, "pin", t->pin, "shards", (json_int_t)t->shards,
-                                         "samples_per_second", t->samples_per_second));
+    json_t *entry = json_pack("{s:s, s:s, s:I, s:s, s:I, s:s, s:I, s:f}", "machine", key->machine, "model", key->model,
+                              "batch", (json_int_t)key->batch, "isa", t->isa, "threads", (json_int_t)t->threads, "pin",
+                              t->pin, "shards", (json_int_t)t->shards, "samples_per_second", t->samples_per_second);
+    if (json_array_append_new(all, entry) != 0) cli_die(CLI_FAILED, "out of memory");
     char *text = shk_json_text(all, JSON_INDENT(2));
     if (!text) cli_die(CLI_FAILED, "out of memory");
     struct shk_error error = {0};
