@@ -13,6 +13,7 @@ bin=${1:?usage: fault_runs.sh BIN SHIM [--quick]} shim=${2:?usage: fault_runs.sh
 case $shim in /*) ;; *) shim=$PWD/$shim ;; esac
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
 unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
 
 options='--model cnn:channels=2,hidden=0 --train-samples 40 --test-samples 10 --epochs 2 --batch 16 --threads 2

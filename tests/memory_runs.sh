@@ -7,6 +7,7 @@ bin=${1:?usage: memory_runs.sh BIN}
 dir=$(mktemp -d) || exit 1
 group=/sys/fs/cgroup/memory/shikaku-test-$$ # of version 1, where there is one that we may use
 trap 'rm -rf "$dir"; rmdir "$group" 2>"$dir-no" || true; rm -f "$dir-no"' EXIT
+trap 'exit 1' HUP INT TERM
 unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
 passed=0 failed=0 succeeded=0 refused=0 foreign=0 reference=
 
