@@ -106,10 +106,16 @@ else
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_SHARED) $(LIB)
 	$(CC) $(CFLAGS_ALL) $^ -lcmocka $(LDLIBS) -o $@
 endif
+# Makes a program's calls fail (LD_PRELOAD).
+FAULTS := $(BUILD)/tests/faults.so
+$(FAULTS): tests/faults/faults.c $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O2 -g -D_GNU_SOURCE $(WARN) -fPIC -shared $< -lgcc_s -o $@
 .PRECIOUS: $(BUILD)/%.o $(BUILD)/bench/%.o
 
-TESTS ?= $(TEST_BIN) "tests/cli_usage.sh $(BIN)" "tests/machine_runs.sh $(BIN)" "tests/symbols.sh $(BUILD)" "tests/install_example.sh $(BUILD)"
-test: all $(TEST_BIN)
+TESTS ?= $(TEST_BIN) "tests/cli_usage.sh $(BIN)" "tests/machine_runs.sh $(BIN)" "tests/symbols.sh $(BUILD)" "tests/install_example.sh $(BUILD)" \
+    "tests/memory_runs.sh $(BIN)" "tests/fault_runs.sh $(BIN) $(FAULTS) --quick" "tests/kill_runs.sh $(BIN) 20"
+test: all $(TEST_BIN) $(FAULTS)
 	@CC='$(CC)' tests/run.sh $(TESTS)
 
 # The tests themselves go through the instruction sets; here: compilers x sanitizers, a build folder each.

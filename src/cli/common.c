@@ -122,5 +122,6 @@ void cli_parse(const struct argp *argp, const char *name, int argc, char **argv,
     const error_t error = argp_parse(argp, argc, argv, ARGP_IN_ORDER | ARGP_NO_ERRS | ARGP_NO_HELP, NULL, input);
     argv[0] = first;
     free(shown);
+    if (error == ENOMEM) cli_die(CLI_FAILED, "out of memory");
     if (error) cli_die(CLI_USAGE, "the options cannot be read (%s), see '%s --help'", strerror(error), name);
 }

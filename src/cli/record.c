@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/record.h"
 
+#include "base/json.h"
 #include "cli/signals.h"
 #include "report/folder.h"
 #include "report/log.h"
@@ -261,7 +262,7 @@ static void open_lines(struct record *r) {
                   shk_runtime_isa(r->run.runtime), shk_runtime_describe(r->run.runtime)))
         fprintf(stderr, "shikaku: warning: %s cannot be written\n", r->folder.path[FOLDER_LOG]);
     json_t *settings = config_to_json(&r->run.settings.config);
-    r->notes = settings ? json_dumps(settings, JSON_COMPACT) : NULL;
+    r->notes = shk_json_text(settings, JSON_COMPACT);
     json_decref(settings);
     if (!r->notes) cli_die(CLI_FAILED, "out of memory");
 }

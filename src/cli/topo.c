@@ -2,7 +2,7 @@
 // shikaku topo: what was found on this machine, or on a described one, and which threads a training would get.
 #include "cli/common.h"
 
-#include <jansson.h>
+#include "base/json.h"
 #include <shikaku/machine.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,7 +131,7 @@ static void print_json(const struct shk_machine *machine, const struct choices *
     for (size_t i = 0; i < c->count; i++) json_array_append_new(list, choice_json(c->pin[i], &c->choice[i]));
     json_t *all = json_pack("{s:o, s:o, s:I, s:o}", "machine", machine_json(shk_machine_info(machine)), "cpus",
                             cpus_json(machine), "tasks", (json_int_t)tasks, "choices", list);
-    char *text = all ? json_dumps(all, JSON_INDENT(2)) : NULL;
+    char *text = shk_json_text(all, JSON_INDENT(2));
     if (!text) cli_die(CLI_FAILED, "the JSON cannot be made: out of memory, or a name that is no UTF-8");
     cli_print("%s\n", text);
     free(text);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "cli/tuned.h"
 
+#include "base/json.h"
 #include "report/folder.h"
 
 #define XXH_INLINE_ALL
-#include <jansson.h>
 #include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -101,11 +101,11 @@ char *tuned_store(const char *file, const struct tuned_key *key, const struct tu
     json_t *all = read_all(name);
     for (size_t i = json_array_size(all); i-- > 0;)
         if (fits(json_array_get(all, i), key)) json_array_remove(all, i);
-    json_array_append_new(all, json_pack("{s:s, s:s, s:I, s:s, s:I, s:s, s:I, s:f}", "machine", key->machine, "model",
-                                         key->model, "batch", (json_int_t)key->batch, "isa", t->isa, "threads",
-                                         (json_int_t)t->threads, "pin", t->pin, "shards", (json_int_t)t->shards,
-                                         "samples_per_second", t->samples_per_second));
-    char *text = json_dumps(all, JSON_INDENT(2));
+    json_t *entry = json_pack("{s:s, s:s, s:I, s:s, s:I, s:s, s:I, s:f}", "machine", key->machine, "model", key->model,
+                              "batch", (json_int_t)key->batch, "isa", t->isa, "threads", (json_int_t)t->threads, "pin",
+                              t->pin, "shards", (json_int_t)t->shards, "samples_per_second", t->samples_per_second);
+    if (json_array_append_new(all, entry) != 0) cli_die(CLI_FAILED, "out of memory");
+    char *text = shk_json_text(all, JSON_INDENT(2));
     if (!text) cli_die(CLI_FAILED, "out of memory");
     struct shk_error error = {0};
     if (!folder_make(dirname(copy), &error) || !shk_write_file(name, text, strlen(text), &error)) cli_die_error(&error);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "formats/safetensors.h"
 
+#include "base/json.h"
 #include "base/memory.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -296,7 +297,7 @@ static void put_header(struct shk_st_out *o, const char *text, size_t length, si
 }
 
 bool shk_st_out_begin(struct shk_st_out *o, const char *path, struct shk_error *err) {
-    char *text = o->bad ? NULL : json_dumps(o->header, JSON_COMPACT);
+    char *text = o->bad ? NULL : shk_json_text(o->header, JSON_COMPACT);
     if (!text || strncmp(text, begin, sizeof begin - 1) != 0) {
         free(text);
         return shk_fail(err, SHK_FAILED, "out of memory for the header of %s", path);

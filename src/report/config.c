@@ -2,6 +2,7 @@
 #include "report/config.h"
 
 #include "base/error.h"
+#include "base/json.h"
 #include "report/number.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -176,7 +177,7 @@ enum { FILE_VERSION = 1, FILE_LIMIT = 1 << 20 };
 static bool out_of_memory(struct shk_error *err) { return shk_fail(err, SHK_FAILED, "out of memory"); }
 
 static bool write_json(const char *path, json_t *file, struct shk_error *err) {
-    char *text = file ? json_dumps(file, JSON_INDENT(2)) : NULL;
+    char *text = shk_json_text(file, JSON_INDENT(2));
     if (!text) return out_of_memory(err);
     const size_t length = strlen(text);
     text[length] = '\n'; // in place of the end

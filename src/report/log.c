@@ -20,6 +20,7 @@ struct log *log_open(const char *path) {
 }
 
 bool log_line(struct log *log, const char *format, ...) {
+    if (!log) return false;
     char when[32];
     struct tm utc;
     const time_t now = time(NULL);

@@ -2,9 +2,9 @@
 #include "report/metrics.h"
 
 #include "base/error.h"
+#include "base/json.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,6 +34,13 @@ static enum line line_kind(const char *text, size_t size, struct shk_position at
     return kind;
 }
 
+// Whether a line that cannot be parsed looks like one of ours in full. Then memory may have run out (jansson calls that an
+// invalid token, too), and nothing is dropped for it; what a crash leaves does not look so.
+static bool looks_whole(const char *text, size_t size) {
+    static const char begin[] = "{\"epoch\": ";
+    return size >= sizeof begin && memcmp(text, begin, sizeof begin - 1) == 0 && text[size - 1] == '}';
+}
+
 bool metrics_keep(const char *text, size_t size, struct shk_position at, const char *path, size_t *keep,
                   struct shk_error *err) {
     size_t number = 0, bad = 0;
@@ -42,8 +49,12 @@ bool metrics_keep(const char *text, size_t size, struct shk_position at, const c
     for (size_t start = 0; start < size;) {
         const char *end = memchr(text + start, '\n', size - start);
         if (!end) break; // not whole
-        const enum line kind = line_kind(text + start, (size_t)(end - text) - start, at);
+        const size_t length = (size_t)(end - text) - start;
+        const enum line kind = line_kind(text + start, length, at);
         number++;
+        if (kind == LINE_BAD && looks_whole(text + start, length))
+            return shk_fail(err, SHK_FAILED, "%s, line %zu cannot be read: try again, or remove it if it is damaged",
+                            path, number);
         start = (size_t)(end - text) + 1;
         if (kind == LINE_BAD && !bad) bad = number;
         if (kind == LINE_STAYS && bad)
@@ -124,7 +135,7 @@ static bool write_all(int file, const char *text, size_t size) {
 
 // Takes over `line`.
 static bool append(struct metrics *m, json_t *line, struct shk_error *err) {
-    char *text = line ? json_dumps(line, JSON_PRESERVE_ORDER) : NULL;
+    char *text = shk_json_text(line, JSON_PRESERVE_ORDER);
     json_decref(line);
     if (!text) return shk_fail(err, SHK_FAILED, "out of memory for a line of %s", m->path);
     const size_t length = strlen(text);
