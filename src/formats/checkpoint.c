@@ -42,7 +42,7 @@ static bool must_be(const struct shk_st *f, const char *key, const char *own, st
     const char *text = shk_need_text(f, key, err);
     if (!text) return false;
     if (!strcmp(text, own)) return true;
-    return shk_st_fail(f->path, err, "was made with %s %.160s, not %s", key, text, own);
+    return shk_st_fail(f->path, err, "was made with %s %.120s, but this trainer has %.120s", key, text, own);
 }
 
 static bool must_be_whole(const struct shk_st *f, const char *key, uint64_t own, struct shk_error *err) {
@@ -80,7 +80,7 @@ static const struct {
     {"position.epoch", offsetof(struct progress, epoch), UINT32_MAX},
     {"position.step", offsetof(struct progress, step), MAX_SAMPLES},
     {"samples", offsetof(struct progress, samples), MAX_SAMPLES},
-    {"optimizer.steps", offsetof(struct progress, optimizer_steps), (uint64_t)1 << 62},
+    {"optimizer.steps", offsetof(struct progress, optimizer_steps), (uint64_t)UINT32_MAX *MAX_SAMPLES},
     {"best.epoch", offsetof(struct progress, best_epoch), UINT32_MAX},
 };
 static const struct {
@@ -122,8 +122,9 @@ static bool check_progress(const struct shk_trainer *t, const struct shk_st *f, 
                            (unsigned long long)p->step, (unsigned long long)p->samples, (unsigned long long)steps);
     if (p->samples == 0 && p->epoch > 0)
         return shk_st_fail(f->path, err, "has %llu epochs of no samples", (unsigned long long)p->epoch);
-    if (p->optimizer_steps < p->epoch + p->step)
-        return shk_st_fail(f->path, err, "has taken %llu steps, but is at epoch %llu, step %llu",
+    // Fewer are possible: the optimizer begins anew where a training went wrong and went on.
+    if (p->optimizer_steps > p->epoch * MAX_SAMPLES + p->step)
+        return shk_st_fail(f->path, err, "has taken %llu steps, but is only at epoch %llu, step %llu",
                            (unsigned long long)p->optimizer_steps, (unsigned long long)p->epoch,
                            (unsigned long long)p->step);
     if (p->best_epoch > p->epoch)
@@ -169,7 +170,7 @@ bool shk_trainer_save(const struct shk_trainer *t, const char *path, const struc
     struct progress p = progress_of(t);
     size_t n = losses_of(t, &p);
     struct shk_st_out o;
-    if (!shk_model_describe_in(&o, m, "checkpoint", notes, note_count, err)) return false;
+    if (!shk_model_usable(m, err) || !shk_model_describe_in(&o, m, "checkpoint", notes, note_count, err)) return false;
     describe(&o, t, &p);
     shk_add_params(&o, m, "");
     shk_add_params(&o, m, exp_avg);
@@ -219,7 +220,7 @@ static bool read_checkpoint(const struct shk_trainer *t, struct shk_st *f, struc
 static bool restore(struct shk_trainer *t, const struct checkpoint *c, struct shk_error *err) {
     const struct progress *p = &c->progress;
     struct shk_model *m = t->model;
-    if (p->samples && !shk_trainer_set_samples(t, (size_t)p->samples, err)) return false;
+    if (!shk_trainer_set_samples(t, (size_t)p->samples, err)) return false;
     if (c->losses) memcpy(t->losses, c->losses->values, c->losses->size * sizeof(float));
     for (unsigned i = 0; i < m->param_count; i++) {
         shk_model_set_tensor(m, i, c->weights[i]);

@@ -59,10 +59,10 @@ static void keep_failure(struct shk_file_out *f) {
     if (!f->why) f->why = errno;
 }
 
-// What stands there must be a file, or a link that may be replaced: never a device.
+// What stands there must be a file, or a link to one or to nothing, which is replaced: never a device.
 static bool may_replace(const char *path, struct shk_error *err) {
     struct stat s;
-    if (lstat(path, &s) || S_ISREG(s.st_mode) || S_ISLNK(s.st_mode)) return true;
+    if (stat(path, &s) || S_ISREG(s.st_mode)) return true;
     if (S_ISDIR(s.st_mode)) return cannot(path, "written", EISDIR, SHK_FAILED, err);
     return shk_fail(err, SHK_FAILED, "%s cannot be written: it is no regular file", path);
 }
@@ -91,9 +91,17 @@ bool shk_file_create(struct shk_file_out *f, const char *path, struct shk_error 
     f->folder = open_retrying(f->path, O_RDONLY | O_DIRECTORY);
     snprintf(f->path, size, "%s", path);
     snprintf(f->fresh, size, "%s.new", path);
-    if (f->folder >= 0) f->file = open_retrying(f->fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK);
-    if (f->file >= 0) return true;
-    cannot(path, "written", errno, SHK_FAILED, err);
+    if (f->folder < 0 && errno == ENOENT) {
+        shk_fail(err, SHK_FAILED, "%s cannot be written: its folder is not there, make it first", path);
+    } else if (f->folder < 0) {
+        cannot(path, "written", errno, SHK_FAILED, err);
+    } else {
+        // What a killed process has left goes, and a link there, hard or not, does not lead elsewhere.
+        unlink(f->fresh);
+        f->file = open_retrying(f->fresh, O_WRONLY | O_CREAT | O_EXCL);
+        if (f->file >= 0) return true;
+        cannot(f->fresh, "written", errno, SHK_FAILED, err);
+    }
     release(f);
     return false;
 }
@@ -102,7 +110,8 @@ static void write_all(struct shk_file_out *f, const unsigned char *bytes, size_t
     while (size && !f->why) {
         ssize_t n = write(f->file, bytes, size);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) {
+        if (n <= 0) {
+            if (n == 0) errno = EIO;
             keep_failure(f);
         } else {
             bytes += n;
@@ -132,7 +141,8 @@ void shk_file_patch(struct shk_file_out *f, size_t offset, const void *bytes, si
     while (size && !f->why) {
         ssize_t n = pwrite(f->file, from, size, (off_t)offset);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) {
+        if (n <= 0) {
+            if (n == 0) errno = EIO;
             keep_failure(f);
         } else {
             from += n;

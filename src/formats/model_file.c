@@ -3,6 +3,7 @@
 #include "formats/model_file.h"
 
 #include "base/memory.h"
+#include "formats/header.h"
 #include "formats/text.h"
 #include <math.h>
 #include <stdio.h>
@@ -20,8 +21,9 @@ static bool add_note(struct shk_st_out *o, const struct shk_note *note, size_t i
     snprintf(key, sizeof key, "%s%s", note_prefix, note->key);
     if (json_object_get(o->metadata, key))
         return shk_fail(err, SHK_BAD_INPUT, "note %zu has the key %s, which another one has", index, note->key);
-    if (shk_st_add_text(o, key, note->value)) return true;
-    return shk_fail(err, SHK_BAD_INPUT, "note %zu is not valid UTF-8", index);
+    if (!shk_is_utf8(key, strlen(key)) || !shk_is_utf8(note->value, strlen(note->value)))
+        return shk_fail(err, SHK_BAD_INPUT, "note %zu is not valid UTF-8", index);
+    return shk_st_add_text(o, key, note->value) || shk_fail(err, SHK_FAILED, "out of memory for note %zu", index);
 }
 
 static void add_whole(struct shk_st_out *o, const char *key, uint64_t value) {
@@ -103,6 +105,7 @@ bool shk_model_save_weights(const struct shk_model *m, const float *weights, con
 
 bool shk_model_save(const struct shk_model *m, const char *path, const struct shk_note *notes, size_t note_count,
                     struct shk_error *err) {
+    if (!shk_model_usable(m, err)) return false;
     return shk_model_save_weights(m, m->weights, path, notes, note_count, err);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "formats/header.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files and memory have the same order of bytes");
 
 static const char begin[] = "{\"__metadata__\":{\"checksum\":\"", zeros[] = "0000000000000000";
-enum { LENGTH = 8, DIGITS = sizeof zeros - 1 }; // bytes
+enum { LENGTH = SHK_ST_LENGTH, DIGITS = sizeof zeros - 1 }; // bytes
 _Static_assert(LENGTH + sizeof begin - 1 == SHK_ST_CHECKSUM, "the checksum comes first");
 
 bool shk_st_fail(const char *path, struct shk_error *err, const char *format, ...) {
@@ -79,75 +80,10 @@ static bool check_frame(const char *path, const unsigned char *bytes, size_t siz
     return true;
 }
 
-static bool read_header(const char *text, size_t length, struct shk_st *f, struct shk_error *err) {
-    json_error_t error;
-    f->header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
-    if (!f->header)
-        return shk_st_fail(f->path, err, "has a header that is no JSON, at byte %d: %s", LENGTH + error.position,
-                           error.text);
-    f->metadata = json_object_get(f->header, "__metadata__");
-    const char *key;
-    json_t *value;
-    if (!json_is_object(f->metadata)) return shk_st_fail(f->path, err, "has metadata that are no JSON object");
-    json_object_foreach(f->metadata, key, value) if (!json_is_string(value)) return shk_st_fail(
-        f->path, err, "has metadata '%.100s' that are no text", key);
-    return true;
-}
-
-// A whole number that is not negative.
-static bool read_number(const json_t *value, size_t *out) {
-    if (!json_is_integer(value) || json_integer_value(value) < 0) return false;
-    *out = (size_t)json_integer_value(value);
-    return (json_int_t)*out == json_integer_value(value);
-}
-
-static bool read_shape(const char *path, const json_t *shape, struct shk_st_tensor *t, size_t *bytes,
-                       struct shk_error *err) {
-    if (!json_is_array(shape) || json_array_size(shape) > SHK_ST_MAX_DIMS)
-        return shk_st_fail(path, err, "tensor '%.100s': its shape is no list of at most %d numbers", t->name,
-                           SHK_ST_MAX_DIMS);
-    t->ndim = (unsigned)json_array_size(shape);
-    t->size = 1;
-    bool fits = true;
-    for (unsigned i = 0; i < t->ndim; i++) {
-        if (!read_number(json_array_get(shape, i), &t->dims[i]))
-            return shk_st_fail(path, err, "tensor '%.100s': dimension %u is no whole number", t->name, i);
-        fits = fits && !__builtin_mul_overflow(t->size, t->dims[i], &t->size);
-    }
-    if (!fits || __builtin_mul_overflow(t->size, sizeof(float), bytes))
-        return shk_st_fail(path, err, "tensor '%.100s': its shape has more numbers than memory can hold", t->name);
-    return true;
-}
-
-static bool read_tensor(const char *path, const json_t *entry, struct shk_st_tensor *t, size_t data_size,
-                        struct shk_error *err) {
-    const char *dtype = json_string_value(json_object_get(entry, "dtype"));
-    const json_t *offsets = json_object_get(entry, "data_offsets");
-    size_t end = 0, bytes = 0;
-    if (!dtype || !offsets || json_object_size(entry) != 3)
-        return shk_st_fail(path, err, "tensor '%.100s' must have dtype, shape and data_offsets, and nothing else",
-                           t->name);
-    if (strcmp(dtype, "F32") != 0)
-        return shk_st_fail(path, err, "tensor '%.100s' has numbers of the kind %.20s, but shikaku reads F32 alone",
-                           t->name, dtype);
-    if (!read_shape(path, json_object_get(entry, "shape"), t, &bytes, err)) return false;
-    if (!json_is_array(offsets) || json_array_size(offsets) != 2 ||
-        !read_number(json_array_get(offsets, 0), &t->start) || !read_number(json_array_get(offsets, 1), &end) ||
-        t->start > end)
-        return shk_st_fail(path, err, "tensor '%.100s': data_offsets are no two ascending whole numbers", t->name);
-    if (end > data_size)
-        return shk_st_fail(path, err, "tensor '%.100s' ends at byte %zu of the data, which end at byte %zu", t->name,
-                           end, data_size);
-    if (end - t->start != bytes)
-        return shk_st_fail(path, err, "tensor '%.100s' has %zu bytes, but its shape takes %zu", t->name, end - t->start,
-                           bytes);
-    return true;
-}
-
 static int by_place(const void *a, const void *b) {
     const struct shk_st_tensor *x = a, *y = b;
     if (x->start != y->start) return x->start < y->start ? -1 : 1;
-    return (x->size > y->size) - (x->size < y->size);
+    return (x->end > y->end) - (x->end < y->end);
 }
 
 static int by_name(const void *a, const void *b) {
@@ -159,31 +95,25 @@ static bool place_values(struct shk_st *f, const unsigned char *data, size_t dat
     size_t end = 0;
     for (size_t i = 0; i < f->count; i++) {
         struct shk_st_tensor *t = &f->tensors[i];
+        if (t->end > data_size)
+            return shk_st_fail(f->path, err, "tensor '%.100s' ends at byte %zu of the data, which end at byte %zu",
+                               t->name, t->end, data_size);
         if (t->start != end)
             return shk_st_fail(f->path, err, "tensor '%.100s' begins at byte %zu of the data, but must at byte %zu",
                                t->name, t->start, end);
         t->values = (const float *)(const void *)(data + end);
-        end += t->size * sizeof(float);
+        end = t->end;
     }
     if (end != data_size)
         return shk_st_fail(f->path, err, "has %zu bytes of data, but its tensors take %zu", data_size, end);
     return true;
 }
 
-static bool read_tensors(struct shk_st *f, const unsigned char *data, size_t data_size, struct shk_error *err) {
-    f->tensors = shk_alloc(json_object_size(f->header), sizeof *f->tensors, "a file's tensors", err);
-    if (!f->tensors) return false;
-    const char *name;
-    json_t *entry;
-    json_object_foreach(f->header, name, entry) {
-        if (entry == f->metadata) continue;
-        struct shk_st_tensor *t = &f->tensors[f->count++];
-        t->name = name;
-        if (!read_tensor(f->path, entry, t, data_size, err)) return false;
-    }
-    if (f->count) qsort(f->tensors, f->count, sizeof *f->tensors, by_place);
+// The tensors by place, then by name again.
+static bool read_data(struct shk_st *f, const unsigned char *data, size_t data_size, struct shk_error *err) {
+    qsort(f->tensors, f->count, sizeof *f->tensors, by_place);
     if (!place_values(f, data, data_size, err)) return false;
-    if (f->count) qsort(f->tensors, f->count, sizeof *f->tensors, by_name);
+    qsort(f->tensors, f->count, sizeof *f->tensors, by_name);
     return true;
 }
 
@@ -192,25 +122,32 @@ bool shk_st_parse(const char *path, const void *bytes, size_t size, struct shk_s
     *out = (struct shk_st){.path = path};
     if (!check_frame(path, b, size, err)) return false;
     size_t length = (size_t)read_length(b), at = LENGTH + length;
-    if (read_header((const char *)b + LENGTH, length, out, err) && read_tensors(out, b + at, size - at, err))
+    if (shk_header_read((const char *)b + LENGTH, length, out, err) && read_data(out, b + at, size - at, err))
         return true;
     shk_st_free(out);
     return false;
 }
 
 void shk_st_free(struct shk_st *f) {
-    json_decref(f->header);
+    shk_free(f->strings);
+    shk_free(f->texts);
     shk_free(f->tensors);
     *f = (struct shk_st){0};
 }
 
+static int by_key(const void *a, const void *b) {
+    return strcmp(((const struct shk_st_text *)a)->key, ((const struct shk_st_text *)b)->key);
+}
+
 const char *shk_st_text(const struct shk_st *f, const char *key) {
-    return json_string_value(json_object_get(f->metadata, key));
+    const struct shk_st_text wanted = {.key = key};
+    const struct shk_st_text *text = bsearch(&wanted, f->texts, f->text_count, sizeof wanted, by_key);
+    return text ? text->value : NULL;
 }
 
 static struct shk_st_tensor *find(const struct shk_st *f, const char *name) {
     const struct shk_st_tensor wanted = {.name = name};
-    return f->count ? bsearch(&wanted, f->tensors, f->count, sizeof wanted, by_name) : NULL;
+    return bsearch(&wanted, f->tensors, f->count, sizeof wanted, by_name);
 }
 
 bool shk_st_has(const struct shk_st *f, const char *name) { return find(f, name); }

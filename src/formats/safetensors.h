@@ -10,10 +10,11 @@
 #include <stdint.h>
 
 enum {
+    SHK_ST_LENGTH = 8,           // bytes before the header
     SHK_ST_ALIGNMENT = 64,       // of the data in the file, bytes
-    SHK_ST_MAX_HEADER = 1 << 24, // bytes; safetensors allows 10^8, of which a parser would make gigabytes
+    SHK_ST_MAX_HEADER = 1 << 24, // bytes; safetensors allows 10^8
     SHK_ST_MAX_DIMS = 4,
-    SHK_ST_CHECKSUM = 8 + 29, // where its digits begin
+    SHK_ST_CHECKSUM = SHK_ST_LENGTH + 29, // where its digits begin
 };
 
 // ---- Reading ----
@@ -23,16 +24,21 @@ struct shk_st_tensor {
     size_t dims[SHK_ST_MAX_DIMS];
     unsigned ndim;
     size_t size;         // product of dims
-    size_t start;        // in the data, bytes
+    size_t start, end;   // in the data, bytes
     const float *values; // [size]
     bool taken;          // somebody knows it
 };
 
+struct shk_st_text { // of the metadata
+    const char *key, *value;
+};
+
 struct shk_st {
-    const char *path; // for errors
-    json_t *header, *metadata;
+    const char *path;              // for errors
+    char *strings;                 // all names, keys and values
+    struct shk_st_text *texts;     // [text_count], by key
     struct shk_st_tensor *tensors; // [count], by name
-    size_t count;
+    size_t text_count, count;
 };
 
 // Checks all of a file in memory; `bytes` is aligned to 64 bytes and outlives *out.
@@ -53,14 +59,14 @@ void shk_st_checksum(const void *bytes, size_t size, char digits[17]);
 
 struct shk_st_out {
     json_t *header, *metadata;
-    bool bad;     // something could not be added
+    bool bad;     // there was no memory to add something
     size_t bytes; // of the data
     struct shk_file_out file;
     void *hash;
 };
 
 bool shk_st_out_init(struct shk_st_out *, struct shk_error *);
-bool shk_st_add_text(struct shk_st_out *, const char *key, const char *value); // false: not UTF-8, or no memory
+bool shk_st_add_text(struct shk_st_out *, const char *key, const char *value); // UTF-8; false: no memory
 void shk_st_add_tensor(struct shk_st_out *, const char *name, unsigned ndim, const size_t *dims);
 bool shk_st_out_begin(struct shk_st_out *, const char *path, struct shk_error *);
 void shk_st_put(struct shk_st_out *, const float *values, size_t n);

@@ -9,7 +9,7 @@
 
 void shk_whole_text(uint64_t value, char text[SHK_TEXT]) { snprintf(text, SHK_TEXT, "%" PRIu64, value); }
 
-// The locale decides about the decimal point.
+// The locale decides about the decimal point. "C" is always there and takes no memory.
 static locale_t plain_locale(void) { return newlocale(LC_ALL_MASK, "C", (locale_t)0); }
 
 void shk_real_text(double value, char text[SHK_TEXT]) {
