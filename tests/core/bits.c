@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Trains a model with the core alone (no src/machine, no command line), so that it can be cross-compiled, and prints what must be the same on every
 // machine: losses and accuracy per epoch to the last bit, and the hash of the weights.
-//   bits MODEL IMAGE_SIZE THREADS BATCH TRAIN_SAMPLES TEST_SAMPLES EPOCHS     (SHIKAKU_ISA chooses the kernels)
+//   bits MODEL IMAGE_SIZE THREADS BATCH TRAIN_SAMPLES TEST_SAMPLES EPOCHS [CLIP_NORM]     (SHIKAKU_ISA chooses the kernels)
 #include "base/runtime.h"
 #include <omp.h>
 #include <shikaku/shikaku.h>
@@ -25,7 +25,8 @@ static int fail(const char *what) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 8) return fail("usage: bits MODEL IMAGE_SIZE THREADS BATCH TRAIN_SAMPLES TEST_SAMPLES EPOCHS");
+    if (argc != 8 && argc != 9)
+        return fail("usage: bits MODEL IMAGE_SIZE THREADS BATCH TRAIN_SAMPLES TEST_SAMPLES EPOCHS [CLIP_NORM]");
     bool exists;
     struct shk_error err;
     struct shk_runtime runtime = {.kernels = shk_kernels_find(getenv("SHIKAKU_ISA"), &exists),
@@ -43,6 +44,7 @@ int main(int argc, char **argv) {
     struct shk_model *model = shk_model_create(argv[1], &shape, 1, &err);
     if (!model) return fail(err.text);
     struct shk_train_options options = {.batch = (size_t)atol(argv[4]), .seed = 1};
+    if (argc == 9) options.clip_norm = atof(argv[8]);
     struct shk_trainer *trainer = shk_trainer_create(model, &runtime, &options, &err);
     if (!trainer) return fail(err.text);
     const struct shk_callbacks callbacks = {.on_epoch = print_epoch};
