@@ -114,7 +114,7 @@ $(FAULTS): tests/faults/faults.c $(FLAGS_FILE)
 .PRECIOUS: $(BUILD)/%.o $(BUILD)/bench/%.o
 
 TESTS ?= $(TEST_BIN) "tests/cli_usage.sh $(BIN)" "tests/machine_runs.sh $(BIN)" "tests/symbols.sh $(BUILD)" "tests/install_example.sh $(BUILD)" \
-    "tests/memory_runs.sh $(BIN)" "tests/fault_runs.sh $(BIN) $(FAULTS) --quick" "tests/kill_runs.sh $(BIN) 20"
+    "tests/run_folders.sh $(BIN)" "tests/memory_runs.sh $(BIN)" "tests/fault_runs.sh $(BIN) $(FAULTS) --quick" "tests/kill_runs.sh $(BIN) 20"
 test: all $(TEST_BIN) $(FAULTS)
 	@CC='$(CC)' tests/run.sh $(TESTS)
 

@@ -59,7 +59,8 @@ struct record {
     struct contender contender;
     struct metrics *metrics;
     struct log *log;
-    char *notes; // the settings as JSON, which eval reads from the weights' files
+    char *notes;            // the settings as JSON, which eval reads from the weights' files
+    uint64_t epochs_before; // of a run that goes on: those in config.json
     struct shk_position saved;
     bool has_saved;         // since the beginning or in the folder
     bool has_news;          // something has happened since the last checkpoint
@@ -200,6 +201,7 @@ static void take_over(struct record *r, struct config *found) {
                     r->settings->out, was, is);
     }
     *mine = *found;
+    r->epochs_before = found->epochs;
     if (run_was_given(typed, "epochs")) mine->epochs = typed->config.epochs;
 }
 
@@ -242,12 +244,12 @@ static void begin_anew(struct record *r) {
         cli_die_error(&error);
 }
 
-static void go_on(struct record *r, uint64_t epochs_before) {
+static void go_on(struct record *r) {
     struct shk_error error = {0};
     r->has_saved = folder_has(&r->folder, FOLDER_CHECKPOINT);
     if ((r->has_saved && !shk_trainer_load(r->contender.trainer, r->folder.path[FOLDER_CHECKPOINT], &error)) ||
         !folder_tidy(&r->folder, &error) ||
-        (r->run.settings.config.epochs != epochs_before &&
+        (r->run.settings.config.epochs != r->epochs_before &&
          !config_raise_epochs(r->folder.path[FOLDER_CONFIG], r->run.settings.config.epochs, &error)))
         cli_die_error(&error);
     r->saved = shk_trainer_position(r->contender.trainer);
@@ -276,7 +278,7 @@ static struct record begin(const struct record_settings *settings) {
     r.run.settings.config.shards = shk_trainer_shards(r.contender.trainer);
     check_room(&r, goes_on);
     if (goes_on)
-        go_on(&r, s.config.epochs);
+        go_on(&r);
     else
         begin_anew(&r);
     open_lines(&r);
