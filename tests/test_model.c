@@ -336,12 +336,48 @@ static void test_hash(void **state) {
     }
 }
 
+// ---- The map from PyTorch's order to ours, many numbers at once ----
+
+static void test_maps(void **state) {
+    (void)state;
+    const char *models[] = {"tinycnn", "tinyvit-pre", "cnn:channels=3-17,hidden=0",
+                            "vit:dim=20,depth=1,heads=2,patch=8,ff=24,pool=mean"};
+    struct shk_error err;
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        struct shk_model *m = shk_model_create(models[i], &(struct shk_shape){32, 24, 3, 5}, 3, &err);
+        float *padded = calloc(m->weight_floats, sizeof *padded), *values = malloc(m->parameters * sizeof *values);
+        for (unsigned j = 0; j < m->param_count; j++) {
+            const struct shk_param *p = &m->params[j];
+            size_t parts[] = {0, p->size / 3, p->size / 3 + 1, p->size}; // from within a run, too
+            if (parts[2] > p->size) parts[2] = p->size;
+            for (unsigned part = 0; part < 3; part++) {
+                size_t first = parts[part], n = parts[part + 1] - first;
+                shk_param_gather(p, first, n, m->weights, values + first);
+                shk_param_scatter(p, first, n, values + first, padded);
+            }
+            for (size_t k = 0; k < p->size; k++) {
+                assert_true(values[k] == m->weights[shk_param_position(p, k)]);
+                assert_true(values[k] == padded[shk_param_position(p, k)]);
+            }
+        }
+        assert_memory_equal(padded, m->weights, m->weight_floats * sizeof *padded); // no padding was touched
+        free(padded);
+        free(values);
+        shk_model_free(m);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_descriptions),     cmocka_unit_test(test_bad_values),
-        cmocka_unit_test(test_bad_descriptions), cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_cnn_tensors),      cmocka_unit_test(test_vit_tensors),
-        cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_descriptions),
+        cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_bad_descriptions),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_cnn_tensors),
+        cmocka_unit_test(test_vit_tensors),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_maps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,7 +131,7 @@ void shk_file_put(struct shk_file_out *f, const void *bytes, size_t size) {
         write_all(f, bytes, size);
         return;
     }
-    memcpy(f->buffer + f->used, bytes, size);
+    if (size) memcpy(f->buffer + f->used, bytes, size); // of nothing there may be no address
     f->used += size;
 }
 
