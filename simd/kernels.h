@@ -329,7 +329,7 @@ struct shk_pack {
 //   ((1-beta2)*g)*g); w = w - step_size * (m / (sqrt(v)*inv_sqrt_bc2 + eps)), as fnma(step_size, m/(fma(sqrt(v),
 //   inv_sqrt_bc2, eps)), w).
 // |m| or v below 2^-100 is stored as 0, so that idle moments never turn denormal.
-// finite is set to false, and never to true, where a g is not finite before it is scaled.
+// finite is set to false, and never to true, where a v is not finite: where g is not, or its square is too large.
 struct shk_adam {
     size_t n;
     float *w, *m, *v;

@@ -19,7 +19,8 @@ struct adam {
     vf beta1, one_minus_beta1, beta2, one_minus_beta2, eps, step_size, inv_sqrt_bc2, scale, tiny;
 };
 
-static inline void adam_update(const struct shk_adam *args, const struct adam *k, size_t i, vf g) {
+// Returns v.
+static inline vf adam_update(const struct shk_adam *args, const struct adam *k, size_t i, vf g) {
     g = vf_mul(g, k->scale);
     vf m = vf_fma(k->beta1, vf_load(args->m + i), vf_mul(k->one_minus_beta1, g));
     vf v = vf_fma(k->beta2, vf_load(args->v + i), vf_mul(vf_mul(k->one_minus_beta2, g), g));
@@ -30,6 +31,7 @@ static inline void adam_update(const struct shk_adam *args, const struct adam *k
     vf_store(args->w + i, vf_fnma(k->step_size, vf_div(m, denominator), vf_load(args->w + i)));
     vf_store(args->m + i, m);
     vf_store(args->v + i, v);
+    return v;
 }
 
 void SHK_KERNEL(adam)(const struct shk_adam *args) {
@@ -45,7 +47,7 @@ void SHK_KERNEL(adam)(const struct shk_adam *args) {
         .tiny = vf_set1(0x1p-100f),
     };
     const float *gradients = args->gradients;
-    vf check = vf_zero(); // 0 as long as every g is finite, else NaN
+    vf check = vf_zero(); // 0 as long as every v is finite, else NaN
     size_t i = 0;
     for (; i + RUN * 16 <= args->n; i += RUN * 16) {
         vf g[RUN];
@@ -54,16 +56,12 @@ void SHK_KERNEL(adam)(const struct shk_adam *args) {
             const float *source = gradients + s * args->stride + i;
             for (size_t j = 0; j < RUN; j++) g[j] = vf_add(g[j], vf_load(source + j * 16));
         }
-        for (size_t j = 0; j < RUN; j++) {
-            check = vf_fma(g[j], vf_zero(), check);
-            adam_update(args, &k, i + j * 16, g[j]);
-        }
+        for (size_t j = 0; j < RUN; j++) check = vf_fma(adam_update(args, &k, i + j * 16, g[j]), vf_zero(), check);
     }
     for (; i < args->n; i += 16) {
         vf g = vf_load(gradients + i);
         for (size_t s = 1; s < args->sources; s++) g = vf_add(g, vf_load(gradients + s * args->stride + i));
-        check = vf_fma(g, vf_zero(), check);
-        adam_update(args, &k, i, g);
+        check = vf_fma(adam_update(args, &k, i, g), vf_zero(), check);
     }
     if (vm_bits(vf_eq(check, vf_zero())) != 0xffff) *args->finite = false;
 }

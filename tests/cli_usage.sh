@@ -144,6 +144,16 @@ for value in nan NaN -nan inf -inf -1 -1e-3 0 0.0 -0 abc '' 1e-3x ' 1' +1 0x1p-3
     bad train --model tinycnn --lr "$value"
     bad compare --lr "$value"
 done
+for value in nan -inf -1 0 +inf 1000001 abc '' Inf infinity; do bad train --model tinycnn --clip-norm "$value"; done
+bad compare --metrics-every 3
+bad compare --out x
+bad profile --model tinycnn --checkpoint-every 3
+bad eval
+bad eval nowhere
+bad eval nowhere --lr 1
+bad resume
+bad resume nowhere
+bad resume nowhere --nosuch
 for value in nan inf -0.1 1.1 abc ''; do bad train --model tinycnn --invert "$value"; done
 for value in 7 257; do bad train --model tinycnn --square 2 --size "$value"; done
 bad train --model tinycnn --square 11

@@ -95,6 +95,10 @@ one="$options --threads 2 --metrics-every 3"
     [ "$(ls other)" = mine ] && [ ! -e nowhere ]
     check 'a refused command left something' $?
     run 2 train $one --out ''
+    run 2 train $one --out new --model nosuch
+    run 2 train $one --out new --square 20
+    [ ! -e new ]
+    check 'a refused command made a folder' $?
     run 2 train $one --out ref/log.txt
     run 2 train $one --resume
     run 2 train $one --out ref --resume --force

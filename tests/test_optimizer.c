@@ -281,8 +281,14 @@ static void tells_gradients_that_are_not_finite(void **state) {
             g[place] = before;
             g[1] = 0x1p127f;
         }
-        g[1] = 0x1p120f; // large but finite
         g[N + 1] = 0;
+        g[1] = 0x1p70f; // finite, but (1 - beta2) times its square is not
+        memset(m, 0, N * sizeof *m);
+        memset(v, 0, N * sizeof *v);
+        finite = true;
+        kernels->adam(&args);
+        assert_false(finite);
+        g[1] = 0x1p60f; // large but finite
         memset(m, 0, N * sizeof *m);
         memset(v, 0, N * sizeof *v);
         finite = true;

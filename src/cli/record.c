@@ -205,26 +205,36 @@ static void take_over(struct record *r, struct config *found) {
     if (run_was_given(typed, "epochs")) mine->epochs = typed->config.epochs;
 }
 
-// Finds out what the folder holds; true if a run goes on.
+static void open_folder(struct record *r, bool make) {
+    struct shk_error error = {0};
+    if (!folder_open(&r->folder, r->settings->out, make, &error)) cli_die_error(&error);
+}
+
+// Finds out what the folder holds, where there is one; true if a run goes on.
 static bool find_run(struct record *r) {
     const struct record_settings *s = r->settings;
     struct shk_error error = {0};
     struct config found;
-    if (!folder_open(&r->folder, s->out, !s->must_exist, &error)) cli_die_error(&error);
     r->run.settings = s->run;
+    if (!s->must_exist && !folder_exists(s->out)) return false;
+    open_folder(r, false);
     if (s->must_exist && !r->folder.holds_run) cli_die(CLI_USAGE, "%s holds no run: there is no config.json", s->out);
-    if (r->folder.holds_run && s->resume) {
-        if (!config_read(r->folder.path[FOLDER_CONFIG], &found, &error)) cli_die_error(&error);
-        take_over(r, &found);
-        return true;
-    }
+    if (!r->folder.holds_run || !s->resume) return false;
+    if (!config_read(r->folder.path[FOLDER_CONFIG], &found, &error)) cli_die_error(&error);
+    take_over(r, &found);
+    return true;
+}
+
+// Makes the folder where it is not there yet; nothing in it is overwritten unasked.
+static void check_folder(struct record *r) {
+    const struct record_settings *s = r->settings;
+    if (!r->folder.path[FOLDER_CONFIG]) open_folder(r, true);
     if (r->folder.holds_run && !s->force)
         cli_die(CLI_USAGE, "%s holds a run: go on with 'shikaku resume %s', or give --force to replace it", s->out,
                 s->out);
     if (r->folder.holds_others && !s->force)
         cli_die(CLI_USAGE, "%s holds other files: name a new folder, or give --force to put the run beside them",
                 s->out);
-    return false;
 }
 
 // Twice the files, once in place and once on their way; those that are there already count.
@@ -276,6 +286,7 @@ static struct record begin(const struct record_settings *settings) {
     r.run = run_create(&s);
     r.contender = contender_create(&r.run, s.config.model);
     r.run.settings.config.shards = shk_trainer_shards(r.contender.trainer);
+    if (!goes_on) check_folder(&r);
     check_room(&r, goes_on);
     if (goes_on)
         go_on(&r);

@@ -36,6 +36,8 @@ bool folder_make(const char *path, struct shk_error *err) {
     return ok && make_one(path, err);
 }
 
+bool folder_exists(const char *path) { return *path && access(path, F_OK) == 0; }
+
 // Whether it is a file of ours, whole or half written.
 static bool is_ours(const char *name) {
     for (int i = 0; i < FOLDER_FILES; i++) {

@@ -15,6 +15,7 @@ struct folder {
 
 // Makes a folder and those above it, where they are not there.
 bool folder_make(const char *path, struct shk_error *);
+bool folder_exists(const char *path); // or something else with that name
 // Makes the folder where it is not there and `make` is set, and locks it: one training at a time.
 bool folder_open(struct folder *, const char *path, bool make, struct shk_error *);
 void folder_close(struct folder *);

@@ -74,9 +74,9 @@ void shk_run_slice(const struct shk_engine *, const struct shk_batch *, const st
 // How a step ended; the same for every worker.
 enum shk_outcome {
     SHK_STEP_DONE,
-    SHK_STEP_CANCELLED,    // nothing has changed
-    SHK_STEP_BAD_LOSS,     // a loss is not finite; nothing has changed
-    SHK_STEP_BAD_GRADIENT, // a gradient is not finite; weights and the optimizer's state are of no use. Or, where the
+    SHK_STEP_CANCELLED, // nothing has changed
+    SHK_STEP_BAD_LOSS,  // a loss is not finite; nothing has changed
+    SHK_STEP_BAD_GRADIENT, // a gradient or its square is not finite; weights and the optimizer's state are of no use. Or, where the
                            // step clips: a gradient or their norm; nothing has changed
 };
 // Forward, backward, update.
