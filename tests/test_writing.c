@@ -67,7 +67,7 @@ static void test_write_file(void **state) {
     struct shk_error err;
     assert_true(shk_write_file(path, "old", 3, &err));
     holds(path, "old");
-    assert_true(shk_write_file(path, "", 0, &err));
+    assert_true(shk_write_file(path, NULL, 0, &err));
     holds(path, "");
     static const size_t sizes[] = {1, (1 << 18) - 1, 1 << 18, (1 << 18) + 1, 3000000}; // around the buffer's
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {

@@ -127,10 +127,8 @@ static void flush(struct shk_file_out *f) {
 
 void shk_file_put(struct shk_file_out *f, const void *bytes, size_t size) {
     if (size > BUFFER - f->used) flush(f);
-    if (size > BUFFER) {
-        write_all(f, bytes, size);
-        return;
-    }
+    if (size > BUFFER) write_all(f, bytes, size);
+    if (size > BUFFER || size == 0) return; // of nothing, there may be no address
     memcpy(f->buffer + f->used, bytes, size);
     f->used += size;
 }
