@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# make [CC=clang] [BUILD=dir] [CFLAGS=flags] [EXTRA=flags]
-# Targets: all demo test test-neon check-all asan tsan check-bits check-bits-ci bench format check-format install clean
+# make [CC=clang] [BUILD=dir] [CFLAGS=flags] [EXTRA=flags] [EXTRA_BUT_KERNELS=flags]
+# Targets: all demo test test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install clean
 
 VERSION := 0.1.0
 CC ?= gcc
@@ -17,6 +17,7 @@ DESTDIR ?=
 CFLAGS ?= -O3 -g
 CXXFLAGS ?= -O2 -g
 EXTRA ?=
+EXTRA_BUT_KERNELS ?=
 
 MACHINE := $(shell $(CC) -dumpmachine)
 ARCH := $(firstword $(subst -, ,$(MACHINE)))
@@ -51,6 +52,7 @@ KERNEL_OBJ := $(foreach i,$(ISAS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).o))
 CORE_OBJ := $(KERNEL_OBJ) $(CORE_SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ := $(KERNEL_OBJ) $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
+REPORT_OBJ := $(filter $(BUILD)/src/report/%,$(CLI_OBJ))
 LIB := $(BUILD)/libshikaku.a
 BIN := $(BUILD)/shikaku
 
@@ -58,7 +60,7 @@ all: $(LIB) $(BIN)
 
 # Compiler and flags of the last build; every object depends on them.
 FLAGS_FILE := $(BUILD)/flags
-FLAGS := $(CC) $(shell $(CC) --version | head -n 1) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CXX) $(CXXFLAGS_ALL)
+FLAGS := $(CC) $(shell $(CC) --version | head -n 1) $(CPPFLAGS_ALL) $(CFLAGS_ALL)$(EXTRA_BUT_KERNELS:%= %) $(CXX) $(CXXFLAGS_ALL)
 ifneq ($(filter-out clean format check-format,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(file <$(FLAGS_FILE)),$(FLAGS))
 $(shell mkdir -p $(BUILD))
@@ -83,14 +85,14 @@ $(foreach i,$(ISAS),$(eval $(call kernel_rule,$(i))))
 
 $(BUILD)/%.o: %.c $(DEPS_INCLUDE)/.made $(FLAGS_FILE)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(EXTRA_BUT_KERNELS) -MMD -MP -c $< -o $@
 
 $(LIB): $(LIB_OBJ)
 	rm -f $@
 	$(AR) rcs $@ $^
 
 $(BIN): $(CLI_OBJ) $(LIB)
-	$(CC) $(CFLAGS_ALL) $^ $(LDLIBS) -o $@
+	$(CC) $(CFLAGS_ALL) $(EXTRA_BUT_KERNELS) $^ $(LDLIBS) -o $@
 
 demo: all
 	$(BIN) compare
@@ -103,8 +105,8 @@ ifdef CORE_ONLY # cross-compiled: what src/machine needs is missing then
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_SHARED) $(CORE_OBJ)
 	$(CC) $(CFLAGS_ALL) $^ -lcmocka $(CORE_LDLIBS) -o $@
 else
-$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_SHARED) $(LIB)
-	$(CC) $(CFLAGS_ALL) $^ -lcmocka $(LDLIBS) -o $@
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_SHARED) $(REPORT_OBJ) $(LIB)
+	$(CC) $(CFLAGS_ALL) $(EXTRA_BUT_KERNELS) $^ -lcmocka $(LDLIBS) -o $@
 endif
 # Makes a program's calls fail (LD_PRELOAD).
 FAULTS := $(BUILD)/tests/faults.so
@@ -113,9 +115,27 @@ $(FAULTS): tests/faults/faults.c $(FLAGS_FILE)
 	$(CC) -std=c11 -O2 -g -D_GNU_SOURCE $(WARN) -fPIC -shared $< -lgcc_s -o $@
 .PRECIOUS: $(BUILD)/%.o $(BUILD)/bench/%.o
 
-TESTS ?= $(TEST_BIN) "tests/cli_usage.sh $(BIN)" "tests/machine_runs.sh $(BIN)" "tests/symbols.sh $(BUILD)" "tests/install_example.sh $(BUILD)" \
+# Fuzzing: every tests/fuzz/fuzz_*.c is one libFuzzer target with a corpus; `make test` gives it the corpus alone. What
+# `make fuzz` finds is in build/fuzz; to keep it: build/fuzz/tests/fuzz/fuzz_NAME -merge=1 tests/fuzz/corpus/NAME build/fuzz/corpus/NAME
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 60
+FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+$(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(REPORT_OBJ) $(LIB)
+	$(CC) $(CFLAGS_ALL) $(EXTRA_BUT_KERNELS) $^ $(LDLIBS) -o $@
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(REPORT_OBJ) $(LIB)
+	$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer $(FUZZ_SANITIZE) $^ $(LDLIBS) -o $@
+fuzz: # without the kernels, which take minutes to compile with sanitizers
+	$(MAKE) CC=clang BUILD=build/fuzz CFLAGS='-O1 -g1' EXTRA_BUT_KERNELS='-fsanitize=fuzzer-no-link $(FUZZ_SANITIZE)' \
+	    $(FUZZ:%=build/fuzz/tests/fuzz/fuzz_%)
+	set -e; for name in $(FUZZ); do mkdir -p build/fuzz/corpus/$$name; \
+	    LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp build/fuzz/tests/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) \
+	    -artifact_prefix=build/fuzz/$$name- -print_final_stats=1 build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
+REPLAY_BIN := $(FUZZ:%=$(BUILD)/tests/fuzz/replay_%)
+REPLAYS := $(foreach name,$(FUZZ),"$(BUILD)/tests/fuzz/replay_$(name) tests/fuzz/corpus/$(name)")
+
+TESTS ?= $(TEST_BIN) $(REPLAYS) "tests/cli_usage.sh $(BIN)" "tests/machine_runs.sh $(BIN)" "tests/symbols.sh $(BUILD)" "tests/install_example.sh $(BUILD)" \
     "tests/run_folders.sh $(BIN)" "tests/memory_runs.sh $(BIN)" "tests/fault_runs.sh $(BIN) $(FAULTS) --quick" "tests/kill_runs.sh $(BIN) 20"
-test: all $(TEST_BIN) $(FAULTS)
+test: all $(TEST_BIN) $(REPLAY_BIN) $(FAULTS)
 	@CC='$(CC)' tests/run.sh $(TESTS)
 
 # The tests themselves go through the instruction sets; here: compilers x sanitizers, a build folder each.
@@ -201,6 +221,6 @@ install: all
 clean:
 	rm -rf build
 
--include $(BUILD)/tests/core/bits.d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
+-include $(BUILD)/tests/core/bits.d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
 
-.PHONY: all demo test test-neon check-all asan tsan check-bits check-bits-ci bench format check-format install clean
+.PHONY: all demo test test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install clean

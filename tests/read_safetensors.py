@@ -1,116 +1,107 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A second reader of safetensors, from the specification (github.com/huggingface/safetensors) and Python's standard library alone.
+"""read_safetensors.py [--dump] FILE: checks all that the safetensors format demands (its README and reference reader).
 
-    read_safetensors.py FILE...         name, dtype, shape and SHA-256 of each tensor, in the order of their data
-    read_safetensors.py --dump FILE...  metadata, then name and shape of each tensor
+    8 bytes N, unsigned, little-endian, at most 10^8; N bytes of UTF-8 JSON that begin with '{' and may end in spaces;
+    the data, which the tensors fill from the first byte to the last, without holes and without overlaps
 
-Exit code 1 where the specification forbids a file. read() is for other scripts.
+--dump prints name, dtype and shape of each tensor, in the order of the data. A bad file: exit code 1 and a sentence.
+As a module: read(path) gives the metadata and {name: (dtype, shape, bytes)}.
 """
 
-import hashlib
 import json
+import struct
 import sys
 
+BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+        "I32": 32, "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64}
 MAX_HEADER = 100_000_000
-BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4,
-         "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8}
 
 
-class Bad(Exception):
-    """What the specification forbids."""
-
-
-def check(condition, message):
+def need(condition, sentence):
     if not condition:
-        raise Bad(message)
+        raise ValueError(sentence)
 
 
 def no_duplicates(pairs):
-    result = dict(pairs)
-    check(len(result) == len(pairs), "a key stands twice")
-    return result
+    keys = [key for key, _ in pairs]
+    need(len(set(keys)) == len(keys), f"the header has a key twice: {sorted(k for k in keys if keys.count(k) > 1)[:1]}")
+    return dict(pairs)
 
 
-def no_constants(text):
-    raise Bad(f"{text} is no JSON")
+def no_constant(name):
+    raise ValueError(f"the header holds {name}, which is no JSON")
 
 
 def is_size(value):
-    return type(value) is int and 0 <= value < 1 << 64  # bool is no number here
-
-
-def read_header(data):
-    check(len(data) >= 8, f"{len(data)} bytes hold no header")
-    length = int.from_bytes(data[:8], "little")
-    check(length <= MAX_HEADER, f"a header of {length} bytes, but at most {MAX_HEADER} are allowed")
-    check(8 + length <= len(data), f"the header ends at byte {8 + length}, the file at {len(data)}")
-    check(data[8:9] == b"{" and length > 0, "the header does not begin with '{'")
-    try:
-        header = json.loads(data[8:8 + length].rstrip(b" ").decode("utf-8"), object_pairs_hook=no_duplicates,
-                            parse_constant=no_constants)
-    except (ValueError, RecursionError) as error:
-        raise Bad(f"the header is no JSON: {error}") from error
-    return header, data[8 + length:]
+    return type(value) is int and 0 <= value < 2**64  # a bool is an int, too
 
 
 def check_tensor(name, entry, size):
-    check(type(entry) is dict and set(entry) == {"dtype", "shape", "data_offsets"},
-          f"{name}: not dtype, shape and data_offsets")
+    """(begin, end) of a tensor whose entry is sound by itself."""
+    need(isinstance(entry, dict) and set(entry) == {"dtype", "shape", "data_offsets"},
+         f"tensor '{name}' must have dtype, shape and data_offsets, and nothing else")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    check(type(dtype) is str and dtype in BYTES, f"{name}: dtype {dtype} is unknown")
-    check(type(shape) is list and all(map(is_size, shape)), f"{name}: shape {shape} is no list of sizes")
-    check(type(offsets) is list and len(offsets) == 2 and all(map(is_size, offsets)), f"{name}: offsets {offsets}")
-    count = BYTES[dtype]
-    for n in shape:
-        count *= n
-        check(count < 1 << 64, f"{name}: shape {shape} overflows")
-    check(offsets[0] <= offsets[1] <= size, f"{name}: offsets {offsets} do not lie in {size} bytes of data")
-    check(offsets[1] - offsets[0] == count, f"{name}: {offsets[1] - offsets[0]} bytes, but its shape takes {count}")
+    need(isinstance(dtype, str) and dtype in BITS, f"tensor '{name}' has an unknown dtype: {dtype}")
+    need(isinstance(shape, list) and all(map(is_size, shape)), f"tensor '{name}': the shape is no list of sizes")
+    need(isinstance(offsets, list) and len(offsets) == 2 and all(map(is_size, offsets)),
+         f"tensor '{name}': data_offsets are not two sizes")
+    begin, end = offsets
+    need(begin <= end <= size, f"tensor '{name}' lies at {begin} to {end}, but the data have {size} bytes")
+    count = 1
+    for extent in shape:
+        count *= extent
+    need(count * BITS[dtype] < 2**67, f"tensor '{name}': the shape overflows")
+    need(count * BITS[dtype] == (end - begin) * 8, f"tensor '{name}' has {end - begin} bytes, which is not its shape")
+    return begin, end
+
+
+def parse(content):
+    """The metadata and {name: (dtype, shape, bytes)} of a file's bytes, by place; ValueError: what is wrong."""
+    need(len(content) >= 8, f"{len(content)} bytes are too few for the header's length")
+    (length,) = struct.unpack("<Q", content[:8])
+    need(length <= MAX_HEADER, f"a header of {length} bytes is longer than {MAX_HEADER}")
+    need(length <= len(content) - 8, f"a header of {length} bytes does not fit into {len(content)}")
+    text = content[8 : 8 + length]
+    need(text.startswith(b"{"), "the header does not begin with '{'")
+    try:
+        header = json.loads(text.decode("utf-8").rstrip(" "), object_pairs_hook=no_duplicates,
+                            parse_constant=no_constant)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"the header is no JSON in UTF-8: {error}") from None
+    metadata = header.pop("__metadata__", {})
+    need(isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values()),
+         "__metadata__ is no map of texts to texts")
+    data, places, at = content[8 + length :], [], 0
+    for name, entry in header.items():
+        places.append((*check_tensor(name, entry, len(data)), name))
+    for begin, end, name in sorted(places):
+        need(begin == at, f"tensor '{name}' begins at byte {begin} of the data, but must at byte {at}")
+        at = end
+    need(at == len(data), f"the tensors end at byte {at}, but the data at byte {len(data)}")
+    return metadata, {name: (header[name]["dtype"], header[name]["shape"], data[begin:end])
+                      for begin, end, name in sorted(places)}
 
 
 def read(path):
-    """(metadata, {name: (dtype, shape, bytes)}), in the order of the data."""
     with open(path, "rb") as file:
-        header, data = read_header(file.read())
-    metadata = header.pop("__metadata__", {})
-    check(type(metadata) is dict and all(type(v) is str for v in metadata.values()), "metadata are not text to text")
-    for name, entry in header.items():
-        check_tensor(name, entry, len(data))
-    end = 0
-    tensors = {}
-    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-        start, stop = entry["data_offsets"]
-        check(start == end, f"{name}: begins at {start}, but the tensor before it ends at {end}")
-        tensors[name] = (entry["dtype"], entry["shape"], data[start:stop])
-        end = stop
-    check(end == len(data), f"{len(data)} bytes of data, but the tensors end at {end}")
-    return metadata, tensors
-
-
-def show(path, dump):
-    metadata, tensors = read(path)
-    if dump:
-        for key, value in metadata.items():
-            print(f"{key}: {value!r}")
-    for name, (dtype, shape, data) in tensors.items():
-        print(name, shape) if dump else print(name, dtype, shape, hashlib.sha256(data).hexdigest())
+        return parse(file.read())
 
 
 def main(arguments):
     dump = arguments[:1] == ["--dump"]
-    paths = arguments[dump:]
-    if not paths or paths[0].startswith("-"):
-        print("usage: read_safetensors.py [--dump] FILE...", file=sys.stderr)
+    if len(arguments) != dump + 1:
+        print("usage: read_safetensors.py [--dump] FILE", file=sys.stderr)
         return 2
-    bad = 0
-    for path in paths:
-        try:
-            show(path, dump)
-        except (Bad, OSError) as error:
-            print(f"{path}: {error}", file=sys.stderr)
-            bad = 1
-    return bad
+    try:
+        tensors = read(arguments[-1])[1]
+    except (OSError, ValueError) as error:
+        print(f"{arguments[-1]}: {error}", file=sys.stderr)
+        return 1
+    if dump:
+        for name, (dtype, shape, _) in tensors.items():
+            print(name, dtype, "x".join(map(str, shape)))
+    return 0
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ bool shk_trainer_load(struct shk_trainer *, const char *path, struct shk_error *
 // The weights of the best epoch since the trainer was created or loaded; fails where none was better than before.
 bool shk_trainer_save_best(const struct shk_trainer *, const char *path, const struct shk_note *notes,
                            size_t note_count, struct shk_error *error);
-// A file of bytes, whole or not at all.
+// A file of bytes, whole or not at all; bytes may be NULL where size is 0.
 bool shk_write_file(const char *path, const void *bytes, size_t size, struct shk_error *error);
 
 // ---- Where the time goes ----

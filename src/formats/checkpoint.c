@@ -186,9 +186,11 @@ bool shk_trainer_save(const struct shk_trainer *t, const char *path, const struc
 
 bool shk_trainer_save_best(const struct shk_trainer *t, const char *path, const struct shk_note *notes,
                            size_t note_count, struct shk_error *err) {
+    char shown[SHK_SHOWN_PATH];
     if (t->best_weights) return shk_model_save_weights(t->model, t->best_weights, path, notes, note_count, err);
     return shk_fail(err, SHK_BAD_INPUT,
-                    "%s is not written: no epoch was better than those before; train with a test set first", path);
+                    "%s is not written: no epoch was better than those before; train with a test set first",
+                    shk_shown_path(path, shown));
 }
 
 // ---- Loading: all is read and checked before anything changes ----
@@ -248,7 +250,7 @@ bool shk_trainer_from_bytes(struct shk_trainer *t, const char *path, const struc
 
 bool shk_trainer_load(struct shk_trainer *t, const char *path, struct shk_error *err) {
     struct shk_bytes bytes;
-    if (!shk_file_read(path, &bytes, err)) return false;
+    if (!shk_file_read(path, shk_st_check_begin, &bytes, err)) return false;
     bool ok = shk_trainer_from_bytes(t, path, &bytes, err);
     shk_free(bytes.data);
     return ok;

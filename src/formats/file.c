@@ -13,8 +13,21 @@
 
 enum { BUFFER = 1 << 18 }; // bytes
 
+const char *shk_shown_path(const char *path, char out[SHK_SHOWN_PATH]) {
+    size_t length = strlen(path);
+    if (length < SHK_SHOWN_PATH) return path;
+    snprintf(out, SHK_SHOWN_PATH, "...%s", path + length - (SHK_SHOWN_PATH - sizeof "..."));
+    return out;
+}
+
 static bool cannot(const char *path, const char *what, int why, enum shk_code code, struct shk_error *err) {
-    return shk_fail(err, code, "%s cannot be %s: %s", path, what, strerror(why));
+    char shown[SHK_SHOWN_PATH];
+    return shk_fail(err, code, "%s cannot be %s: %s", shk_shown_path(path, shown), what, strerror(why));
+}
+
+static bool not_regular(const char *path, const char *what, enum shk_code code, struct shk_error *err) {
+    char shown[SHK_SHOWN_PATH];
+    return shk_fail(err, code, "%s cannot be %s: it is no regular file", shk_shown_path(path, shown), what);
 }
 
 // ---- Writing ----
@@ -64,7 +77,7 @@ static bool may_replace(const char *path, struct shk_error *err) {
     struct stat s;
     if (stat(path, &s) || S_ISREG(s.st_mode)) return true;
     if (S_ISDIR(s.st_mode)) return cannot(path, "written", EISDIR, SHK_FAILED, err);
-    return shk_fail(err, SHK_FAILED, "%s cannot be written: it is no regular file", path);
+    return not_regular(path, "written", SHK_FAILED, err);
 }
 
 static void release(struct shk_file_out *f) {
@@ -92,7 +105,9 @@ bool shk_file_create(struct shk_file_out *f, const char *path, struct shk_error 
     snprintf(f->path, size, "%s", path);
     snprintf(f->fresh, size, "%s.new", path);
     if (f->folder < 0 && errno == ENOENT) {
-        shk_fail(err, SHK_FAILED, "%s cannot be written: its folder is not there, make it first", path);
+        char shown[SHK_SHOWN_PATH];
+        shk_fail(err, SHK_FAILED, "%s cannot be written: its folder is not there, make it first",
+                 shk_shown_path(path, shown));
     } else if (f->folder < 0) {
         cannot(path, "written", errno, SHK_FAILED, err);
     } else {
@@ -127,11 +142,9 @@ static void flush(struct shk_file_out *f) {
 
 void shk_file_put(struct shk_file_out *f, const void *bytes, size_t size) {
     if (size > BUFFER - f->used) flush(f);
-    if (size > BUFFER) {
-        write_all(f, bytes, size);
-        return;
-    }
-    if (size) memcpy(f->buffer + f->used, bytes, size); // of nothing there may be no address
+    if (size > BUFFER) write_all(f, bytes, size);
+    if (size > BUFFER || size == 0) return; // of nothing, there may be no address
+    memcpy(f->buffer + f->used, bytes, size);
     f->used += size;
 }
 
@@ -185,36 +198,43 @@ static enum shk_code code_of(int why) {
     return why == EIO || why == ENOMEM || why == EMFILE || why == ENFILE ? SHK_FAILED : SHK_BAD_INPUT;
 }
 
-static bool read_all(int fd, const char *path, struct shk_bytes *b, struct shk_error *err) {
-    for (size_t at = 0; at < b->size;) {
-        ssize_t n = read(fd, b->data + at, b->size - at);
+static bool read_part(int fd, const char *path, unsigned char *data, size_t size, struct shk_error *err) {
+    char shown[SHK_SHOWN_PATH];
+    for (size_t at = 0; at < size;) {
+        ssize_t n = pread(fd, data + at, size - at, (off_t)at);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return cannot(path, "read", errno, SHK_FAILED, err);
-        if (n == 0) return shk_fail(err, SHK_FAILED, "%s became shorter while it was read", path);
+        if (n == 0)
+            return shk_fail(err, SHK_FAILED, "%s became shorter while it was read", shk_shown_path(path, shown));
         at += (size_t)n;
     }
     return true;
 }
 
-static bool read_open(int fd, const char *path, struct shk_bytes *b, struct shk_error *err) {
+static bool read_open(int fd, const char *path, shk_file_check *check, struct shk_bytes *b, struct shk_error *err) {
     struct stat s;
+    unsigned char begin[SHK_FILE_BEGIN];
+    char shown[SHK_SHOWN_PATH];
     if (fstat(fd, &s)) return cannot(path, "read", errno, SHK_FAILED, err);
     if (S_ISDIR(s.st_mode)) return cannot(path, "read", EISDIR, SHK_BAD_INPUT, err);
-    if (!S_ISREG(s.st_mode)) return shk_fail(err, SHK_BAD_INPUT, "%s cannot be read: it is no regular file", path);
+    if (!S_ISREG(s.st_mode)) return not_regular(path, "read", SHK_BAD_INPUT, err);
     if (s.st_size < 0 || (uintmax_t)s.st_size > PTRDIFF_MAX) return cannot(path, "read", EFBIG, SHK_FAILED, err);
     b->size = (size_t)s.st_size;
-    b->data = shk_alloc(b->size, 1, path, err);
+    if (!read_part(fd, path, begin, b->size < sizeof begin ? b->size : sizeof begin, err) ||
+        !check(path, begin, b->size, err))
+        return false;
+    b->data = shk_alloc(b->size, 1, shk_shown_path(path, shown), err);
     if (!b->data) return false;
-    if (read_all(fd, path, b, err)) return true;
+    if (read_part(fd, path, b->data, b->size, err)) return true;
     shk_free(b->data);
     return false;
 }
 
-bool shk_file_read(const char *path, struct shk_bytes *b, struct shk_error *err) {
+bool shk_file_read(const char *path, shk_file_check *check, struct shk_bytes *b, struct shk_error *err) {
     *b = (struct shk_bytes){0};
     int fd = open_retrying(path, O_RDONLY | O_NONBLOCK | O_NOCTTY); // a FIFO without a writer would block
     if (fd < 0) return cannot(path, "read", errno, code_of(errno), err);
-    bool ok = read_open(fd, path, b, err);
+    bool ok = read_open(fd, path, check, b, err);
     if (!ok) b->data = NULL;
     close(fd);
     return ok;

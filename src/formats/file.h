@@ -28,7 +28,14 @@ struct shk_bytes {
     unsigned char *data; // aligned to 64 bytes; shk_free
     size_t size;
 };
+// Looks at the first bytes of a file, as many as SHK_FILE_BEGIN where it has so many, before memory is taken for all.
+enum { SHK_FILE_BEGIN = 64 };
+typedef bool shk_file_check(const char *path, const unsigned char *begin, size_t size, struct shk_error *);
 // A regular file, all of it.
-bool shk_file_read(const char *path, struct shk_bytes *, struct shk_error *);
+bool shk_file_read(const char *path, shk_file_check *, struct shk_bytes *, struct shk_error *);
+
+// A path as a sentence has it: the end of a long one, so that there is room for what is wrong.
+enum { SHK_SHOWN_PATH = 160 };
+const char *shk_shown_path(const char *path, char out[SHK_SHOWN_PATH]);
 
 #endif

@@ -68,10 +68,11 @@ void shk_add_params(struct shk_st_out *o, const struct shk_model *m, const char 
 
 bool shk_put_values(struct shk_st_out *o, const char *name, const float *values, size_t n, const char *path,
                     struct shk_error *err) {
+    char shown[SHK_SHOWN_PATH];
     for (size_t i = 0; i < n; i++)
         if (!isfinite(values[i]))
-            return shk_fail(err, SHK_FAILED, "%s is not written: %s holds %g, but must be finite", path, name,
-                            (double)values[i]);
+            return shk_fail(err, SHK_FAILED, "%s is not written: %s holds %g, but must be finite",
+                            shk_shown_path(path, shown), name, (double)values[i]);
     shk_st_put(o, values, n);
     return true;
 }
@@ -232,7 +233,7 @@ struct shk_model *shk_model_from_bytes(const char *path, const struct shk_bytes 
 
 struct shk_model *shk_model_load(const char *path, struct shk_error *err) {
     struct shk_bytes bytes;
-    if (!shk_file_read(path, &bytes, err)) return NULL;
+    if (!shk_file_read(path, shk_st_check_begin, &bytes, err)) return NULL;
     struct shk_model *m = shk_model_from_bytes(path, &bytes, err);
     shk_free(bytes.data);
     return m;
@@ -252,7 +253,7 @@ char *shk_file_note(const char *path, const char *key, struct shk_error *err) {
     struct shk_bytes bytes;
     struct shk_st f;
     if (err) err->code = SHK_OK;
-    if (!shk_file_read(path, &bytes, err)) return NULL;
+    if (!shk_file_read(path, shk_st_check_begin, &bytes, err)) return NULL;
     char *note = NULL;
     if (shk_st_parse(path, bytes.data, bytes.size, &f, err)) {
         note = note_of(&f, key, err);

@@ -20,13 +20,14 @@ _Static_assert(LENGTH + sizeof begin - 1 == SHK_ST_CHECKSUM, "the checksum comes
 
 bool shk_st_fail(const char *path, struct shk_error *err, const char *format, ...) {
     struct shk_error local;
+    char shown[SHK_SHOWN_PATH];
     va_list args;
     va_start(args, format);
     vsnprintf(local.text, sizeof local.text, format, args);
     va_end(args);
     for (char *c = local.text; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
-    return shk_fail(err, SHK_BAD_INPUT, "%s %s", path, local.text);
+    return shk_fail(err, SHK_BAD_INPUT, "%s %s", shk_shown_path(path, shown), local.text);
 }
 
 // ---- Checksum ----
@@ -51,8 +52,7 @@ static uint64_t read_length(const unsigned char *bytes) {
     return length;
 }
 
-// The frame: length of the header, checksum, and where the data begin.
-static bool check_frame(const char *path, const unsigned char *bytes, size_t size, struct shk_error *err) {
+bool shk_st_check_begin(const char *path, const unsigned char *bytes, size_t size, struct shk_error *err) {
     if (size < LENGTH + 2)
         return shk_st_fail(path, err, "has %zu bytes, too few for a safetensors file: it is cut off, or another file",
                            size);
@@ -68,6 +68,13 @@ static bool check_frame(const char *path, const unsigned char *bytes, size_t siz
                            (unsigned long long)length + LENGTH);
     if (length < sizeof begin - 1 + DIGITS || memcmp(bytes + LENGTH, begin, sizeof begin - 1) != 0)
         return shk_st_fail(path, err, "has no checksum at the start of its header: it was not written by shikaku");
+    return true;
+}
+
+// The checksum, and where the data begin.
+static bool check_frame(const char *path, const unsigned char *bytes, size_t size, struct shk_error *err) {
+    if (!shk_st_check_begin(path, bytes, size, err)) return false;
+    uint64_t length = read_length(bytes);
     char digits[17];
     shk_st_checksum(bytes, size, digits);
     if (memcmp(bytes + SHK_ST_CHECKSUM, digits, DIGITS) != 0)
@@ -234,10 +241,10 @@ static void put_header(struct shk_st_out *o, const char *text, size_t length, si
 }
 
 bool shk_st_out_begin(struct shk_st_out *o, const char *path, struct shk_error *err) {
-    char *text = o->bad ? NULL : shk_json_text(o->header, JSON_COMPACT);
+    char *text = o->bad ? NULL : shk_json_text(o->header, JSON_COMPACT), shown[SHK_SHOWN_PATH];
     if (!text || strncmp(text, begin, sizeof begin - 1) != 0) {
         free(text);
-        return shk_fail(err, SHK_FAILED, "out of memory for the header of %s", path);
+        return shk_fail(err, SHK_FAILED, "out of memory for the header of %s", shk_shown_path(path, shown));
     }
     size_t length = strlen(text);
     size_t padded = (length + LENGTH + SHK_ST_ALIGNMENT - 1) / SHK_ST_ALIGNMENT * SHK_ST_ALIGNMENT - LENGTH;
@@ -245,7 +252,7 @@ bool shk_st_out_begin(struct shk_st_out *o, const char *path, struct shk_error *
         padded <= SHK_ST_MAX_HEADER
             ? shk_file_create(&o->file, path, err)
             : shk_fail(err, SHK_BAD_INPUT, "%s would have a header of %zu bytes, but it may have %d: shorten the notes",
-                       path, padded, SHK_ST_MAX_HEADER);
+                       shk_shown_path(path, shown), padded, SHK_ST_MAX_HEADER);
     if (ok) put_header(o, text, length, padded);
     free(text);
     return ok;

@@ -41,6 +41,8 @@ struct shk_st {
     size_t text_count, count;
 };
 
+// Whether a file of `size` bytes begins as one of ours (shk_file_check).
+bool shk_st_check_begin(const char *path, const unsigned char *begin, size_t size, struct shk_error *);
 // Checks all of a file in memory; `bytes` is aligned to 64 bytes and outlives *out.
 bool shk_st_parse(const char *path, const void *bytes, size_t size, struct shk_st *out, struct shk_error *);
 void shk_st_free(struct shk_st *);

@@ -124,7 +124,7 @@ static bool value_from_json(const json_t *value, const struct setting *s, struct
     const char *text = json_string_value(value);
     if (s->real) {
         const double real = text && strcmp(text, "inf") == 0 ? INFINITY : json_number_value(value);
-        if (!text && !json_is_number(value)) return false;
+        if (text ? !isinf(real) : !json_is_number(value)) return false;
         return set_real(c, s, real) || (s->zero && real == 0);
     }
     uint64_t whole = 0;
@@ -205,8 +205,10 @@ bool config_write(const char *path, const struct config *c, const struct shk_mod
 static json_t *parse(const char *text, size_t size, const char *path, struct shk_error *err) {
     json_error_t why;
     json_t *file = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
-    if (!file && json_error_code(&why) == json_error_out_of_memory) out_of_memory(err);
-    if (!file) shk_fail(err, SHK_BAD_INPUT, "%s, line %d: %s", path, why.line, why.text);
+    if (!file && json_error_code(&why) == json_error_out_of_memory)
+        out_of_memory(err);
+    else if (!file)
+        shk_fail(err, SHK_BAD_INPUT, "%s, line %d: %s", path, why.line, why.text);
     return file;
 }
 

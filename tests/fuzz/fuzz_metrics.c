@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// metrics.jsonl from any bytes, at a position that the first two of them give.
+#include "fuzz.h"
+
+#include "report/metrics.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size < 2) return 0;
+    const struct shk_position at = {data[0], data[1]};
+    const char *text = (const char *)data + 2;
+    size_t keep = SIZE_MAX, again = SIZE_MAX;
+    struct shk_error err = {0};
+    if (!metrics_keep(text, size - 2, at, "metrics.jsonl", &keep, &err)) {
+        must(err.code == SHK_BAD_INPUT && err.text[0]);
+        return 0;
+    }
+    must(keep <= size - 2 && (keep == 0 || text[keep - 1] == '\n'));
+    must(metrics_keep(text, keep, at, "metrics.jsonl", &again, &err) && again == keep);
+    return 0;
+}
