@@ -367,10 +367,10 @@ static void test_open(void **state) {
     assert_true(metrics_step(m, &(struct shk_step){1, 4, 2.25}, &err));
     metrics_close(m);
     assert_int_equal(strncmp(read_back(), text, strlen(read_back())), 0);
-    write_text("nothing\n{\"epoch\": 1}\n");
+    write_text("nothing\n{\"epoch\": 1, \"train_loss\": 2}\n");
     assert_null(metrics_open(path, (struct shk_position){1, 0}, &err));
     says(&err, path);
-    assert_string_equal(read_back(), "nothing\n{\"epoch\": 1}\n");
+    assert_string_equal(read_back(), "nothing\n{\"epoch\": 1, \"train_loss\": 2}\n");
     assert_null(metrics_open("/nowhere/metrics.jsonl", (struct shk_position){1, 0}, &err));
     assert_int_equal(err.code, SHK_FAILED);
 }

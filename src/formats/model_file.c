@@ -3,7 +3,6 @@
 #include "formats/model_file.h"
 
 #include "base/memory.h"
-#include "formats/header.h"
 #include "formats/text.h"
 #include <math.h>
 #include <stdio.h>

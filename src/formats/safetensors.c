@@ -136,20 +136,13 @@ bool shk_st_parse(const char *path, const void *bytes, size_t size, struct shk_s
 }
 
 void shk_st_free(struct shk_st *f) {
-    shk_free(f->strings);
-    shk_free(f->texts);
+    json_decref(f->header);
     shk_free(f->tensors);
     *f = (struct shk_st){0};
 }
 
-static int by_key(const void *a, const void *b) {
-    return strcmp(((const struct shk_st_text *)a)->key, ((const struct shk_st_text *)b)->key);
-}
-
 const char *shk_st_text(const struct shk_st *f, const char *key) {
-    const struct shk_st_text wanted = {.key = key};
-    const struct shk_st_text *text = bsearch(&wanted, f->texts, f->text_count, sizeof wanted, by_key);
-    return text ? text->value : NULL;
+    return json_string_value(json_object_get(json_object_get(f->header, "__metadata__"), key));
 }
 
 static struct shk_st_tensor *find(const struct shk_st *f, const char *name) {

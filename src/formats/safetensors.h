@@ -12,7 +12,7 @@
 enum {
     SHK_ST_LENGTH = 8,           // bytes before the header
     SHK_ST_ALIGNMENT = 64,       // of the data in the file, bytes
-    SHK_ST_MAX_HEADER = 1 << 24, // bytes; safetensors allows 10^8
+    SHK_ST_MAX_HEADER = 1 << 22, // bytes; safetensors allows 10^8, of which jansson would make gigabytes
     SHK_ST_MAX_DIMS = 4,
     SHK_ST_CHECKSUM = SHK_ST_LENGTH + 29, // where its digits begin
 };
@@ -29,16 +29,11 @@ struct shk_st_tensor {
     bool taken;          // somebody knows it
 };
 
-struct shk_st_text { // of the metadata
-    const char *key, *value;
-};
-
 struct shk_st {
     const char *path;              // for errors
-    char *strings;                 // all names, keys and values
-    struct shk_st_text *texts;     // [text_count], by key
+    json_t *header;                // holds all names, keys and values
     struct shk_st_tensor *tensors; // [count], by name
-    size_t text_count, count;
+    size_t count;
 };
 
 // Whether a file of `size` bytes begins as one of ours (shk_file_check).

@@ -44,3 +44,26 @@ bool shk_read_real(const char *text, double *out) {
     freelocale(plain);
     return !*end;
 }
+
+// Bytes of the well-formed character at `text`, or 0.
+static size_t character(const unsigned char *text, size_t left) {
+    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000}; // that needs so many bytes
+    unsigned char first = text[0];
+    size_t length = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
+    if (length < 2 || length > left) return length > left ? 0 : length;
+    unsigned value = first & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if (text[i] >> 6 != 2) return 0;
+        value = value << 6 | (text[i] & 0x3fu);
+    }
+    bool surrogate = value >= 0xd800 && value <= 0xdfff;
+    return value < least[length] || value > 0x10ffff || surrogate ? 0 : length;
+}
+
+bool shk_is_utf8(const char *text, size_t length) {
+    for (size_t at = 0, step; at < length; at += step) {
+        step = character((const unsigned char *)text + at, length - at);
+        if (!step) return false;
+    }
+    return true;
+}

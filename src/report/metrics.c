@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,25 +21,18 @@ struct metrics {
 
 enum line { LINE_STAYS, LINE_LATER, LINE_BAD };
 
-// Of the line's position: "epoch" counts from 1 and an epoch's own line comes after those of its steps.
+// By what we write at a line's beginning and end, without memory of which there may be none. "epoch" counts from 1, and an
+// epoch's own line comes after those of its steps.
 static enum line line_kind(const char *text, size_t size, struct shk_position at) {
-    json_t *line = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
-    const json_t *epoch = json_object_get(line, "epoch"), *step = json_object_get(line, "step");
-    enum line kind = LINE_BAD;
-    if (json_is_integer(epoch) && json_integer_value(epoch) >= 1 && (!step || json_is_integer(step))) {
-        const size_t before = (size_t)json_integer_value(epoch) - 1;
-        const bool done = step && before == at.epoch && json_integer_value(step) <= (json_int_t)at.step;
-        kind = before < at.epoch || done ? LINE_STAYS : LINE_LATER;
-    }
-    json_decref(line);
-    return kind;
-}
-
-// Whether a line that cannot be parsed looks like one of ours in full. Then memory may have run out (jansson calls that an
-// invalid token, too), and nothing is dropped for it; what a crash leaves does not look so.
-static bool looks_whole(const char *text, size_t size) {
-    static const char begin[] = "{\"epoch\": ";
-    return size >= sizeof begin && memcmp(text, begin, sizeof begin - 1) == 0 && text[size - 1] == '}';
+    char begin[64];
+    unsigned long long epoch, step;
+    snprintf(begin, sizeof begin, "%.*s", (int)(size < sizeof begin ? size : sizeof begin - 1), text);
+    int steps = 0, epochs = 0; // where the beginning of such a line ends
+    sscanf(begin, "{\"epoch\": %20llu, \"step\": %20llu, \"loss\": %n", &epoch, &step, &steps);
+    if (!steps) sscanf(begin, "{\"epoch\": %20llu, \"train_loss\": %n", &epoch, &epochs);
+    if ((!steps && !epochs) || text[size - 1] != '}' || epoch < 1) return LINE_BAD;
+    if (epoch - 1 < at.epoch) return LINE_STAYS;
+    return steps && epoch - 1 == at.epoch && step <= at.step ? LINE_STAYS : LINE_LATER;
 }
 
 bool metrics_keep(const char *text, size_t size, struct shk_position at, const char *path, size_t *keep,
@@ -49,12 +43,8 @@ bool metrics_keep(const char *text, size_t size, struct shk_position at, const c
     for (size_t start = 0; start < size;) {
         const char *end = memchr(text + start, '\n', size - start);
         if (!end) break; // not whole
-        const size_t length = (size_t)(end - text) - start;
-        const enum line kind = line_kind(text + start, length, at);
+        const enum line kind = line_kind(text + start, (size_t)(end - text) - start, at);
         number++;
-        if (kind == LINE_BAD && looks_whole(text + start, length))
-            return shk_fail(err, SHK_FAILED, "%s, line %zu cannot be read: try again, or remove it if it is damaged",
-                            path, number);
         start = (size_t)(end - text) + 1;
         if (kind == LINE_BAD && !bad) bad = number;
         if (kind == LINE_STAYS && bad)
