@@ -277,6 +277,7 @@ static void test_lies(void **state) {
         {"\"shikaku\":\"1\"", "\"shikaku\":\"2\"", "is of file version 2"},
         {"\"shikaku\":\"1\"", "\"shikaku\":\"-1\"", "must be a whole number"},
         {"\"shikaku\":\"1\",", "", "lacks 'shikaku'"},
+        {"\"numerics\":\"", "\"numerics\":\"9", "was made with numerics 9"},
         {"\"kind\":\"checkpoint\"", "\"kind\":\"model\"", "a checkpoint is needed"},
         {"\"kind\":\"checkpoint\"", "\"kind\":\"thing\"", "must be a model or a checkpoint"},
         {"\"height\":\"8\"", "\"height\":\"9\"", "was made with height 9"},
