@@ -277,6 +277,7 @@ static void test_lies(void **state) {
         {"\"shikaku\":\"1\"", "\"shikaku\":\"2\"", "is of file version 2"},
         {"\"shikaku\":\"1\"", "\"shikaku\":\"-1\"", "must be a whole number"},
         {"\"shikaku\":\"1\",", "", "lacks 'shikaku'"},
+        {"\"numerics\":\"", "\"numerics\":\"9", "was made with numerics 9"},
         {"\"kind\":\"checkpoint\"", "\"kind\":\"model\"", "a checkpoint is needed"},
         {"\"kind\":\"checkpoint\"", "\"kind\":\"thing\"", "must be a model or a checkpoint"},
         {"\"height\":\"8\"", "\"height\":\"9\"", "was made with height 9"},
@@ -372,6 +373,22 @@ static void test_lengths(void **state) {
     check_length(44, "no checksum");
 }
 
+// Data that belong to no tensor, or are not there.
+static void test_data(void **state) {
+    (void)state;
+    struct shk_error err;
+    struct file f = file_of(checkpoint.bytes, checkpoint.size);
+    memset(f.bytes + f.size, 0, 64);
+    for (int more = -4; more <= 64; more += 4) {
+        if (more == 0) continue;
+        f.size = checkpoint.size + (size_t)more;
+        set_checksum(&f);
+        trainer_refuses(f.bytes, f.size, &err);
+        must_say(&err, more < 0 ? "ends at byte" : "bytes of data, but its tensors take");
+    }
+    free(f.bytes);
+}
+
 // Deep and wide headers: no stack is used up, and no more memory than is due.
 static void test_deep(void **state) {
     (void)state;
@@ -451,7 +468,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cut),    cmocka_unit_test(test_flipped), cmocka_unit_test(test_lies),
         cmocka_unit_test(test_truths), cmocka_unit_test(test_lengths), cmocka_unit_test(test_sentences),
-        cmocka_unit_test(test_deep),   cmocka_unit_test(test_numbers), cmocka_unit_test(test_models),
+        cmocka_unit_test(test_data),   cmocka_unit_test(test_deep),    cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_models),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
