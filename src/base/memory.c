@@ -50,9 +50,9 @@ static void *too_large(size_t count, size_t size, const char *what, struct shk_e
     return NULL;
 }
 
-// Below HUGE_PAGE bytes.
+// Below HUGE_PAGE bytes. Of none, there are some all the same, so that the block's address is inside what was allocated.
 static void *heap_block(size_t bytes) {
-    size_t total = HEADER + ((bytes + 63) & ~(size_t)63);
+    size_t total = HEADER + (((bytes ? bytes : 1) + 63) & ~(size_t)63);
     char *start = aligned_alloc(64, total);
     if (!start) return NULL;
     memset(start, 0, total);
