@@ -222,7 +222,12 @@ static bool read_checkpoint(const struct shk_trainer *t, struct shk_st *f, struc
 static bool restore(struct shk_trainer *t, const struct checkpoint *c, struct shk_error *err) {
     const struct progress *p = &c->progress;
     struct shk_model *m = t->model;
-    if (!shk_trainer_set_samples(t, (size_t)p->samples, err)) return false;
+    if (p->samples && !shk_trainer_set_samples(t, (size_t)p->samples, err)) return false;
+    if (!p->samples) {
+        shk_free(t->losses);
+        t->losses = NULL;
+        t->samples = 0;
+    }
     if (c->losses) memcpy(t->losses, c->losses->values, c->losses->size * sizeof(float));
     for (unsigned i = 0; i < m->param_count; i++) {
         shk_model_set_tensor(m, i, c->weights[i]);
