@@ -11,8 +11,9 @@ set -u
 ulimit -c 0
 bin=${1:?usage: fault_runs.sh BIN SHIM [--quick]} shim=${2:?usage: fault_runs.sh BIN SHIM [--quick]} quick=${3:-}
 case $shim in /*) ;; *) shim=$PWD/$shim ;; esac
+tests=$(cd "$(dirname "$0")" && pwd) || exit 1
 dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+trap 'rm -rf "$dir"; "$tests/forget_killed.sh"' EXIT
 trap 'exit 1' HUP INT TERM
 unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
 

@@ -5,8 +5,9 @@
 # those of a run that nobody killed.
 set -u
 bin=${1:?usage: kill_runs.sh BIN [TRIALS [SEED]]} trials=${2:-200} seed=${3:-$(date +%s)}
+tests=$(cd "$(dirname "$0")" && pwd) || exit 1
 dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+trap 'rm -rf "$dir"; "$tests/forget_killed.sh"' EXIT
 trap 'exit 1' HUP INT TERM
 unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
 passed=0 failed=0 kills=0 late=0

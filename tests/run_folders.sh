@@ -5,8 +5,9 @@
 set -u
 bin=${1:?usage: run_folders.sh BIN}
 case $bin in /*) ;; *) bin=$PWD/$bin ;; esac
+tests=$(cd "$(dirname "$0")" && pwd) || exit 1
 dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+trap 'rm -rf "$dir"; "$tests/forget_killed.sh"' EXIT
 cd "$dir" || exit 1
 unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
 passed=0 failed=0
