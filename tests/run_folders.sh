@@ -218,6 +218,22 @@ one="$options --threads 2 --metrics-every 3"
         same gone
     done
 
+    # A training that goes wrong leaves the last good checkpoint and nothing of the bad step
+    wrong='--model vit:dim=16,depth=1,heads=2,ff=32 --lr 100 --train-samples 600 --test-samples 20 --threads 2 --metrics-every 1'
+    run 1 train $wrong --out wrong --checkpoint-every 1
+    says 'the loss is not finite in epoch 1, step [0-9]+, first in encoder.layers.0.*: lower the learning rate.*; the last checkpoint is that of epoch 1, step'
+    step=$(sed -n 's/.*in epoch 1, step \([0-9]*\),.*/\1/p' err)
+    [ "$(wc -l <wrong/metrics.jsonl)" -eq $((step - 1)) ]
+    check "metrics of the step that went wrong, $step" $?
+    run 0 eval wrong
+    says "epoch 1, step $((step - 1)) - test loss: (nan|[0-9])"
+    run 1 resume wrong
+    says "the loss is not finite in epoch 1, step $step, first in"
+    [ "$(wc -l <wrong/metrics.jsonl)" -eq $((step - 1)) ]
+    check "metrics of the step that went wrong again, $step" $?
+    run 1 train $wrong --out early
+    says 'there is no checkpoint yet'
+
     # What was printed and what a test of the files gives
     run 0 eval ref
     says "epoch 6 - test loss: .*, weights $hash, ref/last.ckpt"

@@ -355,7 +355,11 @@ static void test_open(void **state) {
     assert_ptr_equal(strstr(text, "{\"epoch\": 1, \"step\": 2, \"loss\": 2.5}\n"), text);
     assert_non_null(strstr(
         text, "{\"epoch\": 1, \"train_loss\": 2.375, \"test_loss\": 2.0, \"test_accuracy\": 0.5, \"best\": true"));
-    m = metrics_open(path, (struct shk_position){1, 0}, &err); // all stay
+    m = metrics_open(path, (struct shk_position){1, 0}, &err);
+    assert_true(metrics_epoch(m, &(struct shk_epoch){.epoch = 2, .test = {NAN, 0}}, &err));
+    assert_non_null(strstr(read_back(), "\"test_loss\": null, \"test_accuracy\": 0.0"));
+    metrics_close(m);
+    m = metrics_open(path, (struct shk_position){1, 0}, &err); // all of the first epoch stay
     assert_true(metrics_step(m, &(struct shk_step){2, 2, 2}, &err));
     metrics_close(m);
     assert_int_equal(strncmp(read_back(), text, strlen(text)), 0);

@@ -87,11 +87,12 @@ static void print_place(struct shk_position at, char text[64]) {
 
 // The end of a training that cannot go on; what is in the folder stays.
 static _Noreturn void record_die(struct record *r, const struct shk_error *error) {
-    char place[64] = "its beginning";
-    if (r->has_saved) print_place(r->saved, place);
+    char place[64];
+    print_place(r->saved, place);
     log_line(r->log, "failed: %s", error->text);
     if (error->code == SHK_BAD_INPUT) cli_die_error(error);
-    cli_die(CLI_FAILED, "%s; the run can be resumed from %s", error->text, place);
+    if (!r->has_saved) cli_die(CLI_FAILED, "%s; there is no checkpoint yet", error->text);
+    cli_die(CLI_FAILED, "%s; the last checkpoint is that of %s", error->text, place);
 }
 
 // ---- Checkpoints ----

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,9 @@ static bool append(struct metrics *m, json_t *line, struct shk_error *err) {
     return fail(m, back ? "written" : "written, its last line is not whole", err);
 }
 
+// JSON knows no infinity and no NaN.
+static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+
 bool metrics_step(struct metrics *m, const struct shk_step *s, struct shk_error *err) {
     return append(
         m, json_pack("{s:I, s:I, s:f}", "epoch", (json_int_t)s->epoch, "step", (json_int_t)s->step, "loss", s->loss),
@@ -151,9 +155,10 @@ bool metrics_step(struct metrics *m, const struct shk_step *s, struct shk_error 
 
 bool metrics_epoch(struct metrics *m, const struct shk_epoch *e, struct shk_error *err) {
     return append(m,
-                  json_pack("{s:I, s:f, s:f, s:f, s:b, s:f, s:f}", "epoch", (json_int_t)e->epoch, "train_loss",
-                            e->train_loss, "test_loss", e->test.loss, "test_accuracy", e->test.accuracy, "best",
-                            (int)e->best, "seconds", e->train_seconds, "samples_per_second", e->samples_per_second),
+                  json_pack("{s:I, s:f, s:o, s:o, s:b, s:f, s:f}", "epoch", (json_int_t)e->epoch, "train_loss",
+                            e->train_loss, "test_loss", number(e->test.loss), "test_accuracy", number(e->test.accuracy),
+                            "best", (int)e->best, "seconds", e->train_seconds, "samples_per_second",
+                            e->samples_per_second),
                   err);
 }
 

@@ -61,11 +61,11 @@ bool shk_trainer_set_samples(struct shk_trainer *t, size_t samples, struct shk_e
     return true;
 }
 
-// Sums in sample order, in double: the same on every machine.
+// Sums in sample order, in double: the same on every machine. One NaN is like another.
 static double mean_loss(const float *loss, size_t n) {
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += (double)loss[i];
-    return sum / (double)n;
+    return isnan(sum) ? (double)NAN : sum / (double)n;
 }
 
 static struct shk_metrics metrics_of(const struct shk_batch *b) {
@@ -137,7 +137,7 @@ static void train_epoch(struct run *r, unsigned worker, unsigned workers) {
 static bool is_better(const struct shk_metrics *a, const struct shk_best *than) {
     if (than->epoch == 0 || a->accuracy != than->test.accuracy)
         return than->epoch == 0 || a->accuracy > than->test.accuracy;
-    return a->loss < than->test.loss;
+    return a->loss < than->test.loss || (isnan(than->test.loss) && !isnan(a->loss));
 }
 
 static bool keep_best(struct run *r, const struct shk_metrics *test) {
