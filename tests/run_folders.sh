@@ -86,6 +86,14 @@ one="$options --threads 2 --metrics-every 3"
     check 'a refused command changed a run' $?
     mkdir other && touch other/mine
     run 2 train $one --out other
+    mkdir lost && touch lost/log.txt lost/best.safetensors
+    run 2 train $one --out lost
+    run 2 train $one --out lost --resume
+    [ "$(ls lost | tr '\n' ' ')" = 'best.safetensors log.txt ' ]
+    check 'files of nobody knows whom were removed' $?
+    run 2 train --out new --resume
+    says 'needs a model'
+    run 2 train $one --out new --resume --tuned
     run 2 resume other
     run 2 resume nowhere
     run 2 eval other
@@ -196,6 +204,16 @@ one="$options --threads 2 --metrics-every 3"
     [ $status -eq 143 ] || [ $status -eq 129 ]
     check "exit $status after two signals" $?
     [ ! -e stopped/last.ckpt ] || run 0 eval stopped/last.ckpt
+    rm -rf slow # a step takes seconds
+    SHIKAKU_ISA=c "$bin" train --model vit:dim=256,depth=12,heads=4 --batch 512 --threads 1 --train-samples 512 --test-samples 8 --out slow >out 2>err &
+    pid=$!
+    while [ ! -s slow/log.txt ]; do sleep 0.05; done
+    sleep 0.5
+    kill -s TERM $pid && sleep 0.3 && kill -s HUP $pid
+    wait $pid
+    status=$?
+    [ $status -eq 129 ] && [ ! -s err ] && [ ! -e slow/last.ckpt ]
+    check "exit $status after two signals in a step" $?
 
     # Killed outright: what was written last counts
     begin stopped --checkpoint-every 4
@@ -211,7 +229,7 @@ one="$options --threads 2 --metrics-every 3"
     wait $pid
 
     # A reader that has gone does not end a run
-    for output in '>&-' '>/dev/full' '| true'; do
+    for output in '>&-' '<&- >&-' '>/dev/full' '| true'; do
         rm -rf gone
         eval "'$bin' train $one --out gone 2>err $output"
         check "exit $? with $output" $?
@@ -231,6 +249,13 @@ one="$options --threads 2 --metrics-every 3"
     says "the loss is not finite in epoch 1, step $step, first in"
     [ "$(wc -l <wrong/metrics.jsonl)" -eq $((step - 1)) ]
     check "metrics of the step that went wrong again, $step" $?
+    cp -r ref nockpt && rm nockpt/last.ckpt
+    run 0 resume nockpt
+    says 'resumed from the beginning, there is no checkpoint'
+    same nockpt
+    (ulimit -f 1000 && exec "$bin" train $one --out large) >out 2>err # blocks of 512 bytes
+    [ $? -eq 1 ] && [ "$(grep -c 'large/.* cannot be written: File too large' err)" -eq 1 ] && [ -z "$(find large -name '*.new')" ]
+    check 'a file that may not grow' $?
     run 1 train $wrong --out early
     says 'there is no checkpoint yet'
 

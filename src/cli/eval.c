@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // shikaku eval: loss and accuracy of a run's weights, or of a file of weights.
 #include "cli/run.h"
+#include "report/folder.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -58,15 +59,32 @@ static struct config test_data(const char *path, const struct run_settings *type
     return c;
 }
 
+static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+
+// The model and its place. A training may replace the file at any moment: what is read before and after must agree.
+static struct shk_model *load(const char *path, char **place) {
+    struct shk_error error = {0};
+    for (;;) {
+        *place = note(path, "place");
+        struct shk_model *model = shk_model_load(path, &error);
+        if (!model) cli_die_error(&error);
+        char *after = note(path, "place");
+        const bool same = same_text(*place, after);
+        free(after);
+        if (same) return model;
+        free(*place);
+        shk_model_free(model);
+    }
+}
+
 static void eval_file(const char *path, const struct run_settings *typed, struct shk_runtime *runtime) {
     struct shk_error error = {0};
-    struct shk_model *model = shk_model_load(path, &error);
-    if (!model) cli_die_error(&error);
+    char *place;
+    struct shk_model *model = load(path, &place);
     const struct config c = test_data(path, typed);
     struct shk_dataset *test = run_make_squares(&c, c.test_samples, 1);
     struct shk_metrics metrics;
     if (!shk_evaluate(model, runtime, test, &metrics, &error)) cli_die_error(&error);
-    char *place = note(path, "place");
     cli_print("[%s] %s%stest loss: %.4f, acc: %.3f, weights %016" PRIx64 ", %s\n", shk_model_title(model),
               place ? place : "", place ? " - " : "", metrics.loss, metrics.accuracy, shk_model_hash(model), path);
     free(place);
@@ -76,12 +94,12 @@ static void eval_file(const char *path, const struct run_settings *typed, struct
 
 // The last and the best weights of a run.
 static void eval_run(const char *folder, const struct run_settings *typed, struct shk_runtime *runtime) {
-    static const char *const names[] = {"last.ckpt", "best.safetensors"};
+    static const enum folder_file files[] = {FOLDER_CHECKPOINT, FOLDER_BEST};
     size_t found = 0;
     for (size_t i = 0; i < 2; i++) {
         char *path;
         struct stat info;
-        if (asprintf(&path, "%s/%s", folder, names[i]) < 0) cli_die(CLI_FAILED, "out of memory");
+        if (asprintf(&path, "%s/%s", folder, folder_name(files[i])) < 0) cli_die(CLI_FAILED, "out of memory");
         if (stat(path, &info) == 0) {
             eval_file(path, typed, runtime);
             found++;

@@ -2,10 +2,12 @@
 // shikaku: finds the subcommand and hands over to it.
 #include "cli/common.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command {
     const char *name;
@@ -75,6 +77,14 @@ static char *filter_help(int key, const char *text, void *input) {
     return fclose(out) == 0 ? help : NULL;
 }
 
+// Where standard input, output or error is closed, a file would get its number and what is printed. Not to be written.
+static void take_descriptors(void) {
+    int file;
+    do file = open("/dev/null", O_RDONLY);
+    while (file >= 0 && file <= STDERR_FILENO);
+    if (file >= 0) close(file);
+}
+
 int main(int argc, char **argv) {
     static const struct argp argp = {
         .options = options,
@@ -100,6 +110,8 @@ int main(int argc, char **argv) {
     argp_err_exit_status = CLI_USAGE;
     setenv("HWLOC_HIDE_ERRORS", "2", 0); // what the kernel says wrong about caches is nobody's business here
     signal(SIGPIPE, SIG_IGN);            // a reader that goes away is a write error
+    signal(SIGXFSZ, SIG_IGN);            // and so is a file that may not grow
+    take_descriptors();
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     struct choice choice = {0};
     if (argc < 1) cli_die(CLI_USAGE, "a command is missing, 'shikaku --help' lists the commands");

@@ -2,6 +2,7 @@
 #include "cli/record.h"
 
 #include "base/json.h"
+#include "cli/one_model.h"
 #include "cli/signals.h"
 #include "report/folder.h"
 #include "report/log.h"
@@ -249,7 +250,7 @@ static void check_room(const struct record *r, bool goes_on) {
 
 static void begin_anew(struct record *r) {
     struct shk_error error = {0};
-    if (!folder_clear(&r->folder, &error) || !folder_tidy(&r->folder, &error) ||
+    if (!folder_tidy(&r->folder, &error) || !folder_clear(&r->folder, &error) ||
         !config_write(r->folder.path[FOLDER_CONFIG], &r->run.settings.config, r->contender.model, r->run.runtime,
                       &error))
         cli_die_error(&error);
@@ -284,6 +285,7 @@ static struct record begin(const struct record_settings *settings) {
     struct record r = {.settings = settings};
     const bool goes_on = find_run(&r);
     struct run_settings s = r.run.settings;
+    if (!goes_on) one_model_check("train", &s);
     r.run = run_create(&s);
     r.contender = contender_create(&r.run, s.config.model);
     r.run.settings.config.shards = shk_trainer_shards(r.contender.trainer);
@@ -300,8 +302,11 @@ static struct record begin(const struct record_settings *settings) {
 static void print_beginning(struct record *r) {
     char place[64];
     run_print_device(&r->run);
-    if (!r->has_saved) return;
-    print_place(r->saved, place);
+    if (!r->epochs_before) return; // a new run
+    if (r->has_saved)
+        print_place(r->saved, place);
+    else
+        snprintf(place, sizeof place, "the beginning, there is no checkpoint");
     cli_print("resumed from %s\n", place);
     log_line(r->log, "resumed from %s", place);
 }

@@ -95,6 +95,10 @@ static struct train_settings parse(int argc, char **argv) {
     if (!r->out && (r->resume || r->force || r->seconds > 0 || r->every || run_was_given(&r->run, "metrics-every")))
         cli_die(CLI_USAGE,
                 "--resume, --force, --checkpoint-... and --metrics-every need a run's folder, as in --out DIR");
+    if (r->resume && s.tuned)
+        cli_die(CLI_USAGE,
+                "--tuned and --resume cannot be given together: a run keeps its settings, but SHIKAKU_THREADS, "
+                "SHIKAKU_PIN and SHIKAKU_ISA count");
     if (r->resume && r->force) cli_die(CLI_USAGE, "--resume and --force cannot be given together: go on, or replace");
     return s;
 }

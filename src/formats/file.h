@@ -19,7 +19,8 @@ bool shk_file_create(struct shk_file_out *, const char *path, struct shk_error *
 void shk_file_put(struct shk_file_out *, const void *bytes, size_t size);
 // Overwrites what was put at `offset`.
 void shk_file_patch(struct shk_file_out *, size_t offset, const void *bytes, size_t size);
-// To the disk and into its place. Where anything failed, PATH.new is gone and PATH as it was.
+// To the disk and into its place. Where anything failed, PATH.new is gone and PATH as it was; but for the very last step, which
+// makes the new name last: where that fails, PATH is the new file.
 bool shk_file_finish(struct shk_file_out *, struct shk_error *);
 // As if it had never been begun.
 void shk_file_abandon(struct shk_file_out *);

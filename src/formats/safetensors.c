@@ -150,8 +150,6 @@ static struct shk_st_tensor *find(const struct shk_st *f, const char *name) {
     return bsearch(&wanted, f->tensors, f->count, sizeof wanted, by_name);
 }
 
-bool shk_st_has(const struct shk_st *f, const char *name) { return find(f, name); }
-
 // "[16, 1, 3, 3]"
 static const char *dims_text(unsigned ndim, const size_t *dims, char text[100]) {
     int at = snprintf(text, 100, "[");

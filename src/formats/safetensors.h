@@ -45,7 +45,6 @@ const char *shk_st_text(const struct shk_st *, const char *key); // of the metad
 // A tensor of that name and those dimensions, which is taken then.
 const struct shk_st_tensor *shk_st_take(struct shk_st *, const char *name, unsigned ndim, const size_t *dims,
                                         struct shk_error *);
-bool shk_st_has(const struct shk_st *, const char *name);
 const char *shk_st_not_taken(const struct shk_st *); // a tensor's name; NULL: all are taken
 // "PATH ...", SHK_BAD_INPUT; bytes that a terminal would obey are replaced.
 bool shk_st_fail(const char *path, struct shk_error *, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -39,20 +39,20 @@ const struct setting config_settings[CONFIG_SETTINGS] = {
 #undef WHOLE
 #undef REAL
 
-uint64_t config_whole(const struct config *c, const struct setting *s) {
+static uint64_t whole_of(const struct config *c, const struct setting *s) {
     uint64_t value;
     memcpy(&value, (const char *)c + s->offset, sizeof value);
     return value;
 }
 
-double config_real(const struct config *c, const struct setting *s) {
+static double real_of(const struct config *c, const struct setting *s) {
     double value;
     memcpy(&value, (const char *)c + s->offset, sizeof value);
     return value;
 }
 
 bool config_equal(const struct config *a, const struct config *b, const struct setting *s) {
-    return s->real ? config_real(a, s) == config_real(b, s) : config_whole(a, s) == config_whole(b, s);
+    return s->real ? real_of(a, s) == real_of(b, s) : whole_of(a, s) == whole_of(b, s);
 }
 
 void config_copy(struct config *to, const struct config *from, const struct setting *s) {
@@ -61,9 +61,9 @@ void config_copy(struct config *to, const struct config *from, const struct sett
 
 void config_print(const struct config *c, const struct setting *s, char text[32]) {
     if (s->real)
-        snprintf(text, 32, "%.10g", config_real(c, s));
+        snprintf(text, 32, "%.10g", real_of(c, s));
     else
-        snprintf(text, 32, "%" PRIu64, config_whole(c, s));
+        snprintf(text, 32, "%" PRIu64, whole_of(c, s));
 }
 
 // ---- Values ----
@@ -115,8 +115,8 @@ static void json_key(const struct setting *s, char key[32]) {
 static json_t *value_to_json(const struct config *c, const struct setting *s) {
     char text[32];
     config_print(c, s, text);
-    if (s->real) return isinf(config_real(c, s)) ? json_string(text) : json_real(config_real(c, s));
-    const uint64_t value = config_whole(c, s);
+    if (s->real) return isinf(real_of(c, s)) ? json_string(text) : json_real(real_of(c, s));
+    const uint64_t value = whole_of(c, s);
     return value <= INT64_MAX ? json_integer((json_int_t)value) : json_string(text);
 }
 
@@ -150,9 +150,9 @@ json_t *config_to_json(const struct config *c) {
 
 bool config_from_json(const json_t *object, const char *where, struct config *c, struct shk_error *err) {
     const char *model = json_string_value(json_object_get(object, "model"));
-    if (!model) return shk_fail(err, SHK_BAD_INPUT, "%s names no model", where);
+    if (!model) return shk_fail(err, SHK_BAD_INPUT, "%.250s names no model", where);
     if (strlen(model) >= sizeof c->model)
-        return shk_fail(err, SHK_BAD_INPUT, "%s: the model's description is longer than %zu characters", where,
+        return shk_fail(err, SHK_BAD_INPUT, "%.250s: the model's description is longer than %zu characters", where,
                         sizeof c->model - 1);
     strcpy(c->model, model);
     for (size_t i = 0; i < CONFIG_SETTINGS; i++) {
@@ -160,10 +160,10 @@ bool config_from_json(const json_t *object, const char *where, struct config *c,
         char key[32], wanted[96];
         json_key(s, key);
         const json_t *value = json_object_get(object, key);
-        if (!value) return shk_fail(err, SHK_BAD_INPUT, "%s has no \"%s\"", where, key);
+        if (!value) return shk_fail(err, SHK_BAD_INPUT, "%.250s has no \"%s\"", where, key);
         describe(s, wanted);
         if (!value_from_json(value, s, c))
-            return shk_fail(err, SHK_BAD_INPUT, "%s: \"%s\" must be %s", where, key, wanted);
+            return shk_fail(err, SHK_BAD_INPUT, "%.250s: \"%s\" must be %s", where, key, wanted);
     }
     if (json_object_size(object) != CONFIG_SETTINGS + 1)
         return shk_fail(err, SHK_BAD_INPUT, "%s holds a setting that this version does not know", where);
@@ -208,21 +208,21 @@ static json_t *parse(const char *text, size_t size, const char *path, struct shk
     if (!file && json_error_code(&why) == json_error_out_of_memory)
         out_of_memory(err);
     else if (!file)
-        shk_fail(err, SHK_BAD_INPUT, "%s, line %d: %s", path, why.line, why.text);
+        shk_fail(err, SHK_BAD_INPUT, "%.250s, line %d: %s", path, why.line, why.text);
     return file;
 }
 
 static bool read_json(const json_t *file, const char *path, struct config *c, struct shk_error *err) {
     const json_t *version = json_object_get(file, "config"), *numerics = json_object_get(file, "numerics");
     if (!json_is_integer(version) || !json_is_integer(numerics))
-        return shk_fail(err, SHK_BAD_INPUT, "%s is not the config.json of a run", path);
+        return shk_fail(err, SHK_BAD_INPUT, "%.250s is not the config.json of a run", path);
     if (json_integer_value(version) != FILE_VERSION)
-        return shk_fail(err, SHK_BAD_INPUT, "%s has version %lld, this shikaku reads version %d", path,
+        return shk_fail(err, SHK_BAD_INPUT, "%.250s has version %lld, this shikaku reads version %d", path,
                         (long long)json_integer_value(version), FILE_VERSION);
     if (json_integer_value(numerics) != SHK_NUMERICS_VERSION)
         return shk_fail(
             err, SHK_BAD_INPUT,
-            "%s: the run has numerics version %lld, this shikaku has %d and would give other bits: go on with "
+            "%.250s: the run has numerics version %lld, this shikaku has %d and would give other bits: go on with "
             "the shikaku that began it",
             path, (long long)json_integer_value(numerics), SHK_NUMERICS_VERSION);
     return config_from_json(json_object_get(file, "settings"), path, c, err);
@@ -242,13 +242,13 @@ static char *read_text(const char *path, size_t *size, struct shk_error *err) {
     if (text) *size = fread(text, 1, FILE_LIMIT, in);
     const int why = errno;
     if (!in)
-        shk_fail(err, SHK_BAD_INPUT, "%s cannot be read: %s", path, strerror(why));
+        shk_fail(err, SHK_BAD_INPUT, "%.250s cannot be read: %s", path, strerror(why));
     else if (!text)
         out_of_memory(err);
     else if (ferror(in))
-        shk_fail(err, SHK_FAILED, "%s cannot be read: %s", path, strerror(why));
+        shk_fail(err, SHK_FAILED, "%.250s cannot be read: %s", path, strerror(why));
     else if (*size == FILE_LIMIT)
-        shk_fail(err, SHK_BAD_INPUT, "%s is not the config.json of a run: it is larger than %d bytes", path,
+        shk_fail(err, SHK_BAD_INPUT, "%.250s is not the config.json of a run: it is larger than %d bytes", path,
                  FILE_LIMIT);
     const bool ok = text && !ferror(in) && *size < FILE_LIMIT;
     if (in) fclose(in);

@@ -42,8 +42,6 @@ extern const struct setting config_settings[CONFIG_SETTINGS];
         .metrics_every = 100, .lr = 1e-3, .invert = 0.5                                                                \
     }
 
-uint64_t config_whole(const struct config *, const struct setting *);
-double config_real(const struct config *, const struct setting *);
 // Whether the two have the same value.
 bool config_equal(const struct config *, const struct config *, const struct setting *);
 void config_copy(struct config *to, const struct config *from, const struct setting *);

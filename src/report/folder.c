@@ -17,7 +17,7 @@ static const char *const names[FOLDER_FILES] = {"config.json", "last.ckpt", "bes
                                                 "log.txt"};
 
 static bool fail(const char *path, const char *what, struct shk_error *err) {
-    return shk_fail(err, SHK_FAILED, "%s cannot be %s: %s", path, what, strerror(errno));
+    return shk_fail(err, SHK_FAILED, "%.250s cannot be %s: %s", path, what, strerror(errno));
 }
 
 static bool make_one(const char *path, struct shk_error *err) {
@@ -38,7 +38,6 @@ bool folder_make(const char *path, struct shk_error *err) {
 
 bool folder_exists(const char *path) { return *path && access(path, F_OK) == 0; }
 
-// Whether it is a file of ours, whole or half written.
 static bool is_ours(const char *name) {
     for (int i = 0; i < FOLDER_FILES; i++) {
         const size_t length = strlen(names[i]);
@@ -50,11 +49,17 @@ static bool is_ours(const char *name) {
 static bool look(struct folder *f, const char *path, struct shk_error *err) {
     DIR *list = opendir(path);
     if (!list) return fail(path, "read", err);
+    bool has_ours = false;
     errno = 0;
     for (struct dirent *entry; (entry = readdir(list));) {
-        if (strcmp(entry->d_name, names[FOLDER_CONFIG]) == 0) f->holds_run = true;
-        if (entry->d_name[0] != '.' && !is_ours(entry->d_name)) f->holds_others = true;
+        if (strcmp(entry->d_name, names[FOLDER_CONFIG]) == 0)
+            f->holds_run = true;
+        else if (is_ours(entry->d_name))
+            has_ours = has_ours || strcmp(entry->d_name, "config.json.new") != 0; // left by one that was killed early
+        else if (entry->d_name[0] != '.')
+            f->holds_others = true;
     }
+    if (!f->holds_run && has_ours) f->holds_others = true; // whose they are is not known
     const bool ok = errno == 0 || fail(path, "read", err);
     closedir(list);
     return ok;
@@ -65,7 +70,7 @@ static bool lock(const struct folder *f, const char *path, struct shk_error *err
     do failed = flock(f->handle, LOCK_EX | LOCK_NB);
     while (failed && errno == EINTR);
     if (failed && errno == EWOULDBLOCK)
-        return shk_fail(err, SHK_BAD_INPUT, "%s is in use: another training is at work in it", path);
+        return shk_fail(err, SHK_BAD_INPUT, "%.250s is in use: another training is at work in it", path);
     return true; // a file system without locks: then nobody watches
 }
 
@@ -86,7 +91,7 @@ bool folder_open(struct folder *f, const char *path, bool make, struct shk_error
     if (make && !folder_make(path, err)) return false;
     do f->handle = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     while (f->handle < 0 && errno == EINTR);
-    if (f->handle < 0) return shk_fail(err, SHK_BAD_INPUT, "%s is not a run's folder: %s", path, strerror(errno));
+    if (f->handle < 0) return shk_fail(err, SHK_BAD_INPUT, "%.250s is not a run's folder: %s", path, strerror(errno));
     if (!set_paths(f, path))
         shk_fail(err, SHK_FAILED, "out of memory");
     else if (lock(f, path, err) && look(f, path, err))
@@ -100,6 +105,8 @@ void folder_close(struct folder *f) {
     for (int i = 0; i < FOLDER_FILES; i++) free(f->path[i]);
     *f = (struct folder){.handle = -1};
 }
+
+const char *folder_name(enum folder_file file) { return names[file]; }
 
 bool folder_has(const struct folder *f, enum folder_file file) { return access(f->path[file], F_OK) == 0; }
 

@@ -10,7 +10,8 @@ enum folder_file { FOLDER_CONFIG, FOLDER_CHECKPOINT, FOLDER_BEST, FOLDER_METRICS
 struct folder {
     int handle;               // locked as long as it is open
     char *path[FOLDER_FILES]; // of each file
-    bool holds_run, holds_others;
+    bool holds_run;           // there is a config.json
+    bool holds_others;        // files that are not of a run, or of one without config.json
 };
 
 // Makes a folder and those above it, where they are not there.
@@ -19,6 +20,7 @@ bool folder_exists(const char *path); // or something else with that name
 // Makes the folder where it is not there and `make` is set, and locks it: one training at a time.
 bool folder_open(struct folder *, const char *path, bool make, struct shk_error *);
 void folder_close(struct folder *);
+const char *folder_name(enum folder_file); // without the folder
 bool folder_has(const struct folder *, enum folder_file);
 // Removes a run's files in such an order that what is left is a whole run or none at every moment.
 bool folder_clear(const struct folder *, struct shk_error *);

@@ -49,7 +49,7 @@ bool metrics_keep(const char *text, size_t size, struct shk_position at, const c
         start = (size_t)(end - text) + 1;
         if (kind == LINE_BAD && !bad) bad = number;
         if (kind == LINE_STAYS && bad)
-            return shk_fail(err, SHK_BAD_INPUT, "%s, line %zu: not a line of metrics, remove it or the file", path,
+            return shk_fail(err, SHK_BAD_INPUT, "%.250s, line %zu: not a line of metrics, remove it or the file", path,
                             bad);
         if (kind != LINE_STAYS) ended = true;
         if (!ended) *keep = start;
@@ -58,7 +58,7 @@ bool metrics_keep(const char *text, size_t size, struct shk_position at, const c
 }
 
 static bool fail(const struct metrics *m, const char *what, struct shk_error *err) {
-    return shk_fail(err, SHK_FAILED, "%s cannot be %s: %s", m->path, what, strerror(errno));
+    return shk_fail(err, SHK_FAILED, "%.250s cannot be %s: %s", m->path, what, strerror(errno));
 }
 
 // All of the file, to be freed.
@@ -66,7 +66,7 @@ static char *read_all(const struct metrics *m, size_t *size, struct shk_error *e
     struct stat info;
     if (fstat(m->file, &info) != 0) return fail(m, "read", err), NULL;
     char *text = malloc((size_t)info.st_size + 1);
-    if (!text) return shk_fail(err, SHK_FAILED, "out of memory for %s", m->path), NULL;
+    if (!text) return shk_fail(err, SHK_FAILED, "out of memory for %.250s", m->path), NULL;
     for (*size = 0; *size < (size_t)info.st_size;) {
         const ssize_t got = pread(m->file, text + *size, (size_t)info.st_size - *size, (off_t)*size);
         if (got < 0 && errno == EINTR) continue;
@@ -92,7 +92,7 @@ struct metrics *metrics_open(const char *path, struct shk_position at, struct sh
     struct metrics *m = calloc(1, sizeof *m);
     if (m) m->path = strdup(path);
     if (!m || !m->path) {
-        shk_fail(err, SHK_FAILED, "out of memory for %s", path);
+        shk_fail(err, SHK_FAILED, "out of memory for %.250s", path);
         free(m);
         return NULL;
     }
@@ -128,7 +128,7 @@ static bool write_all(int file, const char *text, size_t size) {
 static bool append(struct metrics *m, json_t *line, struct shk_error *err) {
     char *text = shk_json_text(line, JSON_PRESERVE_ORDER);
     json_decref(line);
-    if (!text) return shk_fail(err, SHK_FAILED, "out of memory for a line of %s", m->path);
+    if (!text) return shk_fail(err, SHK_FAILED, "out of memory for a line of %.250s", m->path);
     const size_t length = strlen(text);
     text[length] = '\n'; // in place of the end
     const bool ok = write_all(m->file, text, length + 1);

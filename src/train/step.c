@@ -266,9 +266,10 @@ static void run_stage(struct shk_engine *e, const struct shk_batch *b, unsigned 
     if (s->kind == SHK_OPTIMIZER) optimizer(e, &w, shares, updater, worker, workers);
 }
 
-static bool gradients_finite(const struct shk_engine *e, unsigned workers) {
+// Of the first or the second flag of each worker.
+static bool gradients_finite(const struct shk_engine *e, unsigned flag, unsigned workers) {
     for (unsigned i = 0; i < workers; i++)
-        if (e->bad[i * SHK_FLAG_STRIDE]) return false;
+        if (e->bad[i * SHK_FLAG_STRIDE + flag]) return false;
     return true;
 }
 
@@ -296,10 +297,11 @@ enum shk_outcome shk_step(struct shk_engine *e, const struct shk_batch *b, unsig
         meet(e, worker, workers);
         if (i == 0 && e->cancelled) return SHK_STEP_CANCELLED;
         if (p->stages[i].forward_end == p->op_count && !losses_finite(b)) return SHK_STEP_BAD_LOSS;
-        if (p->stages[i].kind == SHK_GRADIENT_NORM && (!gradients_finite(e, workers) || !clip(e, &updater.adam.scale)))
-            return SHK_STEP_BAD_GRADIENT;
+        if (p->stages[i].kind != SHK_GRADIENT_NORM) continue;
+        if (!gradients_finite(e, 0, workers) || !clip(e, &updater.adam.scale)) return SHK_STEP_BAD_GRADIENT;
+        updater.bad++; // the first flags may still be read
     }
-    if (!gradients_finite(e, workers)) return SHK_STEP_BAD_GRADIENT;
+    if (!gradients_finite(e, 0, workers) || !gradients_finite(e, 1, workers)) return SHK_STEP_BAD_GRADIENT;
     if (worker == 0) e->steps++;
     return SHK_STEP_DONE;
 }

@@ -34,7 +34,9 @@ struct shk_engine {
     // blocks, [blocks][16], of which the first is used. Else NULL.
     double clip_norm;
     float *gradients, *square_sums;
-    uint32_t *bad;  // [workers][16], the first is used: the highest rank of a gradient that was not finite; 0: all were
+    // [workers][16], of which two are used: the highest rank of a gradient that was not finite; 0: all were. The second is for
+    // what the optimizer finds where the step clips.
+    uint32_t *bad;
     bool cancelled; // by the first worker, between two steps: the next one ends before it has changed anything
     struct shk_share *shares; // [SHK_MAX_STAGES][workers]
     struct shk_barrier barrier;
