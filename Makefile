@@ -147,6 +147,8 @@ check-all:
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp $(MAKE) test CC=gcc BUILD=build/check/gcc-asan EXTRA='$(SANITIZE)'
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp $(MAKE) test CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
 	$(MAKE) tsan
+	OMP_TOOL_LIBRARIES=libarcher.so TSAN_OPTIONS='ignore_noninstrumented_modules=1 halt_on_error=1' \
+	    $(MAKE) test CC=clang BUILD=build/check/tsan EXTRA='-O1 -fsanitize=thread'
 
 # A shorter pass of the sanitizers: the command's usage, and a training of each kind in plain C and on the best instruction set.
 ASAN_RUN := build/check/clang-asan/shikaku compare --models tinycnn,tinyvit,tinyvit-pre,vit:pool=mean,cnn:channels=3-5-7,hidden=0,cnn:channels=2-5,hidden=0 \
