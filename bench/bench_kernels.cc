@@ -390,6 +390,11 @@ void add_adam(const char *shape, size_t n, size_t sources) {
 void add_weights() {
     add_adam("cnn-fc1-tile", 128 * 16, 1);
     add_adam("vit-shards", 64 * 16, 24);
+    constexpr size_t block = 4096; // of the gradients, as a step that clips takes them
+    all.push_back({"square_sum", "block", 2.0 * block, element * block, [](const shk_kernels *k, Arena &arena) -> Call {
+                       shk_square_sum s = {block, arena.floats(block), arena.zeros<float>(16), arena.zeros<bool>(1)};
+                       return [=] { k->square_sum(&s); };
+                   }});
     constexpr size_t blocks = 8; // 128 rows of a panel, as an update task leaves them
     all.push_back({"transpose_panel", "cnn-fc1-tile", 0, 2 * element * blocks * 256,
                    [](const shk_kernels *k, Arena &arena) -> Call {
