@@ -78,8 +78,9 @@ enum shk_outcome {
     SHK_STEP_DONE,
     SHK_STEP_CANCELLED, // nothing has changed
     SHK_STEP_BAD_LOSS,  // a loss is not finite; nothing has changed
-    SHK_STEP_BAD_GRADIENT, // a gradient or its square is not finite; weights and the optimizer's state are of no use. Or, where the
-                           // step clips: a gradient or their norm; nothing has changed
+    // A gradient or its square is not finite; weights and the optimizer's state are of no use. Where the step clips, bad
+    // gradients and a bad norm are found before anything has changed, and only bad squares are not.
+    SHK_STEP_BAD_GRADIENT,
 };
 // Forward, backward, update.
 enum shk_outcome shk_step(struct shk_engine *, const struct shk_batch *, unsigned worker, unsigned workers);
