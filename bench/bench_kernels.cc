@@ -104,8 +104,6 @@ void add_gemms() {
     const size_t slice = 32, rows = 4 * tokens; // samples of the CNN, tokens of 4 images
     for (const Product &p : std::vector<Product>{
              {"cnn-fc1-forward", slice, 128, 2048, false, true},
-             {"cnn-fc1-dgrad", slice, 2048, 128, false, false},
-             {"cnn-fc1-wgrad-tile", 128, 32, samples, true, false},
              {"cnn-fc2-forward", slice, 16, 128, false, false},
              {"cnn-fc2-wgrad", 128, 16, samples, true, false},
              {"vit-embed-forward", 64, dim, 16, false, false},
@@ -166,6 +164,38 @@ void add_conv(const char *kernel, ConvKernel f, const char *shape, size_t size, 
                        shk_conv_pool c = conv_arguments(arena, size, cin, cout, k);
                        return [=] { (k->*f)(&c); };
                    }});
+}
+
+// Gradients behind a ReLU that has let half of its inputs through; a tile of the weights.
+void add_sparse() {
+    const size_t outputs = 128, inputs = 64;
+    double flops = static_cast<double>(samples) * static_cast<double>(outputs * inputs);
+    for (bool weights : {false, true})
+        all.push_back({"sparse_gemm", weights ? "cnn-fc1-wgrad-adam" : "cnn-fc1-dgrad", flops, 0,
+                       [=](const shk_kernels *k, Arena &arena) -> Call {
+                           shk_sparse_gemm g = {};
+                           float *a = arena.floats(samples * outputs);
+                           for (size_t i = 0; i < samples * outputs; i++)
+                               if (i * 2654435761u >> 16 & 1) a[i] = 0;
+                           g.a = a;
+                           g.a_row = weights ? 1 : outputs;
+                           g.a_col = weights ? outputs : 1;
+                           g.m = weights ? outputs : samples;
+                           g.k = weights ? samples : outputs;
+                           g.n = inputs;
+                           g.b = arena.floats(g.k * inputs);
+                           g.b_row = g.c_row = inputs;
+                           g.c = arena.floats(g.m * inputs);
+                           shk_adam *adam = arena.zeros<shk_adam>(1);
+                           adam->w = arena.floats(outputs * inputs);
+                           adam->m = arena.floats(outputs * inputs);
+                           adam->v = arena.zeros<float>(outputs * inputs);
+                           adam->beta1 = adam->beta2 = adam->one_minus_beta1 = adam->one_minus_beta2 = 0.5f;
+                           adam->eps = adam->scale = adam->inv_sqrt_bc2 = 1;
+                           adam->finite = arena.zeros<bool>(1);
+                           if (weights) g.adam = adam;
+                           return [=] { k->sparse_gemm(&g); };
+                       }});
 }
 
 void add_convs() {
@@ -467,6 +497,7 @@ bool all_kernels_covered() {
 
 int main(int argc, char **argv) {
     add_gemms();
+    add_sparse();
     add_convs();
     add_conv_weights();
     add_attention("attention_forward", &shk_kernels::attention_forward, 2);

@@ -109,6 +109,7 @@ SHK_INLINE pv pv_zero(void) { return _mm256_setzero_ps(); }
 SHK_INLINE pv pv_load(const float *p) { return _mm256_load_ps(p); }
 SHK_INLINE void pv_store(float *p, pv a) { _mm256_store_ps(p, a); }
 SHK_INLINE pv pv_set1(float f) { return _mm256_set1_ps(f); }
+SHK_INLINE pv pv_spread(const float *p) { return _mm256_broadcast_ss(p); }
 SHK_INLINE pv pv_add(pv a, pv b) { return _mm256_add_ps(a, b); }
 SHK_INLINE pv pv_sub(pv a, pv b) { return _mm256_sub_ps(a, b); }
 SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return _mm256_fmadd_ps(a, b, c); }
@@ -132,6 +133,7 @@ SHK_INLINE pv pv_zero(void) { return vdupq_n_f32(0); }
 SHK_INLINE pv pv_load(const float *p) { return vld1q_f32(p); }
 SHK_INLINE void pv_store(float *p, pv a) { vst1q_f32(p, a); }
 SHK_INLINE pv pv_set1(float f) { return vdupq_n_f32(f); }
+SHK_INLINE pv pv_spread(const float *p) { return vld1q_dup_f32(p); }
 SHK_INLINE pv pv_add(pv a, pv b) { return vaddq_f32(a, b); }
 SHK_INLINE pv pv_sub(pv a, pv b) { return vsubq_f32(a, b); }
 SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return vfmaq_f32(c, a, b); }
@@ -157,6 +159,7 @@ SHK_INLINE pv pv_zero(void) { return vf_zero(); }
 SHK_INLINE pv pv_load(const float *p) { return vf_load(p); }
 SHK_INLINE void pv_store(float *p, pv a) { vf_store(p, a); }
 SHK_INLINE pv pv_set1(float f) { return vf_set1(f); }
+SHK_INLINE pv pv_spread(const float *p) { return vf_spread(p); }
 SHK_INLINE pv pv_add(pv a, pv b) { return vf_add(a, b); }
 SHK_INLINE pv pv_sub(pv a, pv b) { return vf_sub(a, b); }
 SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return vf_fma(a, b, c); }

@@ -11,7 +11,7 @@
 SHK_INLINE void patch_add(pv *patch, const int a, uint64_t alive, const float *dout, const float *taps) {
     for (; alive; alive &= alive - 1) {
         const size_t co = lowest_bit(alive);
-        const pv d = pv_set1(dout[co]);
+        const pv d = pv_spread(dout + co);
         const float *w = taps + co * (9 * 16);
         __asm__("" : "+r"(w)); // one pointer and nine displacements, not nine pointers and an index
         SHK_UNROLL

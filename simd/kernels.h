@@ -42,6 +42,23 @@ struct shk_gemm {
     ptrdiff_t addend_row;
 };
 
+// C = A B where the zeros of A are left out, as those of a gradient behind a ReLU: C(i, j) = c[i*c_row + j], B(k, j) =
+// b[k*b_row + j], A(i, k) = a[i*a_row + k*a_col], of which a_row or a_col is 1. m, n, k >= 1. Order: the chain of an output starts at C (accumulate), else at 0; then k
+// ascending where A(i, k) is not 0 (NaN is not).
+// adam, unless NULL: C are gradients, to which shk_adam's arithmetic is applied at once; its w, m, v are laid out as C; its
+// n, gradients, stride and sources are not read. What c holds afterwards is not specified.
+struct shk_sparse_gemm {
+    size_t m, n, k;         // n: multiple of 16; m, k: any
+    const float *a;         // alignment: any
+    ptrdiff_t a_row, a_col; // any
+    const float *b;
+    ptrdiff_t b_row;
+    float *c; // does not overlap a or b
+    ptrdiff_t c_row;
+    bool accumulate;
+    const struct shk_adam *adam;
+};
+
 // 3x3 convolution (stride 1, pad 1), bias, ReLU and 2x2 max-pool (stride 2, floor) as one layer, of some samples, and its
 // gradients. With (wy, wx) a pool window, wy < h/2, wx < w/2; a in 0..3 a position in it (row-major: dy = a/2, dx =
 // a%2); tap t = ky*3+kx in 0..8:

@@ -6,7 +6,7 @@
 //   memory    vf_load/vf_store (64-byte aligned), vf_loadu/vf_storeu (any)
 //             vf_load_n(p, n)/vf_store_n(p, v, n): the first n lanes (0..16); nothing beyond is touched, missing lanes read as 0
 //             vi_load/vi_store/vi_loadu/vi_storeu (uint32_t *)
-//   set       vf_zero(), vf_set1(f); vi_set1(u), vi_iota() = 0..15
+//   set       vf_zero(), vf_set1(f), vf_spread(p) = vf_set1(*p) where loads are the bound; vi_set1(u), vi_iota() = 0..15
 //   float     vf_add, vf_sub, vf_mul, vf_div, vf_sqrt, vf_fma(a, b, c) = a*b+c, vf_fnma(a, b, c) = c-a*b, vf_abs, vf_neg
 //             vf_max(a, b) = a > b ? a : b, vf_min(a, b) = a < b ? a : b   (so -0, +0 and NaN give b)
 //   convert   vf_from_vi(a): as int32; vf_as_vi, vi_as_vf: the bits

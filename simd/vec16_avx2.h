@@ -25,6 +25,7 @@ typedef struct {
 #define SHK_BOTH3(type, f, a, b, c) ((type){f((a).lo, (b).lo, (c).lo), f((a).hi, (b).hi, (c).hi)})
 
 SHK_INLINE vf vf_set1(float f) { return (vf){_mm256_set1_ps(f), _mm256_set1_ps(f)}; }
+SHK_INLINE vf vf_spread(const float *p) { return vf_set1(*p); }
 SHK_INLINE vf vf_zero(void) { return (vf){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 SHK_INLINE vi vi_set1(uint32_t u) { return (vi){_mm256_set1_epi32((int)u), _mm256_set1_epi32((int)u)}; }
 SHK_INLINE vi vi_iota(void) {

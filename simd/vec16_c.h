@@ -53,6 +53,7 @@ SHK_INLINE void vi_storeu(uint32_t *p, vi a) { memcpy(p, &a, sizeof a); }
 SHK_INLINE void vi_store(uint32_t *p, vi a) { vi_storeu(__builtin_assume_aligned(p, 64), a); }
 
 SHK_INLINE vf vf_set1(float f) { SHK_MAP(vf, f); }
+SHK_INLINE vf vf_spread(const float *p) { return vf_set1(*p); }
 SHK_INLINE vf vf_zero(void) { return vf_set1(0.0f); }
 SHK_INLINE vi vi_set1(uint32_t u) { SHK_MAP(vi, u); }
 SHK_INLINE vi vi_iota(void) { SHK_MAP(vi, (uint32_t)i); }

@@ -26,6 +26,7 @@ typedef struct {
     return r
 
 SHK_INLINE vf vf_set1(float f) { SHK_QUADS(vf, vdupq_n_f32(f)); }
+SHK_INLINE vf vf_spread(const float *p) { return vf_set1(*p); }
 SHK_INLINE vf vf_zero(void) { return vf_set1(0.0f); }
 SHK_INLINE vi vi_set1(uint32_t u) { SHK_QUADS(vi, vdupq_n_u32(u)); }
 SHK_INLINE vi vi_iota(void) { return (vi){{{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}, {12, 13, 14, 15}}}; }

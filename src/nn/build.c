@@ -28,7 +28,8 @@ static struct shk_layer *add_layer(struct builder *b, enum shk_layer_kind kind, 
 
 static struct shk_axis axis1(size_t n) { return (struct shk_axis){1, {{n, 1}}}; }
 
-// Places a parameter whose name, dims, layout, axes and row are set; `outputs` is the padded extent of the outer axis.
+// Places a parameter whose name, dims, layout, axes and row are set; `outputs` is the padded extent of the outer axis, or of
+// the inner one of tiles.
 static int add_param(struct builder *b, const struct shk_param *param, size_t outputs, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 static int add_param(struct builder *b, const struct shk_param *param, size_t outputs, const char *format, ...) {
@@ -81,28 +82,30 @@ static void count_flops(struct builder *b, double forward) {
     b->first = false;
 }
 
-// A weight [out][in] as panels and its bias; out and in given by axes and padded sizes.
-static void add_weight(struct builder *b, struct shk_axis out, size_t out_padded, struct shk_axis in, size_t in_padded,
-                       double weight_bound, double bias_bound, const char *weight, const char *bias, int params[2]) {
+// A weight [out][in] as panels or tiles and its bias; out and in given by axes and padded sizes.
+static void add_weight(struct builder *b, enum shk_param_layout layout, struct shk_axis out, size_t out_padded,
+                       struct shk_axis in, size_t in_padded, double weight_bound, double bias_bound, const char *weight,
+                       const char *bias, int params[2]) {
+    bool tiles = layout == SHK_INPUT_TILES;
     struct shk_param p = {.dims = {shk_axis_extent(&out), shk_axis_extent(&in)},
                           .ndim = 2,
-                          .layout = SHK_PANELS,
+                          .layout = layout,
                           .outer = out,
                           .inner = in,
-                          .row = in_padded,
+                          .row = tiles ? out_padded : in_padded,
                           .derived = SHK_TRANSPOSED};
     uniform(&p, weight_bound);
-    params[0] = add_param(b, &p, out_padded, "%s", weight);
+    params[0] = add_param(b, &p, tiles ? in_padded : out_padded, "%s", weight);
     params[1] = add_vector(b, out, out_padded, bias_bound, 0, bias);
 }
 
-static void add_linear(struct builder *b, size_t out, const char *name) {
+static void add_linear(struct builder *b, enum shk_param_layout layout, size_t out, const char *name) {
     char weight[64], bias[64];
     struct shk_layer *l = add_layer(b, SHK_LINEAR, out);
     snprintf(l->name, sizeof l->name, "%s", name);
     double bound = 1 / sqrt((double)b->features);
-    add_weight(b, axis1(out), shk_round16(out), b->in, b->in_padded, bound, bound, join(weight, name, ".weight"),
-               join(bias, name, ".bias"), l->params);
+    add_weight(b, layout, axis1(out), shk_round16(out), b->in, b->in_padded, bound, bound,
+               join(weight, name, ".weight"), join(bias, name, ".bias"), l->params);
     count_flops(b, 2.0 * (double)b->rows * (double)b->features * (double)out);
     b->features = out;
     b->in = axis1(out);
@@ -169,10 +172,10 @@ static bool build_cnn(struct builder *b, struct shk_error *err) {
     b->in_padded = b->h * b->w * pad;
     b->rows = 1;
     if (c->hidden) {
-        add_linear(b, c->hidden, "fc1");
+        add_linear(b, SHK_INPUT_TILES, c->hidden, "fc1"); // whose gradient a ReLU makes sparse
         add_layer(b, SHK_RELU, 0);
     }
-    add_linear(b, b->m->shape.classes, c->hidden ? "fc2" : "fc1");
+    add_linear(b, SHK_PANELS, b->m->shape.classes, c->hidden ? "fc2" : "fc1");
     return true;
 }
 
@@ -229,9 +232,9 @@ static void add_attention(struct builder *b, const struct shk_config *c, const c
     size_t d = c->dim / c->heads, d_pad = shk_round16(d), inner = c->heads * d_pad;
     struct shk_axis stacked = {3, {{3, inner}, {c->heads, d_pad}, {d, 1}}}, heads = {2, {{c->heads, d_pad}, {d, 1}}};
     char weight[64], bias[64];
-    add_weight(b, stacked, 3 * inner, b->in, b->in_padded, sqrt(6.0 / (4.0 * (double)c->dim)), 0,
+    add_weight(b, SHK_PANELS, stacked, 3 * inner, b->in, b->in_padded, sqrt(6.0 / (4.0 * (double)c->dim)), 0,
                join(weight, l->name, ".in_proj_weight"), join(bias, l->name, ".in_proj_bias"), l->params);
-    add_weight(b, b->in, b->in_padded, heads, inner, 1 / sqrt((double)c->dim), 0,
+    add_weight(b, SHK_PANELS, b->in, b->in_padded, heads, inner, 1 / sqrt((double)c->dim), 0,
                join(weight, l->name, ".out_proj.weight"), join(bias, l->name, ".out_proj.bias"), l->params + 2);
     double t = (double)b->rows, dim = (double)c->dim;
     count_flops(b, 2 * t * dim * 3 * dim + 2 * 2 * t * t * dim + 2 * t * dim * dim);
@@ -251,11 +254,11 @@ static void add_block(struct builder *b, const struct shk_config *c, unsigned in
             add_attention(b, c, prefix);
         } else {
             snprintf(name, sizeof name, "%s.linear1", prefix);
-            add_linear(b, c->ff, name);
+            add_linear(b, SHK_PANELS, c->ff, name);
             add_layer(b, c->gelu ? SHK_GELU : SHK_RELU, 0);
             add_dropout(b, c->dropout);
             snprintf(name, sizeof name, "%s.linear2", prefix);
-            add_linear(b, c->dim, name);
+            add_linear(b, SHK_PANELS, c->dim, name);
         }
         add_dropout(b, c->dropout);
         add_layer(b, SHK_ADD, 0);
@@ -285,7 +288,7 @@ static bool build_vit(struct builder *b, struct shk_error *err) {
     if (c->pre_norm) add_norm_params(b, add_norm(b, "norm"));
     add_layer(b, c->mean_pool ? SHK_MEAN_TOKENS : SHK_SELECT_CLS, 0);
     b->rows = 1;
-    add_linear(b, b->m->shape.classes, "head");
+    add_linear(b, SHK_PANELS, b->m->shape.classes, "head");
     return true;
 }
 

@@ -7,7 +7,7 @@ static double product(size_t m, size_t n, size_t k) { return 2.0 * (double)m * (
 
 static double linear_flops(const struct shk_op *op, enum shk_phase phase, bool layer) {
     if (phase == SHK_WEIGHT_GRADIENT && op->u.linear.batch_gradient && !layer) return 0; // an update task
-    return product(op->in.rows, op->u.linear.columns, op->weight->row);
+    return product(op->in.rows, op->u.linear.columns, shk_linear_inputs(op));
 }
 
 // An image is convolved directly, in 36 products a window; a map by Winograd's F(4x4,3x3), in 36 a tile of 2x2 windows. Backward, one position in
@@ -67,7 +67,7 @@ double shk_update_flops(const struct shk_plan *p, size_t samples) {
     for (unsigned i = 0; i < p->op_count; i++) {
         const struct shk_op *op = &p->ops[i];
         if (op->kind == &shk_op_linear && op->u.linear.batch_gradient && !shk_is_batch_layer(p, op))
-            flops += product(samples * op->in.rows, op->u.linear.columns, op->weight->row);
+            flops += product(samples * op->in.rows, op->u.linear.columns, shk_linear_inputs(op));
         if (op->kind == &shk_op_cls_attention)
             flops += product(samples, 2 * op->u.cls_attention.heads * op->u.cls_attention.d, op->weight->row);
     }

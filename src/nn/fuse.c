@@ -130,7 +130,7 @@ static struct shk_op *linear_op(struct fuser *f, const char *name, const int par
     op->u.linear.residual = op->u.linear.dz = no_view;
     op->u.linear.derivative = op->u.linear.input_derivative = op->u.linear.mask = op->u.linear.partials = -1;
     op->u.linear.blocks = 1;
-    op->u.linear.columns = op->weight->length / op->weight->row;
+    op->u.linear.columns = op->weight->length / shk_linear_inputs(op);
     return op;
 }
 
@@ -187,7 +187,7 @@ static void place_gradient(struct fuser *f, struct shk_op *op) {
 static size_t shard_floats_of(const struct shk_op *op) {
     if (!op->weight || op->kind == &shk_op_cls_attention) return 0;
     if (op->kind == &shk_op_linear && op->u.linear.batch_gradient) return 0;
-    if (op->kind == &shk_op_linear) return op->u.linear.columns * (op->weight->row + 1);
+    if (op->kind == &shk_op_linear) return op->u.linear.columns * (shk_linear_inputs(op) + 1);
     size_t floats = op->weight->length + op->bias->length;
     if (op->kind == &shk_op_embed && op->u.embed.cls) floats += op->u.embed.cls->length;
     if (op->kind == &shk_op_embed && op->u.embed.positions) floats += op->u.embed.positions->length;
@@ -217,7 +217,7 @@ static void bound_shard_buffers(struct fuser *f) {
 
 // One row a sample: long sums in blocks, so that a batch layer can deal them out.
 static void split_sums(struct fuser *f, struct shk_op *op) {
-    op->u.linear.blocks = (op->weight->row + SHK_BLOCK - 1) / SHK_BLOCK;
+    op->u.linear.blocks = (shk_linear_inputs(op) + SHK_BLOCK - 1) / SHK_BLOCK;
     if (op->u.linear.blocks > 1) op->u.linear.partials = new_buffer(f, op->u.linear.blocks * op->u.linear.columns);
 }
 

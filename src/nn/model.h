@@ -20,13 +20,16 @@ enum shk_param_layout {
     SHK_ROWS,   // element (o, i) at o * row + i: vectors, embeddings, and the taps of a 3x3 convolution
     SHK_PANELS, // element (o, i) at (o / 16) * (row * 16) + i * 16 + o % 16: a weight [out][in] as panels of in x out;
                 // row = padded in
+    SHK_INPUT_TILES, // element (o, i) at t * (64 * row) + o * width + i % 64, where t = i / 64 and width is 64, or in the
+                     // last tile what is left of padded in; row = padded out
 };
+enum { SHK_INPUT_TILE = 64 };
 
 // A packing of a parameter, refreshed after each update.
 enum shk_derived {
     SHK_NOT_DERIVED,
-    SHK_TRANSPOSED, // of panels [K][N]: panels [N][K], for the input gradient
-    SHK_WINOGRAD,   // of taps [cout][9][cin_pad]: transformed [cout/16][36][cin][16], for the forward pass
+    SHK_TRANSPOSED, // of panels [K][N]: panels [N][K], for the input gradient; of tiles: panels [K][N], for the forward pass
+    SHK_WINOGRAD, // of taps [cout][9][cin_pad]: transformed [cout/16][36][cin][16], for the forward pass
 };
 
 enum shk_init { SHK_INIT_CONSTANT, SHK_INIT_UNIFORM, SHK_INIT_NORMAL };
@@ -38,7 +41,7 @@ struct shk_param {
     size_t size; // product of dims
     enum shk_param_layout layout;
     struct shk_axis outer, inner; // flat index = outer * extent(inner) + inner
-    size_t row;                   // floats (SHK_ROWS) or rows of a panel (SHK_PANELS)
+    size_t row;                   // floats (SHK_ROWS) or rows of a panel or tile
     size_t offset, length;        // in the weights, floats; multiples of 16; what no index maps to is zero
     enum shk_derived derived;
     size_t derived_offset; // in the derived packings
@@ -104,7 +107,7 @@ size_t shk_param_position(const struct shk_param *, size_t index);
 // weights are.
 void shk_param_gather(const struct shk_param *, size_t first, size_t n, const float *padded, float *values);
 void shk_param_scatter(const struct shk_param *, size_t first, size_t n, const float *values, float *padded);
-// Refreshes the derived packing of parameter p for 16 outputs, the panel `panel`, and `rows` of its rows from `row` on
+// Refreshes the derived packing of parameter p for its panel or tile `panel`, and `rows` of its rows from `row` on
 // (multiples of 16; all of them for SHK_WINOGRAD).
 void shk_param_derive(const struct shk_model *, const struct shk_param *p, size_t panel, size_t row, size_t rows,
                       const struct shk_kernels *);
@@ -118,6 +121,11 @@ bool shk_model_usable(const struct shk_model *, struct shk_error *);
 bool shk_model_trainable(const struct shk_model *, struct shk_error *);
 // All packings of all parameters.
 void shk_model_derive(const struct shk_model *, const struct shk_kernels *);
-size_t shk_param_panels(const struct shk_param *); // how many panels of 16 outputs; 0: not derived
+size_t shk_param_panels(const struct shk_param *); // how many panels or tiles; 0: not derived
+// Columns of a tile.
+static inline size_t shk_tile_width(const struct shk_param *p, size_t tile) {
+    size_t left = p->length / p->row - tile * SHK_INPUT_TILE;
+    return left < SHK_INPUT_TILE ? left : SHK_INPUT_TILE;
+}
 
 #endif

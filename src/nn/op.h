@@ -24,6 +24,20 @@ static inline const struct shk_view *shk_linear_gradient(const struct shk_op *op
     return op->u.linear.dz.buffer >= 0 ? &op->u.linear.dz : &op->out_grad;
 }
 
+// Whether a linear layer's weights are tiles, as before a ReLU that makes the gradients sparse.
+static inline bool shk_has_tiles(const struct shk_op *op) { return op->weight->layout == SHK_INPUT_TILES; }
+// Padded inputs of a linear layer.
+static inline size_t shk_linear_inputs(const struct shk_op *op) {
+    return shk_has_tiles(op) ? op->weight->length / op->weight->row : op->weight->row;
+}
+// Its weights for the forward pass: [columns / 16][inputs][16].
+static inline const float *shk_linear_panels(const struct shk_op *op, const float *weights, const float *derived) {
+    return shk_has_tiles(op) ? derived + op->weight->derived_offset : weights + op->weight->offset;
+}
+// dX = dY W of a tile's inputs, without the zeros of dY; dx points at the layer's first input.
+void shk_tile_input_gradient(const struct shk_op *, const struct shk_kernels *, const float *weights, size_t tile,
+                             size_t rows, const float *dy, ptrdiff_t dy_row, float *dx, ptrdiff_t dx_row);
+
 static inline size_t shk_sample_stride(const struct shk_slice *s, const struct shk_view *v) {
     return s->plan->buffers[v->buffer].per_sample;
 }

@@ -9,16 +9,16 @@ static bool adds_at_once(const struct shk_op *op) {
 
 // The rows of a slice times the weights, in one chain from the bias.
 static void product(const struct shk_op *op, const struct shk_slice *s) {
-    const struct shk_param *w = op->weight;
+    size_t k = shk_linear_inputs(op);
     struct shk_gemm gemm = {.m = shk_row_count(s, &op->in),
                             .n = op->u.linear.columns,
-                            .k = w->row,
+                            .k = k,
                             .a = shk_rows_at(s, &op->in),
                             .a_row = shk_row_stride(s, &op->in),
                             .a_col = 1,
-                            .b = s->weights + w->offset,
+                            .b = shk_linear_panels(op, s->weights, s->derived),
                             .b_row = 16,
-                            .b_panel = (ptrdiff_t)w->row * 16,
+                            .b_panel = (ptrdiff_t)k * 16,
                             .c = shk_rows_at(s, &op->out),
                             .c_row = shk_row_stride(s, &op->out),
                             .c_panel = 16,
@@ -33,19 +33,20 @@ static void product(const struct shk_op *op, const struct shk_slice *s) {
 
 // One row a sample: the bias, then the sums over each block of inputs. Those of a batch layer are there already.
 static void blocked_product(const struct shk_op *op, const struct shk_slice *s) {
-    size_t columns = op->u.linear.columns, stride = s->plan->buffers[op->u.linear.partials].per_sample;
+    size_t inputs = shk_linear_inputs(op), columns = op->u.linear.columns,
+           stride = s->plan->buffers[op->u.linear.partials].per_sample;
     float *partials = shk_buffer_at(s, op->u.linear.partials), *out = shk_rows_at(s, &op->out);
     for (size_t b = 0; b < op->u.linear.blocks && !shk_is_batch_layer(s->plan, op); b++) {
-        size_t row = b * SHK_BLOCK, left = op->weight->row - row;
+        size_t row = b * SHK_BLOCK, left = inputs - row;
         struct shk_gemm gemm = {.m = s->samples,
                                 .n = columns,
                                 .k = left < SHK_BLOCK ? left : SHK_BLOCK,
                                 .a = shk_rows_at(s, &op->in) + row,
                                 .a_row = shk_row_stride(s, &op->in),
                                 .a_col = 1,
-                                .b = s->weights + op->weight->offset + row * 16,
+                                .b = shk_linear_panels(op, s->weights, s->derived) + row * 16,
                                 .b_row = 16,
-                                .b_panel = (ptrdiff_t)op->weight->row * 16,
+                                .b_panel = (ptrdiff_t)inputs * 16,
                                 .c = partials + b * columns,
                                 .c_row = (ptrdiff_t)stride,
                                 .c_panel = 16};
@@ -119,10 +120,31 @@ static ptrdiff_t dz_stride(const struct shk_op *op, const struct shk_slice *s) {
     return shk_row_stride(s, shk_linear_gradient(op));
 }
 
+void shk_tile_input_gradient(const struct shk_op *op, const struct shk_kernels *k, const float *weights, size_t tile,
+                             size_t rows, const float *dy, ptrdiff_t dy_row, float *dx, ptrdiff_t dx_row) {
+    const struct shk_param *w = op->weight;
+    size_t width = shk_tile_width(w, tile), first = tile * SHK_INPUT_TILE;
+    struct shk_sparse_gemm gemm = {.m = rows,
+                                   .n = width,
+                                   .k = op->u.linear.columns,
+                                   .a = dy,
+                                   .a_row = dy_row,
+                                   .a_col = 1,
+                                   .b = weights + w->offset + first * w->row,
+                                   .b_row = (ptrdiff_t)width,
+                                   .c = dx + first,
+                                   .c_row = dx_row};
+    k->sparse_gemm(&gemm);
+}
+
 static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
     const struct shk_param *w = op->weight;
     const float *dz = output_gradient(op, s);
     if (shk_is_batch_layer(s->plan, op)) return; // the rest takes the whole batch
+    for (size_t tile = 0; shk_has_tiles(op) && tile < shk_param_panels(w); tile++)
+        shk_tile_input_gradient(op, s->k, s->weights, tile, s->samples, dz, dz_stride(op, s),
+                                shk_rows_at(s, &op->in_grad), shk_row_stride(s, &op->in_grad));
+    if (shk_has_tiles(op)) return;
     struct shk_gemm gemm = {.m = shk_row_count(s, &op->in),
                             .n = w->row,
                             .k = op->u.linear.columns,
@@ -146,7 +168,7 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
 // dW += X^T dY, db += sum of dY, over the rows of each shard; dY is what input_gradient left.
 static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
     if (op->u.linear.batch_gradient) return; // an update task
-    size_t rows = op->in.rows, columns = op->u.linear.columns, k = op->weight->row;
+    size_t rows = op->in.rows, columns = op->u.linear.columns, k = shk_linear_inputs(op);
     const float *dz = shk_rows_at(s, shk_linear_gradient(op));
     ptrdiff_t in_row = shk_row_stride(s, &op->in), dz_row = dz_stride(op, s);
     SHK_EACH_SEGMENT(s, g) {

@@ -15,10 +15,17 @@ size_t shk_axis_map(const struct shk_axis *axis, size_t index) {
     return mapped;
 }
 
+// Where the element of mapped indices o and i lies.
+static size_t place_of(const struct shk_param *p, size_t o, size_t i) {
+    if (p->layout == SHK_ROWS) return p->offset + o * p->row + i;
+    if (p->layout == SHK_PANELS) return p->offset + o / 16 * (p->row * 16) + i * 16 + o % 16;
+    size_t tile = i / SHK_INPUT_TILE;
+    return p->offset + tile * SHK_INPUT_TILE * p->row + o * shk_tile_width(p, tile) + i % SHK_INPUT_TILE;
+}
+
 size_t shk_param_position(const struct shk_param *p, size_t index) {
     size_t inner = shk_axis_extent(&p->inner);
-    size_t o = shk_axis_map(&p->outer, index / inner), i = shk_axis_map(&p->inner, index % inner);
-    return p->offset + (p->layout == SHK_ROWS ? o * p->row + i : o / 16 * (p->row * 16) + i * 16 + o % 16);
+    return place_of(p, shk_axis_map(&p->outer, index / inner), shk_axis_map(&p->inner, index % inner));
 }
 
 // ---- Many numbers at once ----
@@ -65,10 +72,16 @@ static size_t next_run(struct walk *w, size_t most, size_t *place, size_t *strid
     unsigned last = axis->count - 1; // of no meaning where there are no digits
     size_t left = axis->count ? axis->digits[last].extent - w->inner[last] : 1, n = left < most ? left : most;
     size_t step = axis->count ? axis->digits[last].stride : 0;
-    *stride = p->layout == SHK_ROWS ? step : step * 16;
-    *place =
-        p->offset + (p->layout == SHK_ROWS ? w->o * p->row + w->i : w->o / 16 * (p->row * 16) + w->i * 16 + w->o % 16);
-    if (n == left) {
+    *place = place_of(p, w->o, w->i);
+    *stride = p->layout == SHK_PANELS ? step * 16 : step;
+    if (p->layout == SHK_INPUT_TILES) { // no further than to the tile's end
+        size_t inside = (SHK_INPUT_TILE - w->i % SHK_INPUT_TILE + step - 1) / step;
+        if (inside < n) n = inside;
+    }
+    if (n < left) {
+        w->inner[last] += n;
+        w->i += n * step;
+    } else {
         if (axis->count) {
             w->i -= w->inner[last] * step;
             w->inner[last] = 0;
@@ -98,7 +111,8 @@ void shk_param_scatter(const struct shk_param *p, size_t first, size_t n, const 
 // ---- Packings ----
 
 size_t shk_param_panels(const struct shk_param *p) {
-    return p->derived == SHK_NOT_DERIVED ? 0 : p->length / p->row / 16;
+    size_t width = p->layout == SHK_INPUT_TILES ? SHK_INPUT_TILE : 16;
+    return p->derived == SHK_NOT_DERIVED ? 0 : (p->length / p->row + width - 1) / width;
 }
 
 static void derive_transposed(const struct shk_param *p, size_t panel, size_t row, size_t rows, const float *w,
@@ -114,6 +128,22 @@ static void derive_transposed(const struct shk_param *p, size_t panel, size_t ro
     k->transpose_panel(&t);
 }
 
+// Of a tile.
+static void derive_panels(const struct shk_param *p, size_t tile, size_t row, size_t rows, const float *w,
+                          float *derived, const struct shk_kernels *k) {
+    size_t width = shk_tile_width(p, tile), inputs = p->length / p->row, first = tile * SHK_INPUT_TILE;
+    for (size_t i = 0; i < width; i += 16) {
+        struct shk_transpose t = {.blocks = rows / 16,
+                                  .src = w + first * p->row + row * width + i,
+                                  .src_row = (ptrdiff_t)width,
+                                  .src_block = 16 * (ptrdiff_t)width,
+                                  .dst = derived + row * inputs + (first + i) * 16,
+                                  .dst_row = 16,
+                                  .dst_block = (ptrdiff_t)inputs * 16};
+        k->transpose_panel(&t);
+    }
+}
+
 static void derive_winograd(const struct shk_param *p, size_t panel, const float *w, float *derived,
                             const struct shk_kernels *k) {
     struct shk_conv_weights a = {.cin = p->cin,
@@ -127,6 +157,9 @@ void shk_param_derive(const struct shk_model *m, const struct shk_param *p, size
                       const struct shk_kernels *k) {
     const float *w = m->weights + p->offset;
     float *derived = m->derived + p->derived_offset;
-    if (p->derived == SHK_TRANSPOSED) derive_transposed(p, panel, row, rows, w, derived, k);
+    if (p->layout == SHK_INPUT_TILES)
+        derive_panels(p, panel, row, rows, w, derived, k);
+    else if (p->derived == SHK_TRANSPOSED)
+        derive_transposed(p, panel, row, rows, w, derived, k);
     if (p->derived == SHK_WINOGRAD) derive_winograd(p, panel, w, derived, k);
 }

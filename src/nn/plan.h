@@ -107,9 +107,9 @@ struct shk_update {
     const struct shk_param *param;
     unsigned op;          // whose weight it is
     size_t start, length; // floats of the parameter; of each panel where there are two
-    size_t panel, panels; // the panels that they belong to, to be derived afterwards; panels == 0: none
-    size_t row;           // first row in the panel
-    bool bias;            // the bias of the panels' columns as well
+    size_t panel, panels; // the panels (or one tile) that they belong to, to be derived afterwards; panels == 0: none
+    size_t row;           // first row in the panel or tile
+    bool bias;            // the bias of its outputs as well
     const struct shk_op
         *batch_op; // gradient over the whole batch of this op; NULL: it is in the shards' buffers, from shard_grad on
     size_t shard_grad;
@@ -117,13 +117,14 @@ struct shk_update {
 
 enum { SHK_MAX_SLICE = 32 }; // samples
 enum { SHK_BLOCK = 256 };    // inputs of a linear layer of one row a sample that are summed in one chain
-// Rows and columns of the largest tile of the batch layer's weight gradient; a task of its backward pass has as many
-// rows.
-enum { SHK_TILE_ROWS = 64, SHK_TILE_COLUMNS = 64 };
+// Rows (inputs) and columns of the largest tile of the batch layer's weight gradient; a task of its backward pass has as
+// many rows.
+enum { SHK_TILE_ROWS = SHK_INPUT_TILE, SHK_TILE_COLUMNS = 64 };
 enum { SHK_TILE_FLOATS = SHK_TILE_ROWS * SHK_TILE_COLUMNS };
 // The same for all other weight gradients over the whole batch, which stay in L2 while SHK_GRADIENT_DEPTH rows of X and
 // dY at a time are multiplied.
 enum { SHK_GRADIENT_FLOATS = 80 * 1024, SHK_GRADIENT_SIDE = 512, SHK_GRADIENT_DEPTH = 128 };
+enum { SHK_TILE_OUTPUTS = SHK_GRADIENT_FLOATS / SHK_INPUT_TILE }; // rows of an SHK_INPUT_TILE that are updated together
 enum { SHK_MAX_OPS = 8 * SHK_MAX_DEPTH + 32, SHK_MAX_BUFFERS = 6 * SHK_MAX_OPS };
 
 // A part of a step: every worker takes tasks, then all meet.
@@ -171,6 +172,12 @@ void shk_plan_free(struct shk_plan *);
 static inline size_t shk_update_pieces(const struct shk_update *u) { return u->batch_op && u->panels ? u->panels : 1; }
 static inline size_t shk_update_at(const struct shk_update *u, size_t piece) {
     return u->param->offset + u->start + piece * u->param->row * 16;
+}
+// The part of the bias that an update takes in: of the outputs that it is about.
+static inline size_t shk_update_bias(const struct shk_update *u, size_t *count) {
+    bool tile = u->param->layout == SHK_INPUT_TILES;
+    *count = tile ? u->length / shk_tile_width(u->param, u->panel) : u->panels * 16;
+    return tile ? u->row : u->panel * 16;
 }
 // Ranks a gradient of parameter `p` that an update computes: the earlier in the backward pass, the higher. 1 or more.
 static inline uint32_t shk_update_rank(const struct shk_plan *plan, const struct shk_update *u,
@@ -233,7 +240,7 @@ void shk_plan_backward(const struct shk_plan *, const struct shk_slice *, unsign
 struct shk_whole_batch {
     const struct shk_plan *plan;
     const struct shk_kernels *k;
-    const float *weights;
+    const float *weights, *derived;
     float *batch_space;
     size_t samples;
 };
@@ -247,8 +254,12 @@ void shk_layer_forward(const struct shk_whole_batch *, size_t task);
 enum { SHK_LAYER_SCRATCH = 2 * SHK_TILE_FLOATS };
 void shk_layer_input_gradient(const struct shk_whole_batch *, size_t task, float *scratch); // [SHK_LAYER_SCRATCH]
 
-// A tile of X^T dY into scratch: [panels][length]; and, where the bias is taken in, the column sums of dY at scratch + SHK_GRADIENT_FLOATS: [16 * panels].
+// A part of X^T dY into scratch: [panels][length], or of a tile [length]; and, where the bias is taken in, the
+// column sums of dY at scratch + SHK_GRADIENT_FLOATS.
 enum { SHK_GRADIENT_SCRATCH = SHK_GRADIENT_FLOATS + SHK_GRADIENT_SIDE * (1 + 2 * SHK_GRADIENT_DEPTH) };
 void shk_batch_gradient(const struct shk_whole_batch *, const struct shk_update *, float *scratch);
+// The same of a tile; unless NULL, Adam takes it at once: w, m and v point at the update's first weight.
+void shk_batch_update(const struct shk_whole_batch *, const struct shk_update *, const struct shk_adam *,
+                      float *scratch);
 
 #endif

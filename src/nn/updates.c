@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Where each parameter's gradient comes from, and the tasks that apply it.
 #include "base/memory.h"
+#include "nn/op.h"
 #include "nn/plan_internal.h"
 
 enum { CHUNK = SHK_TILE_FLOATS };
@@ -59,7 +60,7 @@ static size_t tile_floats(const struct shk_plan *p) {
     enum { TASKS = 4 };
     size_t floats = 0;
     for (unsigned i = 0; i < p->op_count; i++)
-        if (is_from_batch(p, i)) floats += p->ops[i].weight->row * p->ops[i].u.linear.columns;
+        if (is_from_batch(p, i)) floats += shk_linear_inputs(&p->ops[i]) * p->ops[i].u.linear.columns;
     floats /= (size_t)TASKS * p->workers;
     return floats < SHK_TILE_FLOATS ? SHK_TILE_FLOATS : floats < SHK_GRADIENT_FLOATS ? floats : SHK_GRADIENT_FLOATS;
 }
@@ -81,8 +82,27 @@ static void update_weights_from_batch(struct shk_plan *p, const struct shk_op *o
     }
 }
 
+// Tile by tile. The first takes in the bias.
+static void update_tiles_from_batch(struct shk_plan *p, const struct shk_op *op) {
+    const struct shk_param *w = op->weight;
+    for (size_t tile = 0; tile < shk_param_panels(w); tile++) {
+        size_t width = shk_tile_width(w, tile);
+        for (size_t row = 0; row < w->row; row += SHK_TILE_OUTPUTS) {
+            struct shk_update u = {
+                .param = w, .panel = tile, .panels = 1, .row = row, .bias = tile == 0, .batch_op = op};
+            u.op = (unsigned)(op - p->ops);
+            u.length = (w->row - row < SHK_TILE_OUTPUTS ? w->row - row : SHK_TILE_OUTPUTS) * width;
+            u.start = tile * SHK_INPUT_TILE * w->row + row * width;
+            add_update(p, u);
+        }
+    }
+}
+
 static void update_layer_from_batch(struct shk_plan *p, const struct shk_op *op, struct tile tile) {
-    update_weights_from_batch(p, op, 0, op->u.linear.columns / 16, true, tile);
+    if (shk_has_tiles(op))
+        update_tiles_from_batch(p, op);
+    else
+        update_weights_from_batch(p, op, 0, op->u.linear.columns / 16, true, tile);
 }
 
 // Of CLS's attention, head by head. The keys' bias has no gradient: softmax does not see it.
@@ -109,7 +129,7 @@ static void place_updates(struct shk_plan *p) {
         struct shk_op *op = &p->ops[i];
         if (!op->weight || p->batch_layer == (int)i) continue;
         if (is_from_batch(p, i)) {
-            update_layer_from_batch(p, op, tile_of(op->weight->row, op->u.linear.columns, most));
+            update_layer_from_batch(p, op, tile_of(shk_linear_inputs(op), op->u.linear.columns, most));
             continue;
         }
         if (op->kind == &shk_op_cls_attention) {
@@ -119,7 +139,7 @@ static void place_updates(struct shk_plan *p) {
         size_t length = op->weight->length, bias_length = op->bias->length;
         if (op->kind == &shk_op_linear) {
             bias_length = op->u.linear.columns;
-            length = bias_length * op->weight->row;
+            length = bias_length * shk_linear_inputs(op);
         }
         op->weight_grad = update_from_shards(p, i, op->weight, length);
         op->bias_grad = update_from_shards(p, i, op->bias, bias_length);

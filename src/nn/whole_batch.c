@@ -20,14 +20,19 @@ size_t shk_layer_forward_tasks(const struct shk_plan *p) {
     return op->u.linear.blocks * groups_of(op->u.linear.columns, FORWARD_COLUMNS);
 }
 
-size_t shk_layer_backward_tasks(const struct shk_plan *p) { return groups_of(layer_of(p)->weight->row, SHK_TILE_ROWS); }
+size_t shk_layer_backward_tasks(const struct shk_plan *p) {
+    return groups_of(shk_linear_inputs(layer_of(p)), SHK_TILE_ROWS);
+}
 
-size_t shk_layer_tiles(const struct shk_plan *p) { return groups_of(layer_of(p)->u.linear.columns, SHK_TILE_COLUMNS); }
+size_t shk_layer_tiles(const struct shk_plan *p) {
+    return groups_of(layer_of(p)->u.linear.columns, shk_has_tiles(layer_of(p)) ? SHK_TILE_OUTPUTS : SHK_TILE_COLUMNS);
+}
 
 // The sums over one block of inputs, for some of the columns.
 void shk_layer_forward(const struct shk_whole_batch *w, size_t task) {
     const struct shk_op *op = layer_of(w->plan);
-    size_t columns = op->u.linear.columns, groups = groups_of(columns, FORWARD_COLUMNS), rows = op->weight->row;
+    size_t columns = op->u.linear.columns, groups = groups_of(columns, FORWARD_COLUMNS);
+    size_t rows = shk_linear_inputs(op);
     size_t block = task / groups, column = task % groups * FORWARD_COLUMNS, row = block * SHK_BLOCK;
     const struct shk_buffer *partials = &w->plan->buffers[op->u.linear.partials];
     ptrdiff_t x_row;
@@ -38,7 +43,7 @@ void shk_layer_forward(const struct shk_whole_batch *w, size_t task) {
                             .a = x + row,
                             .a_row = x_row,
                             .a_col = 1,
-                            .b = w->weights + op->weight->offset + column * rows + row * 16,
+                            .b = shk_linear_panels(op, w->weights, w->derived) + column * rows + row * 16,
                             .b_row = 16,
                             .b_panel = (ptrdiff_t)rows * 16,
                             .c = w->batch_space + partials->offset + block * columns + column,
@@ -63,9 +68,9 @@ static void transpose(const struct shk_whole_batch *w, size_t row, size_t rows, 
     }
 }
 
-void shk_layer_input_gradient(const struct shk_whole_batch *w, size_t task, float *scratch) {
+// Of inputs row .. row + rows - 1 whose weights are panels of outputs.
+static void dense_input_gradient(const struct shk_whole_batch *w, size_t row, size_t rows, float *scratch) {
     const struct shk_op *op = layer_of(w->plan);
-    size_t row = task * SHK_TILE_ROWS, left = op->weight->row - row, rows = left < SHK_TILE_ROWS ? left : SHK_TILE_ROWS;
     ptrdiff_t dy_row, dx_row;
     const float *dy = rows_of(w, shk_linear_gradient(op), &dy_row);
     float *dx = rows_of(w, &op->in_grad, &dx_row);
@@ -88,6 +93,20 @@ void shk_layer_input_gradient(const struct shk_whole_batch *w, size_t task, floa
                                 .accumulate = panel > 0};
         w->k->gemm(&gemm);
     }
+}
+
+void shk_layer_input_gradient(const struct shk_whole_batch *w, size_t task, float *scratch) {
+    const struct shk_op *op = layer_of(w->plan);
+    size_t row = task * SHK_TILE_ROWS, left = shk_linear_inputs(op) - row;
+    size_t rows = left < SHK_TILE_ROWS ? left : SHK_TILE_ROWS;
+    if (!shk_has_tiles(op)) {
+        dense_input_gradient(w, row, rows, scratch);
+        return;
+    }
+    ptrdiff_t dy_row, dx_row;
+    const float *dy = rows_of(w, shk_linear_gradient(op), &dy_row);
+    float *dx = rows_of(w, &op->in_grad, &dx_row);
+    shk_tile_input_gradient(op, w->k, w->weights, task, w->samples, dy, dy_row, dx, dx_row);
 }
 
 // A block of rows of X and dY, packed so that the products of a group of X's columns run in L1: dY in panels, X in
@@ -159,11 +178,34 @@ static void cls_attention_gradient(const struct shk_whole_batch *w, const struct
     w->k->gemm(&gemm);
 }
 
+void shk_batch_update(const struct shk_whole_batch *w, const struct shk_update *u, const struct shk_adam *adam,
+                      float *scratch) {
+    const struct shk_op *op = u->batch_op;
+    size_t width = shk_tile_width(u->param, u->panel);
+    struct shk_sparse_gemm gemm = {.m = u->length / width,
+                                   .n = width,
+                                   .k = w->samples,
+                                   .a_row = 1,
+                                   .c = scratch,
+                                   .c_row = (ptrdiff_t)width,
+                                   .adam = adam};
+    gemm.a = rows_of(w, shk_linear_gradient(op), &gemm.a_col) + u->row;
+    gemm.b = rows_of(w, &op->in, &gemm.b_row) + u->panel * SHK_INPUT_TILE;
+    if (u->bias)
+        w->k->column_sum(&(struct shk_column_sum){
+            .rows = gemm.k, .cols = gemm.m, .x = gemm.a, .row = gemm.a_col, .sum = scratch + SHK_GRADIENT_FLOATS});
+    w->k->sparse_gemm(&gemm);
+}
+
 // Block after block of rows, each chain going on in the tile.
 void shk_batch_gradient(const struct shk_whole_batch *w, const struct shk_update *u, float *scratch) {
     const struct shk_op *op = u->batch_op;
     if (op->kind == &shk_op_cls_attention) {
         cls_attention_gradient(w, u, scratch);
+        return;
+    }
+    if (shk_has_tiles(op)) {
+        shk_batch_update(w, u, NULL, scratch);
         return;
     }
     ptrdiff_t dy_row, x_row;

@@ -55,7 +55,8 @@ static uint32_t rank_of_collected(const struct shk_engine *e) {
             highest = higher(highest, rank_of(e, u, u->param, shk_update_at(u, piece), u->length));
         if (!u->bias) continue;
         const struct shk_param *bias = u->batch_op->bias;
-        highest = higher(highest, rank_of(e, u, bias, bias->offset + u->panel * 16, u->panels * 16));
+        size_t count, first = shk_update_bias(u, &count);
+        highest = higher(highest, rank_of(e, u, bias, bias->offset + first, count));
     }
     return highest;
 }

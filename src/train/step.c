@@ -257,7 +257,7 @@ static void run_stage(struct shk_engine *e, const struct shk_batch *b, unsigned 
                       const struct shk_updater *updater, unsigned worker, unsigned workers) {
     const struct shk_stage *s = &e->plan->stages[stage];
     struct shk_share *shares = e->shares + stage * (size_t)e->workers;
-    const struct shk_whole_batch w = {e->plan, e->k, e->model->weights, e->batch_space, b->n};
+    const struct shk_whole_batch w = {e->plan, e->k, e->model->weights, e->model->derived, e->batch_space, b->n};
     if (s->kind == SHK_SAMPLES) run_shards(e, b, s, shares, worker, workers);
     if (s->kind == SHK_LAYER_FORWARD) layer_forward(e, &w, shares, worker, workers);
     if (s->kind == SHK_LAYER_BACKWARD) layer_backward(e, &w, shares, updater, worker, workers);

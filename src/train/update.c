@@ -28,23 +28,33 @@ struct shk_updater shk_updater_of(const struct shk_engine *e, float *scratch, ui
     return u;
 }
 
-// Adam on floats at .. at + n - 1 of the weights, which are of parameter p.
-static void apply(const struct shk_updater *u, const struct shk_update *task, const struct shk_param *p, size_t at,
-                  size_t n, const float *gradients, size_t sources) {
+// Adam on the floats from `at` on of the weights.
+static struct shk_adam adam_at(const struct shk_updater *u, size_t at, bool *finite) {
     const struct shk_engine *e = u->engine;
-    bool finite = true;
     struct shk_adam adam = u->adam;
-    adam.n = n;
     adam.w = e->model->weights + at;
     adam.m = e->m + at;
     adam.v = e->v + at;
-    adam.gradients = gradients;
-    adam.stride = e->plan->shard_floats;
-    adam.sources = sources;
-    adam.finite = &finite;
-    e->k->adam(&adam);
-    uint32_t rank = shk_update_rank(e->plan, task, p);
+    adam.finite = finite;
+    return adam;
+}
+
+static void report(const struct shk_updater *u, const struct shk_update *task, const struct shk_param *p, bool finite) {
+    uint32_t rank = shk_update_rank(u->engine->plan, task, p);
     if (!finite && rank > *u->bad) *u->bad = rank;
+}
+
+// Adam on floats at .. at + n - 1 of the weights, which are of parameter p.
+static void apply(const struct shk_updater *u, const struct shk_update *task, const struct shk_param *p, size_t at,
+                  size_t n, const float *gradients, size_t sources) {
+    bool finite = true;
+    struct shk_adam adam = adam_at(u, at, &finite);
+    adam.n = n;
+    adam.gradients = gradients;
+    adam.stride = u->engine->plan->shard_floats;
+    adam.sources = sources;
+    u->engine->k->adam(&adam);
+    report(u, task, p, finite);
 }
 
 // The sum that Adam would take, bit by bit.
@@ -71,20 +81,42 @@ static void take(const struct shk_updater *u, const struct shk_update *task, con
         apply(u, task, p, at, n, gradients, sources);
 }
 
-// Piece by piece, and the bias. The batch layer transposes its weights as it needs them.
+// Weights whose gradient is applied tile by tile where it is made.
+static void apply_at_once(const struct shk_updater *u, const struct shk_whole_batch *w, const struct shk_update *task) {
+    bool finite = true;
+    struct shk_adam adam = adam_at(u, shk_update_at(task, 0), &finite);
+    shk_batch_update(w, task, &adam, u->scratch);
+    report(u, task, task->param, finite);
+}
+
+// The packing of a piece. The batch layer transposes panels as it needs them.
+static void derive(const struct shk_engine *e, const struct shk_update *task, size_t piece) {
+    const struct shk_param *p = task->param;
+    bool tile = p->layout == SHK_INPUT_TILES;
+    if (!task->panels || (!tile && task->batch_op && shk_is_batch_layer(e->plan, task->batch_op))) return;
+    size_t width = tile ? shk_tile_width(p, task->panel) : 16;
+    shk_param_derive(e->model, p, task->panel + piece, task->row, task->length / width, e->k);
+}
+
+// Piece by piece, and the bias.
 void shk_update_run(const struct shk_updater *u, const struct shk_whole_batch *w, const struct shk_update *task,
                     enum shk_update_part part) {
     const struct shk_engine *e = u->engine;
     const struct shk_op *op = task->batch_op;
     const float *gradients = op ? u->scratch : e->shard_grads + task->shard_grad;
     size_t sources = op ? 1 : shk_shards_of(w->plan, w->samples);
-    bool derive = task->panels && part != SHK_GRADIENT_PART && !(op && shk_is_batch_layer(e->plan, op));
-    if (op && part != SHK_OPTIMIZER_PART) shk_batch_gradient(w, task, u->scratch);
+    bool at_once = part == SHK_WHOLE_UPDATE && task->param->layout == SHK_INPUT_TILES;
+    if (at_once)
+        apply_at_once(u, w, task);
+    else if (op && part != SHK_OPTIMIZER_PART)
+        shk_batch_gradient(w, task, u->scratch);
     for (size_t i = 0; i < shk_update_pieces(task); i++) {
-        take(u, task, task->param, shk_update_at(task, i), task->length, gradients + i * task->length, sources, part);
-        if (derive) shk_param_derive(e->model, task->param, task->panel + i, task->row, task->length / 16, e->k);
+        if (!at_once)
+            take(u, task, task->param, shk_update_at(task, i), task->length, gradients + i * task->length, sources,
+                 part);
+        if (part != SHK_GRADIENT_PART) derive(e, task, i);
     }
-    if (task->bias)
-        take(u, task, op->bias, op->bias->offset + task->panel * 16, task->panels * 16,
-             u->scratch + SHK_GRADIENT_FLOATS, 1, part);
+    if (!task->bias) return;
+    size_t count, first = shk_update_bias(task, &count);
+    take(u, task, op->bias, op->bias->offset + first, count, u->scratch + SHK_GRADIENT_FLOATS, 1, part);
 }
