@@ -30,7 +30,10 @@ void SHK_KERNEL(adam)(const struct shk_adam *args) {
         for (size_t j = 0; j < RUN; j++) g[j] = vf_load(gradients + i + j * 16);
         for (size_t s = 1; s < args->sources; s++) {
             const float *source = gradients + s * args->stride + i;
-            for (size_t j = 0; j < RUN; j++) g[j] = vf_add(g[j], vf_load(source + j * 16));
+            for (size_t j = 0; j < RUN; j++) {
+                g[j] = vf_add(g[j], vf_load(source + j * 16));
+                __builtin_prefetch(source + RUN * 16 + j * 16, 0, 2);
+            }
         }
         for (size_t j = 0; j < RUN; j++) check = update(args, &k, i + j * 16, g[j], check);
     }
