@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Scaled dot-product attention of one head and its gradients (kernels.h): products through the GEMM kernel. Scores lie
-// with the queries side by side, so that softmax runs down columns, 16 queries at once, and nothing is summed across
-// lanes.
+// Scaled dot-product attention of one head and its gradients (kernels.h). Scores lie with the queries side by side, so
+// that softmax runs down columns, 16 queries at once, and nothing is summed across lanes. Eight queries or fewer at the
+// end go in half a vector. What can be done with scores and their gradients while they are in registers is done there;
+// the other products go through the GEMM kernel.
 #include "attention.h"
+#include "vec8.h"
 
 #define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
 #include "kernels.def"
@@ -14,10 +16,10 @@ static size_t block_columns(size_t queries) {
     return columns < SHK_ATTENTION_BLOCK ? columns : SHK_ATTENTION_BLOCK;
 }
 
-// Of a block of queries: scaled gradients of the outputs and panels of their transpose (or of q's), then dropped-out
-// weights, then gradients of the scores.
+// A panel; of a block of queries: scaled gradients of the outputs, what weights are left of dropout, gradients of the
+// scores.
 size_t shk_attention_scratch(size_t queries, size_t tokens, size_t d) {
-    return 2 * block_columns(queries) * (d + tokens) * sizeof(float);
+    return (16 * d + block_columns(queries) * (d + 2 * tokens)) * sizeof(float);
 }
 #endif
 
@@ -26,6 +28,9 @@ struct block {
     size_t first, queries, columns; // columns: queries rounded up to 16
     float *weights;                 // [tokens][columns]
     float *inverse;                 // [columns]
+    float *panel;                   // [d][16]
+    float *scaled;                  // [queries][d]
+    float *dropped, *ds;            // [tokens][columns]; dropped: NULL without dropout
 };
 
 static bool next_block(const struct shk_attention *a, struct block *b) {
@@ -36,27 +41,69 @@ static bool next_block(const struct shk_attention *a, struct block *b) {
     b->columns = shk_round16(b->queries);
     b->weights = a->p + b->first * a->tokens;
     b->inverse = a->p + shk_round16(a->queries) * a->tokens + b->first;
+    b->panel = a->scratch;
+    b->scaled = b->panel + 16 * a->d;
+    b->ds = b->scaled + b->columns * a->d;
+    b->dropped = a->drop.threshold != 0 ? b->ds + a->tokens * b->columns : NULL;
     return true;
 }
 
-// c [tokens][columns] = rows [tokens][d] times panels.
-static void times_panels(const struct shk_attention *a, const struct block *b, const float *rows, const float *panels,
-                         float *c) {
-    SHK_KERNEL(gemm)
-    (&(struct shk_gemm){
-        .m = a->tokens,
-        .n = b->columns,
-        .k = a->d,
-        .a = rows,
-        .a_row = (ptrdiff_t)a->ld_kv,
-        .a_col = 1,
-        .b = panels,
-        .b_row = 16,
-        .b_panel = 16 * (ptrdiff_t)a->d,
-        .c = c,
-        .c_row = (ptrdiff_t)b->columns,
-        .c_panel = 16,
-    });
+// A tile of tokens by one vector of queries: rows of k or v, a panel of queries, where its place among the weights is,
+// and what is known of each query.
+typedef void tile_function(const struct shk_attention *a, const struct block *b, const float *rows, const float *panel,
+                           size_t at, float *column);
+
+// Chains in flight down a column.
+enum { CHAINS = 2 };
+
+#define VEC vf
+#define V(op) SHK_CAT(vf, op)
+#define ROWS GEMM_ROWS
+#include "attention_panel.h"
+#undef VEC
+#undef V
+#undef ROWS
+
+#define VEC vh
+#define V(op) SHK_CAT(vh, op)
+#if GEMM_ROWS > 6
+#define ROWS GEMM_ROWS
+enum { HALF_ROWS = GEMM_ROWS };
+#else
+#define ROWS 12
+enum { HALF_ROWS = 12 };
+#endif
+#include "attention_panel.h"
+#undef VEC
+#undef V
+#undef ROWS
+
+// All tokens of a panel in tiles whose heights differ by one at most.
+static void tile_tokens(tile_function *const *tiles, unsigned highest, const struct shk_attention *a,
+                        const struct block *b, const float *rows, size_t column, float *known) {
+    const unsigned tokens = (unsigned)a->tokens, count = (tokens + highest - 1) / highest;
+    const unsigned height = tokens / count, higher = tokens % count; // of 64 bits division is slow
+    size_t at = column;
+    for (unsigned i = 0; i < count; i++) {
+        const unsigned taken = height + (i < higher);
+        tiles[taken](a, b, rows, b->panel, at, known);
+        rows += taken * a->ld_kv;
+        at += taken * b->columns;
+    }
+}
+
+// The panel [d][16] of the transpose of x [rows][d], times a factor; rows beyond the last are zero.
+static void transpose(size_t rows, size_t d, const float *x, size_t ld, float factor, float *panel) {
+    const vf by = vf_set1(factor);
+    for (size_t column = 0; column < d; column += 16, panel += 256) {
+        vf t[16];
+        SHK_UNROLL
+        for (int i = 0; i < 16; i++)
+            t[i] = (size_t)i < rows ? vf_mul(vf_load(x + (size_t)i * ld + column), by) : vf_zero();
+        vf_transpose16(t);
+        SHK_UNROLL
+        for (int i = 0; i < 16; i++) vf_store(panel + 16 * i, t[i]);
+    }
 }
 
 // c [tokens][d] (+)= weights [tokens][columns] times rows [queries][d].
@@ -100,114 +147,72 @@ static void sum_tokens(const struct shk_attention *a, const struct block *b, con
     });
 }
 
-// Rows [queries][d] of y = x times each query's inverse; y may be x.
-static void scale_rows(const struct shk_attention *a, const struct block *b, const float *x, size_t x_row, float *y,
-                       size_t y_row) {
-    for (size_t i = 0; i < b->queries; i++) {
-        const vf by = vf_set1(b->inverse[i]);
-        for (size_t c = 0; c < a->d; c += 16) vf_store(y + i * y_row + c, vf_mul(vf_load(x + i * x_row + c), by));
-    }
-}
-
-// Chains in flight down a column.
-enum { CHAINS = 4 };
-
-SHK_INLINE vf add_chains(const vf sum[CHAINS]) { return vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3])); }
-
-// Scores to weights that are not yet divided by their sums, and the inverses of these.
-static void softmax_columns(const struct shk_attention *a, const struct block *b) {
-    const size_t ld = b->columns;
-    const vf factor = vf_set1(a->scale * 1.44269504f); // log2(e)
-    for (size_t column = 0; column < b->columns; column += 16) {
-        float *const s = b->weights + column;
-        vf most[CHAINS], sum[CHAINS];
-        SHK_UNROLL
-        for (int t = 0; t < CHAINS; t++) {
-            most[t] = vf_set1(-INFINITY);
-            sum[t] = vf_zero();
-        }
-        size_t j = 0;
-        for (; j + CHAINS <= a->tokens; j += CHAINS) {
-            SHK_UNROLL
-            for (int t = 0; t < CHAINS; t++) most[t] = vf_max(vf_load(s + (j + (size_t)t) * ld), most[t]);
-        }
-        for (; j < a->tokens; j++) most[0] = vf_max(vf_load(s + j * ld), most[0]);
-        const vf shift = vf_neg(vf_mul(vf_max(vf_max(most[0], most[1]), vf_max(most[2], most[3])), factor));
-        for (j = 0; j < a->tokens; j += CHAINS) {
-            SHK_UNROLL
-            for (int t = 0; t < CHAINS; t++) {
-                if (j + (size_t)t >= a->tokens) break;
-                float *const at = s + (j + (size_t)t) * ld;
-                const vf e = vf_exp2_weight(vf_fma(vf_load(at), factor, shift));
-                sum[t] = vf_add(sum[t], e);
-                vf_store(at, e);
-            }
-        }
-        vf_store(b->inverse + column, vf_div(vf_set1(1.0f), add_chains(sum)));
-    }
+// How many queries the panel at `column` holds.
+static size_t lanes(const struct block *b, size_t column) {
+    return b->queries - column < 16 ? b->queries - column : 16;
 }
 
 void SHK_KERNEL(attention_forward)(const struct shk_attention *a) {
-    const bool drop = a->drop.threshold != 0;
     for (struct block b = {0}; next_block(a, &b);) {
-        float *const panels = a->scratch, *const dropped = panels + 2 * b.columns * a->d;
-        shk_transpose_panels(b.queries, a->d, a->q + b.first * a->ld_q, (ptrdiff_t)a->ld_q, panels);
-        times_panels(a, &b, a->k, panels, b.weights);
-        softmax_columns(a, &b);
-        if (drop)
-            shk_drop_weights(&a->drop, a->element + (uint32_t)(b.first * a->tokens), a->tokens * b.columns, b.weights,
-                             dropped);
+        const float *const q = a->q + b.first * a->ld_q;
+        for (size_t column = 0; column < b.columns; column += 16) {
+            _Alignas(64) float most[16];
+            vf_store(most, vf_set1(-INFINITY));
+            const size_t rows = lanes(&b, column);
+            transpose(rows, a->d, q + column * a->ld_q, a->ld_q, a->scale * 1.44269504f, b.panel);
+            float *const weights = b.weights + column, *const inverse = b.inverse + column;
+            if (rows > 8) {
+                tile_tokens(vf_score_tiles, GEMM_ROWS, a, &b, a->k, column, most);
+                vf_softmax(a->tokens, b.columns, most, weights, inverse);
+            } else {
+                tile_tokens(vh_score_tiles, HALF_ROWS, a, &b, a->k, column, most);
+                vh_softmax(a->tokens, b.columns, most, weights, inverse);
+            }
+        }
+        if (b.dropped)
+            shk_drop_weights(&a->drop, 1.0f, a->element + (uint32_t)(b.first * a->tokens), a->tokens * b.columns,
+                             b.weights, b.dropped);
         float *const out = a->out + b.first * a->ld_out;
-        sum_tokens(a, &b, drop ? dropped : b.weights, a->v, out, a->ld_out);
-        scale_rows(a, &b, out, a->ld_out, out, a->ld_out);
+        sum_tokens(a, &b, b.dropped ? b.dropped : b.weights, a->v, out, a->ld_out);
+        for (size_t i = 0; i < b.queries; i++) {
+            const vf by = vf_set1(b.inverse[i] * a->drop.scale);
+            float *const row = out + i * a->ld_out;
+            for (size_t c = 0; c < a->d; c += 16) vf_store(row + c, vf_mul(vf_load(row + c), by));
+        }
     }
 }
 
-// On entry ds holds the gradients of the weights that met the values, times each query's inverse. dropped: these
-// weights, not divided by their sums (not written without dropout, where they are b->weights). ds = gradients of scores.
-static void softmax_backward_columns(const struct shk_attention *a, const struct block *b, float *dropped, float *ds) {
-    const size_t ld = b->columns;
-    const bool drop = a->drop.threshold != 0;
-    const vf scale = vf_set1(a->scale), drop_scale = vf_set1(a->drop.scale);
-    if (drop) {
-        for (size_t i = 0; i < a->tokens * ld; i += 16) {
-            const vf e = vf_load(b->weights + i);
-            vf_store(dropped + i, vf_keep(vm_not(vf_lt(e, vf_zero())), vf_mul(e, drop_scale)));
+// Of `rows` queries: dout times what their weights lack, and the sums over d of dout*out times inverse*scale.
+static void scale_rows(const struct shk_attention *a, const struct block *b, size_t column, size_t rows, float *delta) {
+    const float *dout = a->dout + (b->first + column) * a->ld_out, *out = a->out + (b->first + column) * a->ld_out;
+    float *scaled = b->scaled + column * a->d;
+    for (size_t i = 0; i < rows; i++, dout += a->ld_out, out += a->ld_out, scaled += a->d) {
+        const vf by = vf_set1(b->inverse[column + i] * a->drop.scale);
+        vf sum = vf_zero();
+        for (size_t c = 0; c < a->d; c += 16) {
+            const vf g = vf_load(dout + c);
+            sum = vf_fma(g, vf_load(out + c), sum);
+            vf_store(scaled + c, vf_mul(g, by));
         }
+        delta[i] = vf_sum(sum);
     }
-    for (size_t column = 0; column < b->columns; column += 16) {
-        const float *const met = (drop ? dropped : b->weights) + column, *const e = b->weights + column;
-        float *const g = ds + column;
-        vf sum[CHAINS];
-        SHK_UNROLL
-        for (int t = 0; t < CHAINS; t++) sum[t] = vf_zero();
-        for (size_t j = 0; j < a->tokens; j += CHAINS) {
-            SHK_UNROLL
-            for (int t = 0; t < CHAINS; t++) {
-                if (j + (size_t)t >= a->tokens) break;
-                const size_t at = (j + (size_t)t) * ld;
-                sum[t] = vf_fma(vf_load(met + at), vf_load(g + at), sum[t]);
-            }
-        }
-        const vf delta = vf_mul(add_chains(sum), vf_load(b->inverse + column));
-        for (size_t j = 0; j < a->tokens; j++) {
-            const size_t at = j * ld;
-            const vf gradient = vf_fnma(vf_abs(vf_load(e + at)), delta, vf_mul(vf_load(met + at), vf_load(g + at)));
-            vf_store(g + at, vf_mul(gradient, scale));
-        }
-    }
+    vf_store(delta, vf_mul(vf_load(delta), vf_mul(vf_load(b->inverse + column), vf_set1(a->scale))));
 }
 
 void SHK_KERNEL(attention_backward)(const struct shk_attention *a) {
     for (struct block b = {0}; next_block(a, &b);) {
-        float *const scaled = a->scratch, *const panels = scaled + b.columns * a->d;
-        float *const dropped = panels + b.columns * a->d, *const ds = dropped + a->tokens * b.columns;
-        scale_rows(a, &b, a->dout + b.first * a->ld_out, a->ld_out, scaled, a->d);
-        shk_transpose_panels(b.queries, a->d, scaled, (ptrdiff_t)a->d, panels);
-        times_panels(a, &b, a->v, panels, ds);
-        softmax_backward_columns(a, &b, dropped, ds);
-        sum_queries(a, &b, a->drop.threshold != 0 ? dropped : b.weights, scaled, a->d, a->dv);
-        sum_queries(a, &b, ds, a->q + b.first * a->ld_q, a->ld_q, a->dk);
-        sum_tokens(a, &b, ds, a->k, a->dq + b.first * a->ld_q, a->ld_q);
+        for (size_t column = 0; column < b.columns; column += 16) {
+            _Alignas(64) float delta[16] = {0};
+            const size_t rows = lanes(&b, column);
+            scale_rows(a, &b, column, rows, delta);
+            transpose(rows, a->d, b.scaled + column * a->d, a->d, a->scale, b.panel);
+            if (rows > 8)
+                tile_tokens(vf_gradient_tiles, GEMM_ROWS, a, &b, a->v, column, delta);
+            else
+                tile_tokens(vh_gradient_tiles, HALF_ROWS, a, &b, a->v, column, delta);
+        }
+        sum_queries(a, &b, b.dropped ? b.dropped : b.weights, b.scaled, a->d, a->dv);
+        sum_queries(a, &b, b.ds, a->q + b.first * a->ld_q, a->ld_q, a->dk);
+        sum_tokens(a, &b, b.ds, a->k, a->dq + b.first * a->ld_q, a->ld_q);
     }
 }

@@ -62,11 +62,11 @@ SHK_INLINE void shk_softmax_rows(size_t rows, size_t tokens, float scale, float 
     }
 }
 
-// The sign of p set where dropped, and dropped = p dropped ? 0 : p*scale. n elements, the first of which is `element`,
+// The sign of p set where dropped, and dropped = p dropped ? 0 : p*factor. n elements, the first of which is `element`,
 // a multiple of 128.
-SHK_INLINE void shk_drop_weights(const struct shk_dropout_spec *drop, uint32_t element, size_t n, float *p,
-                                 float *dropped) {
-    const vf scale = vf_set1(drop->scale);
+SHK_INLINE void shk_drop_weights(const struct shk_dropout_spec *drop, float factor, uint32_t element, size_t n,
+                                 float *p, float *dropped) {
+    const vf scale = vf_set1(factor);
     const vi sign = vi_set1(0x80000000u);
     for (size_t i = 0; i < n; i += 128) {
         vi words[4];

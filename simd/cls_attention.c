@@ -65,7 +65,8 @@ void SHK_KERNEL(cls_attention_forward)(const struct shk_cls_attention *a) {
     const float *const pd = drop ? dropped : a->p;
     for (size_t h = 0; h < a->heads; h++) {
         if (drop)
-            shk_drop_weights(&a->drop, a->element + (uint32_t)(h * head_elements), ld, a->p + h * ld, dropped + h * ld);
+            shk_drop_weights(&a->drop, a->drop.scale, a->element + (uint32_t)(h * head_elements), ld, a->p + h * ld,
+                             dropped + h * ld);
         vf sum = vf_zero();
         for (size_t i = 0; i < ld; i += 16) sum = vf_add(sum, vf_load(pd + h * ld + i));
         a->r[h] = vf_sum(sum);

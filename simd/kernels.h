@@ -159,16 +159,17 @@ struct shk_dropout_spec {
 // multiple of 16. q: [queries][ld_q], k, v: [tokens][ld_kv] (rows of a larger matrix), out: [queries][ld_out].
 // Queries go in blocks of SHK_ATTENTION_BLOCK, the last of which may be smaller; weights of a block lie as
 // [tokens][round16(its queries)], block after block, what is in the pad columns is not specified.
-//   s = k q^T (chain over d ascending from 0); e = 2^(fma(s, f, -(max of s over tokens) * f)), f = scale * log2(e), and
-//   2^-64 at least; inverse = 1 / sum of e: 4 partial sums over tokens j % 4, (0 + 1) + (2 + 3). The softmax is
-//   e * inverse. Element index for dropout: `element` + the weight's place. out = (sum over tokens ascending of ed * v,
-//   one chain from 0) * inverse, ed = e dropped ? 0 : e*drop.scale. `p` keeps e, with the SIGN BIT SET where dropped,
-//   and behind all of them inverse [round16(queries)]; (tokens + 1) * round16(queries) floats. Forward without training:
-//   p is still scratch.
-// backward reads q, k, v, p, dout (stride ld_out); overwrites dq [queries][ld_q], dk, dv [tokens][ld_kv]:
-//   g = dout * inverse; dv = ed^T g (chain over queries ascending); h = v g^T (chain over d); delta = (sum of ed*h over
-//   tokens: 4 partial sums as above, fma) * inverse; ds = fma(-e, delta, ed*h) * scale; dq = ds k (chain over tokens);
-//   dk = ds^T q (chain over queries).
+//   s = k (q*f)^T (chain over d ascending from 0), f = scale * log2(e); e = 2^(s - max of s over tokens), and 2^-64 at
+//   least; inverse = 1 / sum of e: 2 partial sums over tokens j % 2, 0 + 1. The softmax is e * inverse. Element index
+//   for dropout: `element` + the weight's place. out = (sum over tokens ascending of ed * v, one chain from 0) *
+//   (inverse * drop.scale), ed = e dropped ? 0 : e; drop.scale is 1 without dropout. `p` keeps e, with the SIGN BIT SET
+//   where dropped, and behind all of them inverse [round16(queries)]; (tokens + 1) * round16(queries) floats. Forward
+//   without training: p is still scratch.
+// backward reads q, k, v, p, out, dout (stride ld_out); overwrites dq [queries][ld_q], dk, dv [tokens][ld_kv]:
+//   g = dout * (inverse * drop.scale); dv = ed^T g (chain over queries ascending); h = v (g*scale)^T (chain over d);
+//   delta = (16 partial sums over blocks of 16 columns of dout*out, fma, folded) * (inverse * scale), which is the sum
+//   over tokens of ed*h (Dao et al. 2022); ds = ((dropped ? 0 : h) - delta) * e; dq = ds k (chain over tokens); dk =
+//   ds^T q (chain over queries).
 enum { SHK_ATTENTION_BLOCK = 128 };
 struct shk_attention {
     size_t queries, tokens, d;

@@ -40,21 +40,6 @@ SHK_INLINE vf vf_exp(vf x) {
     return shk_scale2(q, n, vi_sub(vf_as_vi(shifted), vf_as_vi(magic)));
 }
 
-// 2^x for weights of a softmax, whose largest is 1: x at most 0 but for rounding, and everything below -64 is taken as
-// -64, too small to matter in a sum with 1 and far from denormal. Relative error below 1.6e-7; NaN gives NaN.
-SHK_INLINE vf vf_exp2_weight(vf x) {
-    const vf magic = vf_set1(0x1.8p23f + 127); // adding it leaves the integer and the exponent's bias in the low bits
-    x = vf_max(vf_set1(-64.0f), x);
-    const vf shifted = vf_add(x, magic), f = vf_sub(x, vf_sub(shifted, magic));
-    vf p = vf_set1(0.00132696098f);
-    p = vf_fma(p, f, vf_set1(0.00967129413f));
-    p = vf_fma(p, f, vf_set1(0.0555071086f));
-    p = vf_fma(p, f, vf_set1(0.240222469f));
-    p = vf_fma(p, f, vf_set1(0.693147004f));
-    p = vf_fma(p, f, vf_set1(1.0f));
-    return vf_mul(p, vi_as_vf(vi_shl(vf_as_vi(shifted), 23)));
-}
-
 // ln x. Error below 0.90 ulp; 0 gives -inf, inf gives inf, negative and NaN give NaN.
 SHK_INLINE vf vf_log(vf x) {
     // x = 2^e m, sqrt(1/2) <= m < sqrt(2)

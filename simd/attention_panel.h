@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+// Attention of one panel of queries, side by side in the lanes of a vector. Included by attention.c for each type of
+// vector: VEC is the type, V(op) its operation, ROWS the height of the highest tile.
+
+// acc[r] = row r of x [rows][d] times a panel [d][16]: one chain over d.
+GEMM_INLINE void V(product)(const int rows, size_t d, const float *x, ptrdiff_t ld, const float *panel, VEC acc[ROWS]) {
+    enum { STEPS = GEMM_ROWS > 6 ? 4 : 1 }; // with few registers gcc would spill
+    struct gemm_rows g = {.offset = {0, ld, 2 * ld}};
+    SHK_UNROLL
+    for (int p = 0; p < (rows + 2) / 3; p++) {
+        g.group[p] = x + 3 * p * ld;
+        __asm__("" : "+r"(g.group[p])); // not to be computed again from its neighbour at every step
+    }
+    SHK_UNROLL
+    for (int r = 0; r < rows; r++) acc[r] = V(zero)();
+    for (const float *const end = panel + 16 * d; panel != end;) {
+        SHK_UNROLL
+        for (int step = 0; step < STEPS; step++, panel += 16) {
+            const VEC v = V(load)(panel);
+            SHK_UNROLL
+            for (int r = 0; r < rows; r++) acc[r] = V(fma)(V(set1)(g.group[r / 3][g.offset[r % 3] + step]), v, acc[r]);
+        }
+        g.offset[0] += STEPS;
+        g.offset[1] += STEPS;
+        g.offset[2] += STEPS;
+    }
+}
+
+// Scores of `rows` tokens, and their maxima with most[16].
+GEMM_INLINE void V(score_tile)(const int rows, const struct shk_attention *a, const struct block *b, const float *k,
+                               const float *panel, size_t at, float *most) {
+    VEC acc[ROWS], m = V(load)(most);
+    V(product)(rows, a->d, k, (ptrdiff_t)a->ld_kv, panel, acc);
+    float *s = b->weights + at;
+    SHK_UNROLL
+    for (int r = 0; r < rows; r++, s += b->columns) {
+        m = V(max)(acc[r], m);
+        V(store)(s, acc[r]);
+    }
+    V(store)(most, m);
+}
+
+// Gradients of the scores of `rows` tokens from those of the weights.
+GEMM_INLINE void V(gradient_tile)(const int rows, const struct shk_attention *a, const struct block *b, const float *v,
+                                  const float *panel, size_t at, float *delta) {
+    VEC acc[ROWS];
+    const VEC less = V(load)(delta);
+    V(product)(rows, a->d, v, (ptrdiff_t)a->ld_kv, panel, acc);
+    const float *e = b->weights + at;
+    float *ds = b->ds + at;
+    if (b->dropped) {
+        float *dropped = b->dropped + at;
+        SHK_UNROLL
+        for (int r = 0; r < rows; r++, e += b->columns, ds += b->columns, dropped += b->columns) {
+            const VEC weight = V(load)(e);
+            V(store)(dropped, V(max)(V(zero)(), weight));
+            V(store)(ds, V(mul)(V(sub)(V(drop_negative)(weight, acc[r]), less), V(abs)(weight)));
+        }
+        return;
+    }
+    SHK_UNROLL
+    for (int r = 0; r < rows; r++, e += b->columns, ds += b->columns)
+        V(store)(ds, V(mul)(V(sub)(acc[r], less), V(load)(e)));
+}
+
+#define TILE(rows)                                                                                                     \
+    static __attribute__((noinline)) void V(score_tile_##rows)(const struct shk_attention *a, const struct block *b,   \
+                                                               const float *x, const float *panel, size_t at,          \
+                                                               float *column) {                                        \
+        V(score_tile)(rows, a, b, x, panel, at, column);                                                               \
+    }                                                                                                                  \
+    static __attribute__((noinline)) void V(gradient_tile_##rows)(const struct shk_attention *a,                       \
+                                                                  const struct block *b, const float *x,               \
+                                                                  const float *panel, size_t at, float *column) {      \
+        V(gradient_tile)(rows, a, b, x, panel, at, column);                                                            \
+    }
+TILE(1)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
+#if ROWS > 6
+TILE(7)
+TILE(8)
+TILE(9)
+TILE(10)
+TILE(11)
+TILE(12)
+#define HIGH_TILES(name) , V(name##_7), V(name##_8), V(name##_9), V(name##_10), V(name##_11), V(name##_12)
+#else
+#define HIGH_TILES(name)
+#endif
+#if ROWS > 12
+TILE(13)
+#define HIGHEST_TILE(name) , V(name##_13)
+#else
+#define HIGHEST_TILE(name)
+#endif
+#define TILES(name)                                                                                                    \
+    {                                                                                                                  \
+        NULL, V(name##_1), V(name##_2), V(name##_3), V(name##_4), V(name##_5),                                         \
+            V(name##_6) HIGH_TILES(name) HIGHEST_TILE(name)                                                            \
+    }
+static tile_function *const V(score_tiles)[] = TILES(score_tile);
+static tile_function *const V(gradient_tiles)[] = TILES(gradient_tile);
+#undef TILES
+#undef HIGH_TILES
+#undef HIGHEST_TILE
+#undef TILE
+
+// x[i] = 2^x[i] for weights of a softmax, whose largest is 1: x at most 0 but for rounding, and everything below -64 is
+// taken as -64, too small to matter in a sum with 1 and far from denormal. Relative error below 1.6e-7; NaN gives NaN.
+GEMM_INLINE void V(exp2_weights)(const int n, VEC *x) {
+    const VEC magic = V(set1)(0x1.8p23f + 127); // adding it leaves the integer and the exponent's bias in the low bits
+    VEC shifted[CHAINS], f[CHAINS];
+    SHK_UNROLL
+    for (int i = 0; i < n; i++) x[i] = V(max)(V(set1)(-64.0f), x[i]);
+    SHK_UNROLL
+    for (int i = 0; i < n; i++) shifted[i] = V(add)(x[i], magic);
+    SHK_UNROLL
+    for (int i = 0; i < n; i++) f[i] = V(sub)(x[i], V(sub)(shifted[i], magic));
+    SHK_UNROLL
+    for (int i = 0; i < n; i++) x[i] = V(fma)(V(set1)(0.00132696098f), f[i], V(set1)(0.00967129413f));
+    SHK_UNROLL
+    for (int i = 0; i < n; i++) x[i] = V(fma)(x[i], f[i], V(set1)(0.0555071086f));
+    SHK_UNROLL
+    for (int i = 0; i < n; i++) x[i] = V(fma)(x[i], f[i], V(set1)(0.240222469f));
+    SHK_UNROLL
+    for (int i = 0; i < n; i++) x[i] = V(fma)(x[i], f[i], V(set1)(0.693147004f));
+    SHK_UNROLL
+    for (int i = 0; i < n; i++) x[i] = V(fma)(x[i], f[i], V(set1)(1.0f));
+    SHK_UNROLL
+    for (int i = 0; i < n; i++) x[i] = V(mul)(x[i], V(exponent)(shifted[i]));
+}
+
+// Scores s of n tokens, one row after the other, to weights; sum[i] += weight of row i.
+GEMM_INLINE void V(weights)(const int n, VEC most, float *s, size_t ld, VEC *sum) {
+    VEC x[CHAINS];
+    SHK_UNROLL
+    for (int i = 0; i < n; i++) x[i] = V(sub)(V(load)(s + (size_t)i * ld), most);
+    V(exp2_weights)(n, x);
+    SHK_UNROLL
+    for (int i = 0; i < n; i++) {
+        V(store)(s + (size_t)i * ld, x[i]);
+        sum[i] = V(add)(sum[i], x[i]);
+    }
+}
+
+// Scores to weights that are not yet divided by their sums, and the inverses of these.
+static void V(softmax)(size_t tokens, size_t ld, const float *most, float *s, float *inverse) {
+    enum { SIDE = 2 }; // side by side in registers
+    const VEC m = V(load)(most);
+    VEC sum[CHAINS];
+    SHK_UNROLL
+    for (int t = 0; t < CHAINS; t++) sum[t] = V(zero)();
+    size_t j = 0;
+    for (; j + CHAINS <= tokens; j += CHAINS, s += CHAINS * ld) {
+        SHK_UNROLL
+        for (int t = 0; t < CHAINS; t += SIDE) V(weights)(SIDE, m, s + (size_t)t * ld, ld, sum + t);
+    }
+    SHK_UNROLL
+    for (int t = 0; t < CHAINS - 1; t++) {
+        if (j + (size_t)t < tokens) V(weights)(1, m, s + (size_t)t * ld, ld, sum + t);
+    }
+    V(store)(inverse, V(div)(V(set1)(1.0f), V(add)(sum[0], sum[1])));
+}
