@@ -127,9 +127,9 @@ static void sum_queries(const struct shk_attention *a, const struct block *b, co
     });
 }
 
-// c [queries][d] = transposed weights [tokens][columns] times rows [tokens][d].
+// c [queries][d] = transposed weights [tokens][columns] times rows [tokens][d], times factor [queries] or NULL.
 static void sum_tokens(const struct shk_attention *a, const struct block *b, const float *weights, const float *rows,
-                       float *c, size_t ld) {
+                       const float *factor, float *c, size_t ld) {
     SHK_KERNEL(gemm)
     (&(struct shk_gemm){
         .m = b->queries,
@@ -144,6 +144,7 @@ static void sum_tokens(const struct shk_attention *a, const struct block *b, con
         .c = c,
         .c_row = (ptrdiff_t)ld,
         .c_panel = 16,
+        .row_factor = factor,
     });
 }
 
@@ -169,16 +170,17 @@ void SHK_KERNEL(attention_forward)(const struct shk_attention *a) {
                 vh_softmax(a->tokens, b.columns, most, weights, inverse);
             }
         }
-        if (b.dropped)
-            shk_drop_weights(&a->drop, 1.0f, a->element + (uint32_t)(b.first * a->tokens), a->tokens * b.columns,
-                             b.weights, b.dropped);
         float *const out = a->out + b.first * a->ld_out;
-        sum_tokens(a, &b, b.dropped ? b.dropped : b.weights, a->v, out, a->ld_out);
-        for (size_t i = 0; i < b.queries; i++) {
-            const vf by = vf_set1(b.inverse[i] * a->drop.scale);
-            float *const row = out + i * a->ld_out;
-            for (size_t c = 0; c < a->d; c += 16) vf_store(row + c, vf_mul(vf_load(row + c), by));
+        if (!b.dropped) {
+            sum_tokens(a, &b, b.weights, a->v, b.inverse, out, a->ld_out);
+            continue;
         }
+        shk_drop_weights(&a->drop, 1.0f, a->element + (uint32_t)(b.first * a->tokens), a->tokens * b.columns, b.weights,
+                         b.dropped);
+        float *const factor = b.scaled; // [columns], since d is 16 at least
+        for (size_t i = 0; i < b.columns; i += 16)
+            vf_store(factor + i, vf_mul(vf_load(b.inverse + i), vf_set1(a->drop.scale)));
+        sum_tokens(a, &b, b.dropped, a->v, factor, out, a->ld_out);
     }
 }
 
@@ -213,6 +215,6 @@ void SHK_KERNEL(attention_backward)(const struct shk_attention *a) {
         }
         sum_queries(a, &b, b.dropped ? b.dropped : b.weights, b.scaled, a->d, a->dv);
         sum_queries(a, &b, b.ds, a->q + b.first * a->ld_q, a->ld_q, a->dk);
-        sum_tokens(a, &b, b.ds, a->k, a->dq + b.first * a->ld_q, a->ld_q);
+        sum_tokens(a, &b, b.ds, a->k, NULL, a->dq + b.first * a->ld_q, a->ld_q);
     }
 }

@@ -43,6 +43,11 @@ GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g,
             for (int w = 0; w < width; w++) acc[r * width + w] = vf_mul(acc[r * width + w], vf_load(x + 16 * w));
         }
     }
+    if (g->row_factor) {
+        const float *x = g->row_factor + row;
+        SHK_UNROLL
+        for (int t = 0; t < rows * width; t++) acc[t] = vf_mul(acc[t], vf_set1(x[t / width]));
+    }
     if (g->addend) {
         const float *x = g->addend + (ptrdiff_t)row * g->addend_row + column;
         SHK_UNROLL
@@ -180,6 +185,7 @@ void SHK_KERNEL(gemm)(const struct shk_gemm *g) {
         s.k = g->k / pieces + (i < g->k % pieces);
         s.relu = g->relu && last;
         s.factor = last ? g->factor : NULL;
+        s.row_factor = last ? g->row_factor : NULL;
         s.addend = last ? g->addend : NULL;
         block(&s);
         s.a += (ptrdiff_t)s.k * s.a_col;

@@ -24,7 +24,7 @@ static inline size_t shk_round16(size_t n) { return (n + 15) & ~(size_t)15; }
 // C = A B, with C(i, 16p+j) = c[p*c_panel + i*c_row + j], B(k, 16p+j) = b[p*b_panel + k*b_row + j], A(i, k) = a[i*a_row
 // + k*a_col]. Every transposition that training needs is a choice of strides. m, n, k >= 1. Order: the chain of an
 // output starts at C (accumulate), else at bias[n], else at 0; then k ascending; then, if relu, vf_max(0, x), which
-// lets NaN and -0 through; then times factor(i, n); then addend(i, n) + x.
+// lets NaN and -0 through; then times factor(i, n); then times row_factor[i]; then addend(i, n) + x.
 struct shk_gemm {
     size_t m, n, k;         // n: multiple of 16; m, k: any
     const float *a;         // alignment: any
@@ -38,7 +38,8 @@ struct shk_gemm {
     bool relu;
     const float *factor; // [m][n] or NULL
     ptrdiff_t factor_row;
-    const float *addend; // [m][n] or NULL
+    const float *row_factor; // [m], alignment: any, or NULL
+    const float *addend;     // [m][n] or NULL
     ptrdiff_t addend_row;
 };
 

@@ -9,7 +9,8 @@ enum c_layout { ROWS_OF_C, PANELS_OF_C, SPACED_C, C_LAYOUTS };
 
 struct setup {
     struct shk_gemm g;
-    float *a, *b, *c, *bias, *factor, *addend; // whole buffers; elements that the product must not read are poison
+    float *a, *b, *c, *bias, *factor, *row_factor,
+        *addend; // whole buffers; elements that the product must not read are poison
     size_t c_size;
     char name[128];
 };
@@ -73,11 +74,14 @@ static void make(struct setup *s, size_t m, size_t n, size_t k, int a_layout, in
             for (size_t j = 0; j < n; j++) s->c[i * g->c_row + j / 16 * g->c_panel + j % 16] = kt_uniform(-1, 1);
     if (start % 3 == 2) g->bias = s->bias = kt_random(n, -1, 1);
     s->factor = kt_below(3) ? NULL : rows_of(m, n, &g->factor_row);
+    if (!kt_below(3)) kt_fill(s->row_factor = kt_floats_any(m), m, -1, 1);
     s->addend = kt_below(3) ? NULL : rows_of(m, n, &g->addend_row);
     g->factor = s->factor;
+    g->row_factor = s->row_factor;
     g->addend = s->addend;
-    snprintf(s->name, sizeof s->name, "gemm m %zu n %zu k %zu a %d b %d c %d start %d relu %d factor %d addend %d", m,
-             n, k, a_layout, b_layout, c_layout, start % 3, g->relu, s->factor != NULL, s->addend != NULL);
+    snprintf(s->name, sizeof s->name, "gemm m %zu n %zu k %zu a %d b %d c %d start %d relu %d factor %d %d addend %d",
+             m, n, k, a_layout, b_layout, c_layout, start % 3, g->relu, s->factor != NULL, s->row_factor != NULL,
+             s->addend != NULL);
 }
 
 static void destroy(struct setup *s) {
@@ -86,12 +90,15 @@ static void destroy(struct setup *s) {
     kt_free(s->c);
     kt_free(s->bias);
     kt_free(s->factor);
+    kt_free(s->row_factor);
     kt_free(s->addend);
 }
 
 static float factor_at(const struct shk_gemm *g, size_t i, size_t j) {
     return g->factor ? g->factor[i * (size_t)g->factor_row + j] : 1;
 }
+
+static float row_factor_at(const struct shk_gemm *g, size_t i) { return g->row_factor ? g->row_factor[i] : 1; }
 
 static float addend_at(const struct shk_gemm *g, size_t i, size_t j) {
     return g->addend ? g->addend[i * (size_t)g->addend_row + j] : 0;
@@ -112,7 +119,8 @@ static void reference(const struct setup *s, double *want, double *magnitude) {
                 sum += product;
                 size += fabs(product);
             }
-            const double factor = (double)factor_at(g, i, j), addend = (double)addend_at(g, i, j);
+            const double factor = (double)factor_at(g, i, j) * (double)row_factor_at(g, i),
+                         addend = (double)addend_at(g, i, j);
             want[i * g->n + j] = (g->relu && sum < 0 ? 0 : sum) * factor + addend;
             magnitude[i * g->n + j] = size * fabs(factor) + fabs(addend);
         }
@@ -141,6 +149,7 @@ static void chain(const struct shk_gemm *g, float *c) {
                          g->b[l * g->b_row + j / 16 * g->b_panel + j % 16], x);
             if (g->relu && x < 0) x = 0;
             if (g->factor) x *= factor_at(g, i, j);
+            if (g->row_factor) x *= row_factor_at(g, i);
             *out = g->addend ? addend_at(g, i, j) + x : x;
         }
 }
@@ -159,7 +168,7 @@ static void check(struct setup *s) {
         g.c = c;
         kernels->gemm(&g);
         gather(&g, c, got);
-        const size_t roundings = g.k + 1 + (g.factor != NULL) + (g.addend != NULL);
+        const size_t roundings = g.k + 1 + (g.factor != NULL) + (g.row_factor != NULL) + (g.addend != NULL);
         kt_close(s->name, kernels->isa, got, want, magnitude, count, g.n, (double)roundings * 0x1p-24);
         kt_same_bits(s->name, kernels->isa, c, c_want, s->c_size, (size_t)(g.c_row > g.c_panel ? g.c_row : g.c_panel));
         kt_free(c);
@@ -221,7 +230,7 @@ static void test_special_values(void **state) {
                 const size_t row = kt_below(m);
                 s.a[row * (size_t)s.g.a_row + kt_below(5)] = NAN;
                 s.g.c = s.c;
-                s.g.factor = s.g.addend = NULL;
+                s.g.factor = s.g.row_factor = s.g.addend = NULL;
                 kernels->gemm(&s.g);
                 for (size_t i = 0; i < m; i++)
                     for (size_t j = 0; j < 48; j++) {
