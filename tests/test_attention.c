@@ -289,6 +289,7 @@ static void test_sizes(void **state) {
                 attention(tokens[t], tokens[t], d, drops[p], 1);
                 attention(1, tokens[t], d, drops[p], 1);
             }
+    for (size_t t = 3; t <= 26; t++) attention(8 + t % 2, t, 16, 0.1, 1); // tiles of all heights, half a vector or more
     attention(105, 17, 48, 0.1, 1);
     attention(7, 40, 16, 0.9, 1);
     attention(300, 20, 16, 0.1, 1);
