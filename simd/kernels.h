@@ -123,7 +123,7 @@ struct shk_conv_weights {
 #define SHK_CONV_TILES 16
 #define SHK_CONV_BLOCK 32
 #define SHK_CONV_POOL_MASKS(w) (((w) / 2 * 32 + 63) & ~(size_t)63)
-#define SHK_CONV_CHUNK 64
+#define SHK_CONV_CHUNK 32
 #define SHK_CONV_POOL_CHUNK (17 * 1024)
 // Rows of pixels under a chunk's windows: two for each row of windows, and up to three more for each sample.
 static inline size_t shk_conv_chunk_rows(size_t h, size_t w) {
