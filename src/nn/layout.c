@@ -156,20 +156,18 @@ static size_t kernel_scratch(const struct shk_plan *p) {
     return (most + 63) & ~(size_t)63;
 }
 
-// As many samples as give a matrix product 32 rows (then weights are read from cache often enough), and no more, so that activations stay in L2.
-static size_t slice_of(const struct shk_plan *p, size_t per_sample) {
-    size_t rows = 1;
-    for (unsigned i = 0; i < p->op_count; i++)
-        if (p->ops[i].kind == &shk_op_linear && p->ops[i].in.rows > rows) rows = p->ops[i].in.rows;
-    size_t slice = SHK_MAX_SLICE / rows, most = slice_floats / per_sample;
-    return slice < most ? slice : most;
+// As many samples as give each product 32 rows (then weights are read from cache often enough), CLS's of one row a sample
+// too, but no more than stay near L2.
+static size_t slice_of(size_t per_sample) {
+    size_t most = slice_floats / per_sample;
+    return most < SHK_MAX_SLICE ? most : SHK_MAX_SLICE;
 }
 
 void shk_plan_layout(struct shk_plan *p) {
     find_lifetimes(p);
     choose_batch_layer(p);
     size_t per_sample = place_workspace(p);
-    p->slice = slice_of(p, per_sample);
+    p->slice = slice_of(per_sample);
     if (p->slice > p->batch) p->slice = p->batch;
     if (p->slice < 1) p->slice = 1;
     p->workspace_floats = per_sample * p->slice;
