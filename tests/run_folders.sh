@@ -204,16 +204,18 @@ one="$options --threads 2 --metrics-every 3"
     [ $status -eq 143 ] || [ $status -eq 129 ]
     check "exit $status after two signals" $?
     [ ! -e stopped/last.ckpt ] || run 0 eval stopped/last.ckpt
-    rm -rf slow # a step takes seconds
-    SHIKAKU_ISA=c "$bin" train --model vit:dim=256,depth=12,heads=4 --batch 512 --threads 1 --train-samples 512 --test-samples 8 --out slow >out 2>err &
-    pid=$!
-    while [ ! -s slow/log.txt ]; do sleep 0.05; done
-    sleep 0.5
-    kill -s TERM $pid && sleep 0.3 && kill -s HUP $pid
-    wait $pid
-    status=$?
-    [ $status -eq 129 ] && [ ! -s err ] && [ ! -e slow/last.ckpt ]
-    check "exit $status after two signals in a step" $?
+    if ! nm "$bin" 2>no | grep -q __tsan_init; then # ThreadSanitizer holds signals back while a program computes
+        rm -rf slow # a step takes seconds
+        SHIKAKU_ISA=c "$bin" train --model vit:dim=256,depth=12,heads=4 --batch 512 --threads 1 --train-samples 512 --test-samples 8 --out slow >out 2>err &
+        pid=$!
+        while [ ! -s slow/log.txt ]; do sleep 0.05; done
+        sleep 0.5
+        kill -s TERM $pid && sleep 0.3 && kill -s HUP $pid
+        wait $pid
+        status=$?
+        [ $status -eq 129 ] && [ ! -s err ] && [ ! -e slow/last.ckpt ]
+        check "exit $status after two signals in a step" $?
+    fi
 
     # Killed outright: what was written last counts
     begin stopped --checkpoint-every 4
