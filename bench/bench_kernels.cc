@@ -349,7 +349,7 @@ void add_activations() {
                        return [=] { k->multiply(&m); };
                    }});
     all.push_back({"relu_backward", "vit-hidden", 0, 3 * element * n, [](const shk_kernels *k, Arena &arena) -> Call {
-                       shk_relu_backward r = {n, arena.floats(n), arena.floats(n), arena.zeros<float>(n)};
+                       shk_relu_backward r = {n, arena.floats(n), arena.floats(n), arena.zeros<float>(n), 1};
                        return [=] { k->relu_backward(&r); };
                    }});
 }

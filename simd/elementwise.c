@@ -28,9 +28,10 @@ void SHK_KERNEL(multiply)(const struct shk_multiply *args) {
 }
 
 void SHK_KERNEL(relu_backward)(const struct shk_relu_backward *args) {
+    const vf scale = vf_set1(args->scale);
     for (size_t i = 0; i < args->n; i += 16) {
         const vm alive = vf_gt(vf_load(args->y + i), vf_zero());
-        vf_store(args->dx + i, vf_keep(alive, vf_load(args->dy + i)));
+        vf_store(args->dx + i, vf_keep(alive, vf_mul(vf_load(args->dy + i), scale)));
     }
 }
 

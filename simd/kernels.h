@@ -275,11 +275,13 @@ struct shk_multiply {
     float *y;
 };
 
-// dx = y > 0 ? dy : 0, n multiple of 16; dx may be dy.
+// dx = y > 0 ? dy*scale : 0, n multiple of 16; dx may be dy. Of a ReLU alone (scale 1), or of one with dropout behind it,
+// whose outputs are 0 where dropped.
 struct shk_relu_backward {
     size_t n;
     const float *y, *dy;
     float *dx;
+    float scale;
 };
 
 // rows x cols elements (cols multiple of 16; element index = element + r*cols + c), own row strides.

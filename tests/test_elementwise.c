@@ -125,10 +125,11 @@ static void relu_backward_is_right(void **state) {
         y[0] = 0;
         y[1] = -0.0f;
         y[2] = 1e-40f;
-        for (size_t i = 0; i < n; i++) want[i] = y[i] > 0 ? dy[i] : 0;
+        const float scale = n % 32 ? 1 : 1.25f;
+        for (size_t i = 0; i < n; i++) want[i] = y[i] > 0 ? dy[i] * scale : 0;
         KT_FOR_ISAS(kernels) {
             float *dx = kt_floats(n), *same = kt_copy(dy, n);
-            const struct shk_relu_backward args = {n, y, dy, dx}, in_place = {n, y, same, same};
+            const struct shk_relu_backward args = {n, y, dy, dx, scale}, in_place = {n, y, same, same, scale};
             kernels->relu_backward(&args);
             kernels->relu_backward(&in_place);
             kt_same_bits("relu_backward", kernels->isa, dx, want, n, 0);

@@ -98,19 +98,23 @@ static float *output_gradient(const struct shk_op *op, const struct shk_slice *s
     float *dy = shk_rows_at(s, &op->out_grad), *dz = dy;
     ptrdiff_t ld = (ptrdiff_t)op->out.ld;
     size_t n = s->samples * op->out.rows * op->out.cols, cells = op->out.rows * op->out.cols;
-    bool copy = op->u.linear.dz.buffer >= 0;
+    bool copy = op->u.linear.dz.buffer >= 0, drops = op->u.linear.mask >= 0;
+    bool at_once = drops && op->u.linear.relu && !copy; // what was dropped is 0, as what the ReLU has stopped
     if (copy) dz = shk_rows_at(s, &op->u.linear.dz);
-    if (copy || op->u.linear.mask >= 0) {
+    if (copy || (drops && !at_once)) {
         for (size_t i = 0; i < s->samples; i++) {
             struct shk_dropout d = {.rows = op->out.rows, .cols = op->out.cols, .drop = shk_dropout_of(op, s, i)};
             d.dy = dy + i * shk_sample_stride(s, &op->out_grad);
             d.dx = dz + i * cells;
             d.dy_row = d.dx_row = ld;
-            if (op->u.linear.mask >= 0) d.mask = (uint16_t *)shk_buffer_at(s, op->u.linear.mask) + i * cells / 16;
+            if (drops) d.mask = (uint16_t *)shk_buffer_at(s, op->u.linear.mask) + i * cells / 16;
             s->k->dropout_backward(&d);
         }
     }
-    if (op->u.linear.relu) s->k->relu_backward(&(struct shk_relu_backward){n, shk_rows_at(s, &op->out), dz, dz});
+    if (op->u.linear.relu) {
+        float scale = at_once ? shk_dropout_of(op, s, 0).scale : 1;
+        s->k->relu_backward(&(struct shk_relu_backward){n, shk_rows_at(s, &op->out), dz, dz, scale});
+    }
     if (op->u.linear.gelu && !op->u.linear.derived)
         s->k->multiply(&(struct shk_multiply){n, dz, shk_buffer_at(s, op->u.linear.derivative), dz});
     return dz;
