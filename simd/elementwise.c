@@ -154,7 +154,7 @@ void SHK_KERNEL(transpose_panel)(const struct shk_transpose *args) {
 }
 
 // What comes from memory is asked for this many floats ahead: hardware stops at the end of each page.
-enum { PACK_AHEAD = 2048 };
+enum { PACK_AHEAD = 4096 };
 
 void SHK_KERNEL(pack)(const struct shk_pack *args) {
     const size_t cols = args->groups * args->width;
@@ -164,7 +164,7 @@ void SHK_KERNEL(pack)(const struct shk_pack *args) {
         float *dst = args->dst + r * args->width;
         for (size_t g = 0; g < args->groups; g++) {
             for (size_t j = 0; j < args->width; j += 16) {
-                __builtin_prefetch(src + ahead + j);
+                __builtin_prefetch(src + ahead + j, 0, 2);
                 vf_store(dst + j, vf_load(src + j));
             }
             src += args->width;
