@@ -8,25 +8,32 @@
 // ---- Patch embedding: Conv2d(c, dim, patch, stride patch), CLS token in row 0, positions ----
 
 // A patch of one channel, four pixels at a time.
-static void cut_grey_patch(size_t patch, const float *corner, size_t width, float *out) {
+static inline void cut_grey_patch(size_t patch, const float *corner, size_t row, float *out) {
     for (size_t y = 0; y < patch; y++, out += patch)
-        for (size_t x = 0; x < patch; x += 4) memcpy(out + x, corner + y * width + x, 4 * sizeof(float));
+        for (size_t x = 0; x < patch; x += 4) memcpy(out + x, corner + y * row + x, 4 * sizeof(float));
+}
+
+static void cut_patch(size_t patch, size_t channels, const float *corner, size_t row, float *out) {
+    for (size_t c = 0; c < channels; c++)
+        for (size_t y = 0; y < patch; y++)
+            for (size_t x = 0; x < patch; x++) *out++ = corner[y * row + x * channels + c];
 }
 
 // Rows (c, y, x) of each patch, as PyTorch's weight has them; the pads behind stay zero.
 static void cut_patches(const struct shk_op *op, const struct shk_slice *s, const float *image, float *rows) {
     const struct shk_shape *shape = &s->plan->model->shape;
-    size_t patch = op->u.embed.patch, across = shape->width / patch, ld = op->weight->row;
-    for (size_t i = 0; i < op->u.embed.patches; i++) {
-        const float *corner = image + (i / across * shape->width + i % across) * patch * shape->channels;
-        float *out = rows + i * ld;
-        if (shape->channels == 1 && patch % 4 == 0) {
-            cut_grey_patch(patch, corner, shape->width, out);
-            continue;
+    const size_t patch = op->u.embed.patch, across = shape->width / patch, down = op->u.embed.patches / across;
+    const size_t channels = shape->channels, row = shape->width * channels;
+    for (size_t i = 0; i < down; i++, image += patch * row) {
+        const float *corner = image;
+        for (size_t j = 0; j < across; j++, corner += patch * channels, rows += op->weight->row) {
+            if (channels == 1 && patch == 4)
+                cut_grey_patch(4, corner, row, rows); // without loops
+            else if (channels == 1 && patch % 4 == 0)
+                cut_grey_patch(patch, corner, row, rows);
+            else
+                cut_patch(patch, channels, corner, row, rows);
         }
-        for (size_t c = 0; c < shape->channels; c++)
-            for (size_t y = 0; y < patch; y++)
-                for (size_t x = 0; x < patch; x++) *out++ = corner[(y * shape->width + x) * shape->channels + c];
     }
 }
 
@@ -38,7 +45,11 @@ static void embed_forward(const struct shk_op *op, const struct shk_slice *s) {
             shk_buffer_at(s, op->u.embed.patch_rows) + i * s->plan->buffers[op->u.embed.patch_rows].per_sample;
         float *out = shk_rows_at(s, &op->out) + i * shk_sample_stride(s, &op->out);
         cut_patches(op, s, s->images[i], rows);
-        if (cls) memcpy(out, s->weights + cls->offset, ld * sizeof(float));
+        const float *position = positions ? s->weights + positions->offset : NULL;
+        if (cls) {
+            memcpy(out, s->weights + cls->offset, ld * sizeof(float));
+            if (position) s->k->add(&(struct shk_add){1, ld, position, (ptrdiff_t)ld, out, (ptrdiff_t)ld});
+        }
         struct shk_gemm gemm = {.m = op->u.embed.patches,
                                 .n = ld,
                                 .k = w->row,
@@ -51,31 +62,36 @@ static void embed_forward(const struct shk_op *op, const struct shk_slice *s) {
                                 .c = out + (cls ? ld : 0),
                                 .c_row = (ptrdiff_t)ld,
                                 .c_panel = 16,
-                                .bias = s->weights + op->bias->offset};
+                                .bias = s->weights + op->bias->offset,
+                                .addend = position ? position + (cls ? ld : 0) : NULL,
+                                .addend_row = (ptrdiff_t)ld};
         s->k->gemm(&gemm);
-        if (positions)
-            s->k->add(
-                &(struct shk_add){op->out.rows, ld, s->weights + positions->offset, (ptrdiff_t)ld, out, (ptrdiff_t)ld});
     }
 }
 
-static void add_rows(const struct shk_slice *s, size_t rows, size_t ld, const float *x, float *y) {
-    s->k->add(&(struct shk_add){rows, ld, x, (ptrdiff_t)ld, y, (ptrdiff_t)ld});
+// What is added to each sample: the sum over the samples of a segment, n floats of each.
+static void sum_samples(const struct shk_op *op, const struct shk_slice *s, const struct shk_segment *g, size_t n,
+                        float *sum) {
+    size_t stride = shk_sample_stride(s, &op->out_grad);
+    s->k->column_sum(&(struct shk_column_sum){.rows = g->samples,
+                                              .cols = n,
+                                              .x = shk_rows_at(s, &op->out_grad) + g->start * stride,
+                                              .row = (ptrdiff_t)stride,
+                                              .start = g->fresh ? NULL : sum,
+                                              .sum = sum});
 }
 
 static void embed_weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
     const struct shk_param *w = op->weight, *cls = op->u.embed.cls, *positions = op->u.embed.positions;
     size_t ld = op->out.ld;
     SHK_EACH_SEGMENT(s, g) {
-        if (g.fresh && cls) memset(g.grads + op->u.embed.cls_grad, 0, cls->length * sizeof(float));
-        if (g.fresh && positions) memset(g.grads + op->u.embed.positions_grad, 0, positions->length * sizeof(float));
+        if (cls) sum_samples(op, s, &g, ld, g.grads + op->u.embed.cls_grad);
+        if (positions) sum_samples(op, s, &g, op->out.rows * ld, g.grads + op->u.embed.positions_grad);
         for (size_t i = g.start; i < g.start + g.samples; i++) {
             const float *rows =
                 shk_buffer_at(s, op->u.embed.patch_rows) + i * s->plan->buffers[op->u.embed.patch_rows].per_sample;
             const float *dy = shk_rows_at(s, &op->out_grad) + i * shk_sample_stride(s, &op->out_grad);
             bool accumulate = !(g.fresh && i == g.start);
-            if (positions) add_rows(s, op->out.rows, ld, dy, g.grads + op->u.embed.positions_grad);
-            if (cls) add_rows(s, 1, ld, dy, g.grads + op->u.embed.cls_grad);
             dy += cls ? ld : 0;
             struct shk_gemm gemm = {.m = w->row,
                                     .n = ld,

@@ -93,6 +93,16 @@ static float *workspace_of(const struct shk_engine *e, unsigned worker) {
 
 // ---- Samples ----
 
+enum { FETCHED = 4096 }; // floats of an image, more than which L2 should not be asked to keep
+
+// A sample's image lies anywhere in memory: fetched one slice ahead, to L2.
+static void fetch_image(const struct shk_batch *b, const struct shk_shape *shape, size_t sample) {
+    if (sample >= b->n) return;
+    const float *image = shk_dataset_image(b->data, b->ids ? b->ids[sample] : sample);
+    const size_t floats = shape->height * shape->width * shape->channels;
+    for (size_t i = 0; i < floats && i < FETCHED; i += 16) __builtin_prefetch(image + i, 0, 2);
+}
+
 void shk_run_slice(const struct shk_engine *e, const struct shk_batch *b, const struct shk_stage *stage,
                    unsigned worker, size_t start, size_t n, size_t shard, size_t shards) {
     const float *images[SHK_MAX_SLICE];
@@ -126,6 +136,7 @@ void shk_run_slice(const struct shk_engine *e, const struct shk_batch *b, const 
                               .epoch = b->epoch,
                               .times = e->times ? &e->times[worker] : NULL};
     shk_plan_forward(p, &slice, stage->forward, stage->forward_end);
+    if (stage->forward == 0) fetch_image(b, &e->model->shape, start + n);
     shk_plan_backward(p, &slice, stage->backward, stage->backward_end);
 }
 
