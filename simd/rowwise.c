@@ -12,6 +12,13 @@
 // rows' folds overlap.
 enum { GROUP = 16 };
 
+// Vectors of each row that are taken at once through the rows of a group, with what belongs to the columns in registers.
+#if defined(SHK_ISA_AVX512)
+enum { OUTPUT_STRIP = 4, GRADIENT_STRIP = 4 };
+#else
+enum { OUTPUT_STRIP = 2, GRADIENT_STRIP = 1 };
+#endif
+
 static const float epsilon = 1e-5f;
 
 // Vectors of a row, the last of which may be partial.
@@ -67,25 +74,38 @@ static inline void layernorm_rstd(const struct shk_layernorm *args, struct colum
     vf_store(g->rstd, vf_div(vf_set1(1.0f), vf_sqrt(vf_add(variance, vf_set1(epsilon)))));
 }
 
-static inline void layernorm_output(const struct shk_layernorm *args, struct columns c, const struct row_group *g) {
-    const float *gamma = args->gamma, *beta = args->beta;
-    for (size_t r = 0; r < g->count; r++) {
-        const float *x = args->x + (ptrdiff_t)(g->row + r) * args->x_row;
-        float *y = args->y + (ptrdiff_t)(g->row + r) * args->y_row;
+// Columns i .. i + 16*strip - 1 of a group's rows; `lanes` < 16 in the partial vector.
+SHK_INLINE void layernorm_strip(const struct shk_layernorm *args, const struct row_group *g, size_t i, const int strip,
+                                size_t lanes) {
+    const vm keep = vm_first(lanes);
+    const float *x = args->x + (ptrdiff_t)g->row * args->x_row + i;
+    float *y = args->y + (ptrdiff_t)g->row * args->y_row + i;
+    vf gamma[OUTPUT_STRIP], beta[OUTPUT_STRIP];
+    SHK_UNROLL
+    for (int v = 0; v < strip; v++) {
+        gamma[v] = vf_load(args->gamma + i + 16 * v);
+        beta[v] = vf_load(args->beta + i + 16 * v);
+    }
+    for (size_t r = 0; r < g->count; r++, x += args->x_row, y += args->y_row) {
         const vf mean = vf_set1(g->mean[r]), rstd = vf_set1(g->rstd[r]);
-        for (size_t i = 0; i < c.full; i += 16) {
-            const vf xhat = vf_mul(vf_sub(vf_load(x + i), mean), rstd);
-            vf_store(y + i, vf_fma(xhat, vf_load(gamma + i), vf_load(beta + i)));
+        SHK_UNROLL
+        for (int v = 0; v < strip; v++) {
+            const vf xhat = vf_mul(vf_sub(vf_load(x + 16 * v), mean), rstd);
+            const vf result = vf_fma(xhat, gamma[v], beta[v]);
+            vf_store(y + 16 * v, lanes < 16 ? vf_keep(keep, result) : result);
         }
-        if (c.partial) {
-            const vf xhat = vf_mul(vf_sub(vf_load(x + c.full), mean), rstd);
-            const vf last = vf_fma(xhat, vf_load(gamma + c.full), vf_load(beta + c.full));
-            vf_store(y + c.full, vf_keep(c.tail, last));
-        }
-        if (args->stats) {
-            args->stats[2 * (g->row + r)] = g->mean[r];
-            args->stats[2 * (g->row + r) + 1] = g->rstd[r];
-        }
+    }
+}
+
+static inline void layernorm_output(const struct shk_layernorm *args, struct columns c, const struct row_group *g) {
+    size_t i = 0;
+    for (; i + 16 * OUTPUT_STRIP <= c.full; i += 16 * OUTPUT_STRIP) layernorm_strip(args, g, i, OUTPUT_STRIP, 16);
+    for (; i < c.full; i += 16) layernorm_strip(args, g, i, 1, 16);
+    if (c.partial) layernorm_strip(args, g, i, 1, args->cols - i);
+    float *const stats = args->stats ? args->stats + 2 * g->row : NULL;
+    for (size_t r = 0; stats && r < g->count; r++) {
+        stats[2 * r] = g->mean[r];
+        stats[2 * r + 1] = g->rstd[r];
     }
 }
 
@@ -107,8 +127,8 @@ struct gradient_stats {
     _Alignas(64) float mean[GROUP], rstd[GROUP], a[GROUP], b[GROUP];
 };
 
-static inline void layernorm_gradient_stats(const struct shk_layernorm *args, struct columns c, size_t row,
-                                            size_t count, struct gradient_stats *s) {
+SHK_INLINE void layernorm_gradient_stats(const struct shk_layernorm *args, struct columns c, size_t row, size_t count,
+                                         struct gradient_stats *s) {
     vf_store(s->a, vf_zero());
     vf_store(s->b, vf_zero());
     for (size_t r = 0; r < count; r++) {
@@ -137,56 +157,79 @@ static inline void layernorm_gradient_stats(const struct shk_layernorm *args, st
     vf_store(s->b, vf_div(vf_load(s->b), cols));
 }
 
-// Columns i .. i+15 of `count` rows, so that dgamma and dbeta stay in registers; `lanes` < 16 in the partial vector.
-static inline void layernorm_gradient_columns(const struct shk_layernorm *args, size_t row, size_t count, size_t i,
-                                              size_t lanes, bool accumulate, const struct gradient_stats *s) {
+// Columns i .. i + 16*strip - 1 of `count` rows, so that dgamma and dbeta stay in registers; `lanes` < 16 in the partial
+// vector.
+SHK_INLINE void layernorm_gradient_strip(const struct shk_layernorm *args, size_t row, size_t count, size_t i,
+                                         const int strip, size_t lanes, bool accumulate,
+                                         const struct gradient_stats *s) {
     const bool partial = lanes < 16;
     const vm keep = vm_first(lanes);
     const float *x = args->x + (ptrdiff_t)row * args->x_row + i;
     const float *dy = args->dy + (ptrdiff_t)row * args->dy_row + i;
     float *dx = args->dx + (ptrdiff_t)row * args->dx_row + i;
-    const vf gamma = vf_load(args->gamma + i);
-    vf dgamma = vf_load(args->dgamma + i), dbeta = vf_load(args->dbeta + i);
-    for (size_t r = 0; r < count; r++) {
-        const vf d = vf_load(dy);
-        const vf xhat = vf_mul(vf_sub(vf_load(x), vf_set1(s->mean[r])), vf_set1(s->rstd[r]));
-        const vf centred = vf_sub(vf_mul(d, gamma), vf_set1(s->a[r]));
-        vf result = vf_mul(vf_fnma(xhat, vf_set1(s->b[r]), centred), vf_set1(s->rstd[r]));
-        dgamma = vf_fma(d, xhat, dgamma);
-        dbeta = vf_add(dbeta, d);
-        if (accumulate) {
-            const vf before = vf_load(dx);
-            result = vf_add(before, result);
-            vf_store(dx, partial ? vf_select(keep, result, before) : result);
-        } else {
-            vf_store(dx, partial ? vf_keep(keep, result) : result);
-        }
-        x += args->x_row;
-        dy += args->dy_row;
-        dx += args->dx_row;
+    vf gamma[GRADIENT_STRIP], dgamma[GRADIENT_STRIP], dbeta[GRADIENT_STRIP];
+    SHK_UNROLL
+    for (int v = 0; v < strip; v++) {
+        gamma[v] = vf_load(args->gamma + i + 16 * v);
+        dgamma[v] = vf_load(args->dgamma + i + 16 * v);
+        dbeta[v] = vf_load(args->dbeta + i + 16 * v);
     }
-    if (partial) {
-        vf_store_n(args->dgamma + i, dgamma, lanes);
-        vf_store_n(args->dbeta + i, dbeta, lanes);
-    } else {
-        vf_store(args->dgamma + i, dgamma);
-        vf_store(args->dbeta + i, dbeta);
+    for (size_t r = 0; r < count; r++, x += args->x_row, dy += args->dy_row, dx += args->dx_row) {
+        const vf mean = vf_set1(s->mean[r]), rstd = vf_set1(s->rstd[r]), a = vf_set1(s->a[r]), b = vf_set1(s->b[r]);
+        SHK_UNROLL
+        for (int v = 0; v < strip; v++) {
+            const vf d = vf_load(dy + 16 * v), xhat = vf_mul(vf_sub(vf_load(x + 16 * v), mean), rstd);
+            vf result = vf_mul(vf_fnma(xhat, b, vf_sub(vf_mul(d, gamma[v]), a)), rstd);
+            dgamma[v] = vf_fma(d, xhat, dgamma[v]);
+            dbeta[v] = vf_add(dbeta[v], d);
+            if (accumulate) {
+                const vf before = vf_load(dx + 16 * v);
+                result = vf_add(before, result);
+                vf_store(dx + 16 * v, partial ? vf_select(keep, result, before) : result);
+            } else {
+                vf_store(dx + 16 * v, partial ? vf_keep(keep, result) : result);
+            }
+        }
+    }
+    SHK_UNROLL
+    for (int v = 0; v < strip; v++) {
+        if (partial) {
+            vf_store_n(args->dgamma + i + 16 * v, dgamma[v], lanes);
+            vf_store_n(args->dbeta + i + 16 * v, dbeta[v], lanes);
+        } else {
+            vf_store(args->dgamma + i + 16 * v, dgamma[v]);
+            vf_store(args->dbeta + i + 16 * v, dbeta[v]);
+        }
     }
 }
 
-void SHK_KERNEL(layernorm_backward)(const struct shk_layernorm *args) {
-    const struct columns c = columns_of(args->cols);
+SHK_INLINE void layernorm_gradient(const struct shk_layernorm *args, struct columns c, size_t row, size_t count,
+                                   bool accumulate, const struct gradient_stats *s) {
+    enum { STRIP = GRADIENT_STRIP };
+    size_t i = 0;
+    for (; i + 16 * STRIP <= c.full; i += 16 * STRIP)
+        layernorm_gradient_strip(args, row, count, i, STRIP, 16, accumulate, s);
+    for (; i < c.full; i += 16) layernorm_gradient_strip(args, row, count, i, 1, 16, accumulate, s);
+    if (c.partial) layernorm_gradient_strip(args, row, count, i, 1, args->cols - i, accumulate, s);
+}
+
+SHK_INLINE void layernorm_gradients(const struct shk_layernorm *args, struct columns c) {
     struct gradient_stats s;
     for (size_t row = 0; row < args->rows; row += GROUP) {
         const size_t count = args->rows - row < GROUP ? args->rows - row : GROUP;
         layernorm_gradient_stats(args, c, row, count, &s);
-        if (args->accumulate) {
-            for (size_t i = 0; i < c.full; i += 16) layernorm_gradient_columns(args, row, count, i, 16, true, &s);
-        } else {
-            for (size_t i = 0; i < c.full; i += 16) layernorm_gradient_columns(args, row, count, i, 16, false, &s);
-        }
-        if (c.partial) layernorm_gradient_columns(args, row, count, c.full, args->cols - c.full, args->accumulate, &s);
+        if (args->accumulate)
+            layernorm_gradient(args, c, row, count, true, &s);
+        else
+            layernorm_gradient(args, c, row, count, false, &s);
     }
+}
+
+void SHK_KERNEL(layernorm_backward)(const struct shk_layernorm *args) {
+    if (args->cols == 64) // without loops over columns
+        layernorm_gradients(args, columns_of(64));
+    else
+        layernorm_gradients(args, columns_of(args->cols));
 }
 
 // The logits of columns i .. i+15, minus infinity beyond the last class.
