@@ -270,7 +270,6 @@ void add_cls_attention() {
         a.x = arena.floats(tokens * dim), a.u = arena.floats(2 * heads * dim);
         a.x_row = a.dx_row = dim;
         a.p = arena.zeros<float>(heads * shk_round16(tokens));
-        a.panels = arena.zeros<float>(shk_round16(tokens) * dim);
         a.z = arena.zeros<float>(heads * dim), a.r = arena.zeros<float>(16);
         a.drop = dropout_spec(dropout);
         a.dr = arena.floats(16);

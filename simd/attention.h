@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the attention kernels share: transposed panels, softmax of score rows, dropout of the weights, and the way back.
+// What the attention kernels share: softmax of score rows, dropout of the weights, and the way back.
 #ifndef SHK_SIMD_ATTENTION_H
 #define SHK_SIMD_ATTENTION_H
 
@@ -9,22 +9,6 @@
 #include "vec16_philox.h"
 
 #include <math.h>
-
-// Panels [round16(rows)/16][d][16] of the transpose of x [rows][d]; rows beyond the last are zero.
-SHK_INLINE void shk_transpose_panels(size_t rows, size_t d, const float *x, ptrdiff_t ld, float *panels) {
-    for (size_t row = 0; row < rows; row += 16) {
-        const size_t taken = rows - row < 16 ? rows - row : 16;
-        const float *const first = x + (ptrdiff_t)row * ld;
-        for (size_t column = 0; column < d; column += 16, panels += 256) {
-            vf t[16];
-            SHK_UNROLL
-            for (int i = 0; i < 16; i++) t[i] = (size_t)i < taken ? vf_load(first + i * ld + column) : vf_zero();
-            vf_transpose16(t);
-            SHK_UNROLL
-            for (int i = 0; i < 16; i++) vf_store(panels + 16 * i, t[i]);
-        }
-    }
-}
 
 // Scores to weights, in place: p = softmax(s * scale) of each row, pad columns 0. Rows go in groups so that their folds
 // overlap.
@@ -83,30 +67,31 @@ SHK_INLINE void shk_drop_weights(const struct shk_dropout_spec *drop, float fact
     }
 }
 
-// On entry ds holds dpd. With p as forward left it: dropped = the weights that met the values (not written without
-// dropout, where it is p), ds = gradient of the scores.
+// On entry ds holds what start of its row is still to be added to for dpd. With p as forward left it: dropped = the
+// weights that met the values (not written without dropout, where it is p), ds = gradient of the scores.
 SHK_INLINE void shk_softmax_backward_rows(size_t rows, size_t tokens, float score_scale,
-                                          const struct shk_dropout_spec *spec, const float *p, float *dropped,
-                                          float *ds) {
+                                          const struct shk_dropout_spec *spec, const float *start, const float *p,
+                                          float *dropped, float *ds) {
     const size_t ld = shk_round16(tokens);
     const vf scale = vf_set1(score_scale), drop_scale = vf_set1(spec->scale);
     const bool drop = spec->threshold != 0;
     for (size_t row = 0; row < rows; row++, p += ld, dropped += ld, ds += ld) {
+        const vf first = vf_set1(start[row]);
         vf sum = vf_zero();
         if (drop) {
             for (size_t i = 0; i < ld; i += 16) {
                 const vf x = vf_load(p + i);
                 const vf pd = vf_keep(vm_not(vf_lt(x, vf_zero())), vf_mul(vf_abs(x), drop_scale));
                 vf_store(dropped + i, pd);
-                sum = vf_fma(pd, vf_load(ds + i), sum);
+                sum = vf_fma(pd, vf_add(first, vf_load(ds + i)), sum);
             }
         } else {
-            for (size_t i = 0; i < ld; i += 16) sum = vf_fma(vf_load(p + i), vf_load(ds + i), sum);
+            for (size_t i = 0; i < ld; i += 16) sum = vf_fma(vf_load(p + i), vf_add(first, vf_load(ds + i)), sum);
         }
         const vf delta = vf_set1(vf_sum(sum));
         for (size_t i = 0; i < ld; i += 16) {
             const vf pd = vf_load((drop ? dropped : p) + i);
-            const vf g = vf_fnma(vf_abs(vf_load(p + i)), delta, vf_mul(pd, vf_load(ds + i)));
+            const vf g = vf_fnma(vf_abs(vf_load(p + i)), delta, vf_mul(pd, vf_add(first, vf_load(ds + i))));
             vf_store(ds + i, vf_mul(g, scale));
         }
     }

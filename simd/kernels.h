@@ -192,15 +192,16 @@ size_t shk_attention_scratch(size_t queries, size_t tokens, size_t d);
 // its query, scores are u_h . x_t with u_h = Wk_h q_h (the key's bias is the same for all t, softmax does not see it),
 // and the head's output is z_h Wv_h + r_h bv_h with z_h = sum of pd*x, r_h = sum of pd. The products with the weights
 // are the caller's, over samples. cols: multiple of 16.
-// forward reads x and u; writes p, z, r and panels, x transposed:
-//   s = u x^T (chain over cols ascending from 0); p = softmax of s*scale, scale > 0: m = (row max of s) * scale, e =
-//   exp(fma(s, scale, -m)), sum = 16 partial sums over column blocks, folded; p = e * (1 / sum), columns >= tokens are
-//   0, and the SIGN BIT IS SET where dropped; pd = p dropped ? 0 : p*drop.scale, the first element of head h being element +
-//   h * (round16(tokens) rounded up to 128); z = pd x (chain over tokens ascending); r = 16 partial sums over column
-//   blocks, folded.
-// backward reads x, panels, u, dz, p, dr; overwrites du and dx, does not read z and r:
-//   dpd = dz x^T (chain over cols ascending from dr); delta = row sum (16 partial sums, fold) of pd*dpd (fma chains); ds =
-//   (pd*dpd - p*delta) * scale, as fma(-p, delta, pd*dpd) * scale; du = ds x (chain over tokens);
+// forward reads x and u; writes p, z and r:
+//   s = u x^T (16 partial sums over blocks of 16 columns, fma, folded); p = softmax of s*scale, scale > 0: m = (row
+//   max of s) * scale, e = exp(fma(s, scale, -m)), sum = 16 partial sums over column blocks, folded; p = e * (1 / sum),
+//   columns >= tokens are 0, and the SIGN BIT IS SET where dropped; pd = p dropped ? 0 : p*drop.scale, the first
+//   element of head h being element + h * (round16(tokens) rounded up to 128); z = pd x (chain over tokens ascending);
+//   r = 16 partial sums over column blocks, folded.
+// backward reads x, u, dz, p, dr; overwrites du and dx, does not read z and r:
+//   dpd = dr + (dz x^T: 16 partial sums over blocks of 16 columns, fma, folded); delta = row sum (16 partial sums, fold)
+//   of pd*dpd (fma chains); ds = (pd*dpd - p*delta) * scale, as fma(-p, delta, pd*dpd) * scale; du = ds x (chain over
+//   tokens);
 //   dx_t = one chain from 0 over heads ascending of ds*u, then over heads ascending of pd*dz.
 struct shk_cls_attention {
     size_t tokens, cols, heads;
@@ -208,7 +209,6 @@ struct shk_cls_attention {
     const float *x;
     ptrdiff_t x_row;
     const float *u; // [heads][cols]; for backward [2*heads][cols]: u, then dz
-    float *panels;  // [round16(tokens)/16][cols][16]
     float *p;       // [heads][round16(tokens)]
     float *z;       // [heads][cols]
     float *r;       // [heads], any alignment

@@ -93,6 +93,17 @@ SHK_INLINE float vf_sum(vf a) {
     __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
     return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
+// The folds of four, the same additions: out[i] = vf_sum(r[i]).
+SHK_INLINE void vf_sum4(const vf r[4], float *out) {
+    __m256 s8[4];
+    for (int i = 0; i < 4; i++) s8[i] = _mm256_add_ps(_mm512_castps512_ps256(r[i]), _mm512_extractf32x8_ps(r[i], 1));
+    // Halves side by side: what was lane i of r[0] and r[2] is in the lower one, of r[1] and r[3] in the upper one.
+    __m256 a = _mm256_add_ps(_mm256_permute2f128_ps(s8[0], s8[1], 0x20), _mm256_permute2f128_ps(s8[0], s8[1], 0x31));
+    __m256 b = _mm256_add_ps(_mm256_permute2f128_ps(s8[2], s8[3], 0x20), _mm256_permute2f128_ps(s8[2], s8[3], 0x31));
+    __m256 s2 = _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+    __m256 s1 = _mm256_add_ps(s2, _mm256_movehdup_ps(s2)); // in lanes 0 and 2
+    _mm_storeu_ps(out, _mm_blend_ps(_mm256_castps256_ps128(s1), _mm_moveldup_ps(_mm256_extractf128_ps(s1, 1)), 0xa));
+}
 SHK_INLINE float vf_hmax(vf a) {
     __m256 s8 = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
     __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));

@@ -121,6 +121,9 @@ SHK_INLINE float vf_sum(vf a) {
         for (int i = 0; i < half; i++) a.x[i] += a.x[i + half];
     return a.x[0];
 }
+SHK_INLINE void vf_sum4(const vf r[4], float *out) {
+    for (int i = 0; i < 4; i++) out[i] = vf_sum(r[i]);
+}
 SHK_INLINE float vf_hmax(vf a) {
     for (int half = 8; half > 0; half /= 2)
         for (int i = 0; i < half; i++) a.x[i] = a.x[i] > a.x[i + half] ? a.x[i] : a.x[i + half];

@@ -123,6 +123,9 @@ SHK_INLINE float vf_sum(vf a) {
     return vget_lane_f32(s2, 0) + vget_lane_f32(s2, 1);
 }
 SHK_INLINE float32x4_t shk_max4(float32x4_t a, float32x4_t b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+SHK_INLINE void vf_sum4(const vf r[4], float *out) {
+    for (int i = 0; i < 4; i++) out[i] = vf_sum(r[i]);
+}
 SHK_INLINE float vf_hmax(vf a) {
     float32x4_t s4 = shk_max4(shk_max4(a.q[0], a.q[2]), shk_max4(a.q[1], a.q[3]));
     float32x4_t s2 = shk_max4(s4, vextq_f32(s4, s4, 2));

@@ -145,7 +145,6 @@ static struct results run(const struct shk_kernels *kernels, struct shk_cls_atte
     float *u = kt_copy(both, a.heads * a.cols); // forward reads no more
     a.p = x.p, a.z = x.z, a.r = x.r, a.du = x.du, a.dx = x.dx;
     a.u = u;
-    a.panels = kt_floats(ld * a.cols);
     a.scratch = kt_bytes(scratch);
     kernels->cls_attention_forward(&a);
     kt_free(a.scratch);
@@ -157,7 +156,6 @@ static struct results run(const struct shk_kernels *kernels, struct shk_cls_atte
     a.scratch = kt_bytes(scratch);
     kernels->cls_attention_backward(&a);
     kt_free(a.scratch);
-    kt_free(a.panels);
     kt_same_bits("p after backward", kernels->isa, x.p, p, a.heads * ld, ld);
     kt_free(p);
     return x;

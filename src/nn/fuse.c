@@ -361,7 +361,6 @@ static void fuse_cls_heads(struct fuser *f, const struct shk_layer *attention) {
     op->u.cls_attention.r = new_buffer(f, heads);
     op->u.cls_attention.du = training ? new_buffer(f, heads * cols) : -1;
     op->u.cls_attention.dr = training ? new_buffer(f, heads) : -1;
-    op->u.cls_attention.panels = new_buffer(f, shk_round16(op->in.rows) * cols);
     goes_on(f, op, new_edge(f, 1, inner));
     if (training) use_cls_batch_gradient(f, q, op);
 }

@@ -36,7 +36,6 @@ static unsigned uses_of(const struct shk_op *op, int uses[MAX_USES]) {
         uses[n++] = op->u.cls_attention.r;
         uses[n++] = op->u.cls_attention.du;
         uses[n++] = op->u.cls_attention.dr;
-        uses[n++] = op->u.cls_attention.panels;
     }
     return n;
 }

@@ -68,7 +68,6 @@ static void times_transposed(const struct shk_op *op, const struct shk_slice *s,
 static struct shk_cls_attention sample_of(const struct shk_op *op, const struct shk_slice *s, size_t sample) {
     struct rows p = rows_of(s, op->u.cls_attention.p, 0), u = rows_of(s, op->u.cls_attention.u, 0);
     struct rows z = rows_of(s, op->u.cls_attention.z, 0), r = rows_of(s, op->u.cls_attention.r, 0);
-    ptrdiff_t panels_row = rows_of(s, op->u.cls_attention.panels, 0).row;
     return (struct shk_cls_attention){
         .tokens = op->in.rows,
         .cols = op->in.cols,
@@ -81,7 +80,6 @@ static struct shk_cls_attention sample_of(const struct shk_op *op, const struct 
         .z = z.at + (ptrdiff_t)sample * z.row,
         .r = r.at + (ptrdiff_t)sample * r.row,
         .drop = shk_dropout_of(op, s, sample),
-        .panels = rows_of(s, op->u.cls_attention.panels, 0).at + (ptrdiff_t)sample * panels_row,
         .scratch = s->scratch,
     };
 }

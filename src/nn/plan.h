@@ -95,7 +95,6 @@ struct shk_op {
             int u;       // [2*heads][cols]: Wk q of each head, and in training behind them the gradients of z
             int p, z, r; // [heads][round16(tokens)], [heads][cols], [heads]
             int du, dr;  // gradients of u and r
-            int panels;  // [round16(tokens)/16][cols][16]: the input transposed
         } cls_attention;
     } u;
     uint32_t site; // dropout's place in the model
