@@ -153,11 +153,11 @@ one="$options --threads 2 --metrics-every 3"
     same other
 
     # Interrupted in the middle of an epoch, then on any threads and instruction set
-    begin() { # begin DIR OPTION...: in the background, slowly, until there are some lines of metrics; its process is $pid
+    begin() { # begin DIR OPTION...: in the background, slowly, until there are some lines of metrics; its process is $pid, and SIGHUP reaches it under nohup too
         folder=$1
         shift
         rm -rf "$folder"
-        SHIKAKU_ISA=c "$bin" train $options --threads 1 --metrics-every 3 --out "$folder" "$@" >out 2>err &
+        SHIKAKU_ISA=c env --default-signal=HUP "$bin" train $options --threads 1 --metrics-every 3 --out "$folder" "$@" >out 2>err &
         pid=$!
         while [ ! -e "$folder/metrics.jsonl" ] || [ "$(wc -l <"$folder/metrics.jsonl")" -lt 6 ]; do sleep 0.01; done
     }
@@ -206,7 +206,7 @@ one="$options --threads 2 --metrics-every 3"
     [ ! -e stopped/last.ckpt ] || run 0 eval stopped/last.ckpt
     if ! nm "$bin" 2>no | grep -q __tsan_init; then # ThreadSanitizer holds signals back while a program computes
         rm -rf slow # a step takes seconds
-        SHIKAKU_ISA=c "$bin" train --model vit:dim=256,depth=12,heads=4 --batch 512 --threads 1 --train-samples 512 --test-samples 8 --out slow >out 2>err &
+        SHIKAKU_ISA=c env --default-signal=HUP "$bin" train --model vit:dim=256,depth=12,heads=4 --batch 512 --threads 1 --train-samples 512 --test-samples 8 --out slow >out 2>err &
         pid=$!
         while [ ! -s slow/log.txt ]; do sleep 0.05; done
         sleep 0.5
