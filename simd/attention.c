@@ -66,12 +66,12 @@ enum { CHAINS = 2 };
 
 #define VEC vh
 #define V(op) SHK_CAT(vh, op)
-#if GEMM_ROWS > 6
-#define ROWS GEMM_ROWS
-enum { HALF_ROWS = GEMM_ROWS };
-#else
+#if defined(SHK_ISA_AVX2) // half vectors leave room for twice as many rows
 #define ROWS 12
 enum { HALF_ROWS = 12 };
+#else
+#define ROWS GEMM_ROWS
+enum { HALF_ROWS = GEMM_ROWS };
 #endif
 #include "attention_panel.h"
 #undef VEC
