@@ -37,9 +37,16 @@
 #define SHK_ISA_NAME c
 #endif
 
-// Before a loop with a constant count that must vanish: only then does an array of vectors stay in registers. Plain C has
-// none, and compilers, sanitizers above all, would take minutes over it.
-#if defined(SHK_ISA_C)
+// Before a loop with a constant count that must vanish: only then does an array of vectors stay in registers. Not in plain
+// C, which has none, nor under a sanitizer, which checks the indices of a loop that is there; both would compile for minutes.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SHK_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SHK_SANITIZED 1
+#endif
+#endif
+#if defined(SHK_ISA_C) || defined(SHK_SANITIZED)
 #define SHK_UNROLL
 #elif defined(__clang__)
 #define SHK_UNROLL _Pragma("clang loop unroll(full)")
