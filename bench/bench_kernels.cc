@@ -361,14 +361,20 @@ void add_dropout(const char *shape, size_t cols, bool residual) {
         d.x = arena.floats(tokens * cols);
         d.residual = residual ? arena.floats(tokens * cols) : nullptr;
         d.y = arena.zeros<float>(tokens * cols);
-        d.mask = arena.zeros<uint16_t>(tokens * cols / 16);
-        d.drop = dropout_spec(0.1);
+        shk_dropout_mask draw = {tokens * cols, arena.zeros<uint16_t>(tokens * cols / 16), dropout_spec(0.1), 0};
+        k->dropout_mask(&draw);
+        d.mask = draw.mask;
+        d.scale = draw.drop.scale;
         d.dy = arena.floats(tokens * cols);
         d.dx = arena.zeros<float>(tokens * cols);
-        k->dropout_forward(&d); // fills mask
         return d;
     };
     double bytes = element * static_cast<double>(tokens * cols);
+    all.push_back({"dropout_mask", shape, 0, bytes / 32, [=](const shk_kernels *k, Arena &arena) -> Call {
+                       uint16_t *mask = arena.zeros<uint16_t>(tokens * cols / 16);
+                       shk_dropout_mask draw = {tokens * cols, mask, dropout_spec(0.1), 0};
+                       return [=] { k->dropout_mask(&draw); };
+                   }});
     all.push_back(
         {"dropout_forward", shape, 0, (residual ? 3 : 2) * bytes, [=](const shk_kernels *k, Arena &arena) -> Call {
              shk_dropout d = arguments(arena, k);

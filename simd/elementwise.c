@@ -35,9 +35,8 @@ void SHK_KERNEL(relu_backward)(const struct shk_relu_backward *args) {
     }
 }
 
-// The keep bits of all elements: rows follow each other without a gap, whatever their strides.
-static inline void dropout_draw(const struct shk_dropout *args) {
-    const size_t vectors = args->rows * args->cols / 16;
+void SHK_KERNEL(dropout_mask)(const struct shk_dropout_mask *args) {
+    const size_t vectors = args->n / 16;
     uint16_t *mask = args->mask;
     vi words[4];
     uint32_t block = args->element / 128;
@@ -56,17 +55,15 @@ static inline vf dropout_kept(const uint16_t *mask, size_t i, const float *x, vf
 }
 
 void SHK_KERNEL(dropout_forward)(const struct shk_dropout *args) {
-    const bool drops = args->drop.threshold != 0;
-    const vf scale = vf_set1(args->drop.scale), zero = vf_zero();
+    const vf scale = vf_set1(args->scale), zero = vf_zero();
     const float *x = args->x, *residual = args->residual;
     const uint16_t *mask = args->mask;
     float *y = args->y;
-    if (drops) dropout_draw(args);
     for (size_t r = 0; r < args->rows; r++) {
-        if (drops && residual) {
+        if (mask && residual) {
             for (size_t i = 0; i < args->cols; i += 16)
                 vf_store(y + i, vf_add(vf_load(residual + i), dropout_kept(mask, i, x, scale)));
-        } else if (drops) {
+        } else if (mask) {
             for (size_t i = 0; i < args->cols; i += 16) vf_store(y + i, vf_add(zero, dropout_kept(mask, i, x, scale)));
         } else {
             for (size_t i = 0; i < args->cols; i += 16)
@@ -75,18 +72,17 @@ void SHK_KERNEL(dropout_forward)(const struct shk_dropout *args) {
         x += args->x_row;
         y += args->y_row;
         if (residual) residual += args->residual_row;
-        if (drops) mask += args->cols / 16;
+        if (mask) mask += args->cols / 16;
     }
 }
 
 void SHK_KERNEL(dropout_backward)(const struct shk_dropout *args) {
-    const bool drops = args->drop.threshold != 0;
-    const vf scale = vf_set1(args->drop.scale);
+    const vf scale = vf_set1(args->scale);
     const float *dy = args->dy;
     const uint16_t *mask = args->mask;
     float *dx = args->dx;
     for (size_t r = 0; r < args->rows; r++) {
-        if (drops) {
+        if (mask) {
             for (size_t i = 0; i < args->cols; i += 16) vf_store(dx + i, dropout_kept(mask, i, dy, scale));
             mask += args->cols / 16;
         } else {

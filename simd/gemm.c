@@ -13,27 +13,30 @@
 typedef void tile_function(const struct shk_gemm *g, const float *a, const float *b, float *c, const float *next,
                            size_t column, size_t row);
 
-GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g, const float *a, const float *b,
-                      float *c, const float *next, size_t column, size_t row) {
-    vf acc[GEMM_ACC];
-    const ptrdiff_t c_row = g->c_row, c_panel = g->c_panel;
-    if (g->accumulate) {
-        SHK_UNROLL
-        for (int t = 0; t < rows * width; t++) acc[t] = vf_load(c + t / width * c_row + t % width * c_panel);
-    } else {
-        SHK_UNROLL
-        for (int t = 0; t < rows * width; t++)
-            acc[t] = g->bias ? vf_load(g->bias + column + 16 * (t % width)) : vf_zero();
-    }
-    SHK_UNROLL
-    for (int t = 0; t < rows * width; t++) {
-        __builtin_prefetch(next + t % width * c_panel, 1);
-        if (t % width == width - 1) next += c_row;
-    }
-    gemm_tile_fma(rows, width, g->k, a, g->a_row, g->a_col, b, g->b_row, g->b_panel, acc);
+// What follows the sums.
+GEMM_INLINE void epilogue(const int rows, const int width, const struct shk_gemm *g, size_t column, size_t row,
+                          vf acc[GEMM_ACC]) {
     if (g->relu) {
         SHK_UNROLL
         for (int t = 0; t < rows * width; t++) acc[t] = vf_max(vf_zero(), acc[t]);
+    }
+    if (g->keep) {
+        const uint16_t *bits = g->keep + (ptrdiff_t)row * g->keep_row + column / 16;
+        const vf scale = vf_set1(g->scale);
+        SHK_UNROLL
+        for (int r = 0; r < rows; r++, bits += g->keep_row) {
+            SHK_UNROLL
+            for (int t = r * width, w = 0; w < width; w++, t++)
+                acc[t] = vf_keep(vm_from_bits(bits[w]), vf_mul(acc[t], scale));
+        }
+    }
+    if (g->alive) {
+        uint16_t *bits = g->alive + (ptrdiff_t)row * g->keep_row + column / 16;
+        SHK_UNROLL
+        for (int r = 0; r < rows; r++, bits += g->keep_row) {
+            SHK_UNROLL
+            for (int t = r * width, w = 0; w < width; w++, t++) bits[w] = (uint16_t)vm_bits(vf_gt(acc[t], vf_zero()));
+        }
     }
     if (g->factor) {
         const float *x = g->factor + (ptrdiff_t)row * g->factor_row + column;
@@ -56,6 +59,27 @@ GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g,
             for (int w = 0; w < width; w++) acc[r * width + w] = vf_add(vf_load(x + 16 * w), acc[r * width + w]);
         }
     }
+}
+
+GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g, const float *a, const float *b,
+                      float *c, const float *next, size_t column, size_t row) {
+    vf acc[GEMM_ACC];
+    const ptrdiff_t c_row = g->c_row, c_panel = g->c_panel;
+    if (g->accumulate) {
+        SHK_UNROLL
+        for (int t = 0; t < rows * width; t++) acc[t] = vf_load(c + t / width * c_row + t % width * c_panel);
+    } else {
+        SHK_UNROLL
+        for (int t = 0; t < rows * width; t++)
+            acc[t] = g->bias ? vf_load(g->bias + column + 16 * (t % width)) : vf_zero();
+    }
+    SHK_UNROLL
+    for (int t = 0; t < rows * width; t++) {
+        __builtin_prefetch(next + t % width * c_panel, 1);
+        if (t % width == width - 1) next += c_row;
+    }
+    gemm_tile_fma(rows, width, g->k, a, g->a_row, g->a_col, b, g->b_row, g->b_panel, acc);
+    epilogue(rows, width, g, column, row, acc);
     __asm__("" : "+r"(c)); // addresses anew: kept from above they would be spilled
     SHK_UNROLL
     for (int r = 0; r < rows; r++, c += c_row) {
@@ -184,6 +208,8 @@ void SHK_KERNEL(gemm)(const struct shk_gemm *g) {
         const bool last = i + 1 == pieces;
         s.k = g->k / pieces + (i < g->k % pieces);
         s.relu = g->relu && last;
+        s.keep = last ? g->keep : NULL;
+        s.alive = last ? g->alive : NULL;
         s.factor = last ? g->factor : NULL;
         s.row_factor = last ? g->row_factor : NULL;
         s.addend = last ? g->addend : NULL;

@@ -24,7 +24,9 @@ static inline size_t shk_round16(size_t n) { return (n + 15) & ~(size_t)15; }
 // C = A B, with C(i, 16p+j) = c[p*c_panel + i*c_row + j], B(k, 16p+j) = b[p*b_panel + k*b_row + j], A(i, k) = a[i*a_row
 // + k*a_col]. Every transposition that training needs is a choice of strides. m, n, k >= 1. Order: the chain of an
 // output starts at C (accumulate), else at bias[n], else at 0; then k ascending; then, if relu, vf_max(0, x), which
-// lets NaN and -0 through; then times factor(i, n); then times row_factor[i]; then addend(i, n) + x.
+// lets NaN and -0 through; then x*scale where bit n%16 of keep(i, n/16) is set, else 0 (dropout, and the gradient of
+// a ReLU and dropout); then, unless alive is NULL, that bit of alive(i, n/16) = x > 0; then times factor(i, n); then
+// times row_factor[i]; then addend(i, n) + x.
 struct shk_gemm {
     size_t m, n, k;         // n: multiple of 16; m, k: any
     const float *a;         // alignment: any
@@ -36,6 +38,10 @@ struct shk_gemm {
     const float *bias; // [n] or NULL; not with accumulate
     bool accumulate;
     bool relu;
+    const uint16_t *keep; // [m][n/16] or NULL
+    float scale;
+    uint16_t *alive;     // [m][n/16] or NULL; may be keep
+    ptrdiff_t keep_row;  // of keep and alive, any
     const float *factor; // [m][n] or NULL
     ptrdiff_t factor_row;
     const float *row_factor; // [m], alignment: any, or NULL
@@ -284,21 +290,27 @@ struct shk_relu_backward {
     float scale;
 };
 
-// rows x cols elements (cols multiple of 16; element index = element + r*cols + c), own row strides.
-// forward: y = (residual ? residual : 0) + (dropped ? 0 : x*scale), the product rounded first; mask bit c%16 of
-// mask[(r*cols + c)/16] = kept. backward: dx = kept ? dy*scale : 0. With threshold 0, forward only adds and backward
-// only copies; mask is not touched.
+// Bit e%16 of mask[e/16] = whether element e of n (multiple of 16) stays. threshold > 0.
+struct shk_dropout_mask {
+    size_t n;
+    uint16_t *mask; // [n/16]
+    struct shk_dropout_spec drop;
+    uint32_t element; // index of the first one in the stream, multiple of 128
+};
+
+// rows x cols elements (cols multiple of 16), own row strides; mask [rows*cols/16], as above, or NULL: all are kept.
+// forward: y = (residual ? residual : 0) + (kept ? x*scale : 0), the product rounded first. backward: dx = kept ?
+// dy*scale : 0. Without mask, forward only adds and backward only copies.
 struct shk_dropout {
     size_t rows, cols;
+    const uint16_t *mask;
+    float scale;
     const float *x;
     ptrdiff_t x_row;
     const float *residual; // or NULL
     ptrdiff_t residual_row;
     float *y; // may be x or residual
     ptrdiff_t y_row;
-    uint16_t *mask; // [rows*cols/16]
-    struct shk_dropout_spec drop;
-    uint32_t element; // multiple of 128
     const float *dy;
     ptrdiff_t dy_row;
     float *dx; // may be dy

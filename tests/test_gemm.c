@@ -11,6 +11,7 @@ struct setup {
     struct shk_gemm g;
     float *a, *b, *c, *bias, *factor, *row_factor,
         *addend; // whole buffers; elements that the product must not read are poison
+    uint16_t *keep, *alive;
     size_t c_size;
     char name[128];
 };
@@ -57,6 +58,18 @@ static float *rows_of(size_t m, size_t n, ptrdiff_t *row) {
     return x;
 }
 
+static uint16_t *random_bits(size_t n) {
+    uint16_t *bits = kt_bytes((n + 1) / 2 * 4);
+    for (size_t i = 0; i < n; i++) bits[i] = (uint16_t)kt_next();
+    return bits;
+}
+
+static uint16_t *copy_bits(const uint16_t *bits, size_t n) {
+    uint16_t *copy = kt_bytes((n + 1) / 2 * 4);
+    memcpy(copy, bits, n * sizeof *copy);
+    return copy;
+}
+
 static void make(struct setup *s, size_t m, size_t n, size_t k, int a_layout, int b_layout, int c_layout, int start) {
     *s = (struct setup){.g = {.m = m, .n = n, .k = k}};
     struct shk_gemm *g = &s->g;
@@ -76,11 +89,16 @@ static void make(struct setup *s, size_t m, size_t n, size_t k, int a_layout, in
     s->factor = kt_below(3) ? NULL : rows_of(m, n, &g->factor_row);
     if (!kt_below(3)) kt_fill(s->row_factor = kt_floats_any(m), m, -1, 1);
     s->addend = kt_below(3) ? NULL : rows_of(m, n, &g->addend_row);
+    g->keep_row = (ptrdiff_t)(n / 16 + kt_below(3));
+    g->scale = kt_uniform(1, 2);
+    if (!kt_below(3)) g->keep = s->keep = random_bits(m * (size_t)g->keep_row);
+    if (!kt_below(3)) g->alive = s->alive = random_bits(m * (size_t)g->keep_row);
     g->factor = s->factor;
     g->row_factor = s->row_factor;
     g->addend = s->addend;
-    snprintf(s->name, sizeof s->name, "gemm m %zu n %zu k %zu a %d b %d c %d start %d relu %d factor %d %d addend %d",
-             m, n, k, a_layout, b_layout, c_layout, start % 3, g->relu, s->factor != NULL, s->row_factor != NULL,
+    snprintf(s->name, sizeof s->name,
+             "gemm m %zu n %zu k %zu a %d b %d c %d start %d relu %d keep %d factor %d %d addend %d", m, n, k, a_layout,
+             b_layout, c_layout, start % 3, g->relu, s->keep != NULL, s->factor != NULL, s->row_factor != NULL,
              s->addend != NULL);
 }
 
@@ -89,9 +107,15 @@ static void destroy(struct setup *s) {
     kt_free(s->b);
     kt_free(s->c);
     kt_free(s->bias);
+    kt_free(s->keep);
+    kt_free(s->alive);
     kt_free(s->factor);
     kt_free(s->row_factor);
     kt_free(s->addend);
+}
+
+static bool is_kept(const struct shk_gemm *g, size_t i, size_t j) {
+    return g->keep[i * (size_t)g->keep_row + j / 16] >> j % 16 & 1;
 }
 
 static float factor_at(const struct shk_gemm *g, size_t i, size_t j) {
@@ -121,8 +145,9 @@ static void reference(const struct setup *s, double *want, double *magnitude) {
             }
             const double factor = (double)factor_at(g, i, j) * (double)row_factor_at(g, i),
                          addend = (double)addend_at(g, i, j);
-            want[i * g->n + j] = (g->relu && sum < 0 ? 0 : sum) * factor + addend;
-            magnitude[i * g->n + j] = size * fabs(factor) + fabs(addend);
+            const double kept = g->keep ? is_kept(g, i, j) * (double)g->scale : 1;
+            want[i * g->n + j] = (g->relu && sum < 0 ? 0 : sum) * kept * factor + addend;
+            magnitude[i * g->n + j] = size * fabs(kept * factor) + fabs(addend);
         }
 }
 
@@ -138,8 +163,12 @@ static void check_gaps(const struct setup *s, const float *c) {
     assert_int_equal(poison, s->c_size - s->g.m * s->g.n);
 }
 
-// The chain of the contract, element by element.
-static void chain(const struct shk_gemm *g, float *c) {
+static void set_bit(uint16_t *bits, size_t bit, bool value) {
+    *bits = (uint16_t)(value ? *bits | 1u << bit : *bits & ~(1u << bit));
+}
+
+// The chain of the contract, element by element; alive: [m][keep_row].
+static void chain(const struct shk_gemm *g, float *c, uint16_t *alive) {
     for (size_t i = 0; i < g->m; i++)
         for (size_t j = 0; j < g->n; j++) {
             float *const out = c + i * g->c_row + j / 16 * g->c_panel + j % 16;
@@ -148,6 +177,8 @@ static void chain(const struct shk_gemm *g, float *c) {
                 x = fmaf(g->a[(ptrdiff_t)i * g->a_row + (ptrdiff_t)l * g->a_col],
                          g->b[l * g->b_row + j / 16 * g->b_panel + j % 16], x);
             if (g->relu && x < 0) x = 0;
+            if (g->keep) x = is_kept(g, i, j) ? x * g->scale : 0;
+            if (alive) set_bit(&alive[i * (size_t)g->keep_row + j / 16], j % 16, x > 0);
             if (g->factor) x *= factor_at(g, i, j);
             if (g->row_factor) x *= row_factor_at(g, i);
             *out = g->addend ? addend_at(g, i, j) + x : x;
@@ -160,19 +191,26 @@ static void check(struct setup *s) {
     float *got = malloc(count * sizeof *got);
     reference(s, want, magnitude);
     float *const c_want = kt_copy(s->c, s->c_size);
-    chain(&s->g, c_want);
+    const size_t bits = s->g.m * (size_t)s->g.keep_row;
+    uint16_t *const alive = s->alive ? copy_bits(s->alive, bits) : NULL;
+    chain(&s->g, c_want, alive);
     check_gaps(s, c_want);
     struct shk_gemm g = s->g;
     KT_FOR_ISAS(kernels) {
         float *const c = kt_copy(s->c, s->c_size);
         g.c = c;
+        g.alive = alive ? copy_bits(s->alive, bits) : NULL;
         kernels->gemm(&g);
+        if (alive) assert_memory_equal(g.alive, alive, bits * sizeof *alive);
+        kt_free(g.alive);
         gather(&g, c, got);
-        const size_t roundings = g.k + 1 + (g.factor != NULL) + (g.row_factor != NULL) + (g.addend != NULL);
+        const size_t roundings =
+            g.k + 1 + (g.keep != NULL) + (g.factor != NULL) + (g.row_factor != NULL) + (g.addend != NULL);
         kt_close(s->name, kernels->isa, got, want, magnitude, count, g.n, (double)roundings * 0x1p-24);
         kt_same_bits(s->name, kernels->isa, c, c_want, s->c_size, (size_t)(g.c_row > g.c_panel ? g.c_row : g.c_panel));
         kt_free(c);
     }
+    kt_free(alive);
     kt_free(c_want);
     free(got);
     free(magnitude);
@@ -231,6 +269,7 @@ static void test_special_values(void **state) {
                 s.a[row * (size_t)s.g.a_row + kt_below(5)] = NAN;
                 s.g.c = s.c;
                 s.g.factor = s.g.row_factor = s.g.addend = NULL;
+                s.g.keep = s.g.alive = NULL;
                 kernels->gemm(&s.g);
                 for (size_t i = 0; i < m; i++)
                     for (size_t j = 0; j < 48; j++) {

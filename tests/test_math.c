@@ -109,14 +109,11 @@ static void test_normal(void **state) {
 static void test_dropout_bits(void **state) {
     (void)state;
     enum { ROWS = 3, COLS = 176, ELEMENT = 384 };
-    static _Alignas(64) float x[ROWS * COLS], y[ROWS * COLS];
     uint16_t mask[ROWS * COLS / 16];
+    const struct shk_dropout_spec spec = {.threshold = 20000, .scale = 65536.0f / 45536, .stream = stream};
     for (size_t k = 0; shk_kernels_at(k); k++) {
-        struct shk_dropout drop = {.rows = ROWS, .cols = COLS, .x = x, .x_row = COLS, .y = y, .y_row = COLS};
-        drop.mask = mask;
-        drop.element = ELEMENT;
-        drop.drop = (struct shk_dropout_spec){.threshold = 20000, .scale = 65536.0f / 45536, .stream = stream};
-        shk_kernels_at(k)->dropout_forward(&drop);
+        struct shk_dropout_mask draw = {ROWS * COLS, mask, spec, ELEMENT};
+        shk_kernels_at(k)->dropout_mask(&draw);
         for (uint32_t i = 0; i < ROWS * COLS; i++) {
             uint32_t e = ELEMENT + i, word = reference(7, e / 128 * 16 + e % 16, &stream).v[e / 16 % 8 / 2];
             uint32_t bits = e / 16 % 2 ? word >> 16 : word & 0xffff;

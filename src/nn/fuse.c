@@ -128,10 +128,14 @@ static struct shk_op *linear_op(struct fuser *f, const char *name, const int par
     struct shk_op *op = new_op(f, &shk_op_linear, name);
     set_params(f, op, params);
     op->u.linear.residual = op->u.linear.dz = no_view;
-    op->u.linear.derivative = op->u.linear.input_derivative = op->u.linear.mask = op->u.linear.partials = -1;
+    op->u.linear.derivative = op->u.linear.mask = op->u.linear.partials = -1;
     op->u.linear.blocks = 1;
     op->u.linear.columns = op->weight->length / shk_linear_inputs(op);
     return op;
+}
+
+static void add_mask(struct fuser *f, struct shk_op *op) {
+    op->u.linear.mask = new_buffer(f, (op->in.rows * op->u.linear.columns / 16 + 1) / 2);
 }
 
 // The layers behind a linear one that its op takes in: activation, dropout, residual sum.
@@ -148,7 +152,7 @@ static void fuse_followers(struct fuser *f, struct shk_op *op) {
     }
     if (next_is(f, SHK_DROPOUT)) {
         op->threshold = threshold_of(f, f->layer->dropout);
-        if (op->threshold) op->u.linear.mask = new_buffer(f, (rows * cols / 16 + 1) / 2);
+        if (op->threshold) add_mask(f, op);
         f->layer++;
     }
     struct edge out = {.value = new_view(f, rows, cols)};
@@ -179,7 +183,7 @@ static void use_batch_gradient(struct fuser *f, struct shk_op *op) {
 static void place_gradient(struct fuser *f, struct shk_op *op) {
     if (!f->plan->training) return;
     bool residual = op->u.linear.residual.buffer >= 0;
-    if (residual && op->u.linear.mask >= 0) op->u.linear.dz = new_view(f, op->out.rows, op->out.cols);
+    if (residual && op->threshold) op->u.linear.dz = new_view(f, op->out.rows, op->out.cols);
     if (op->in.rows == 1 && covers_buffer(f->plan, &op->in)) use_batch_gradient(f, op);
 }
 
@@ -221,18 +225,20 @@ static void split_sums(struct fuser *f, struct shk_op *op) {
     if (op->u.linear.blocks > 1) op->u.linear.partials = new_buffer(f, op->u.linear.blocks * op->u.linear.columns);
 }
 
-// The gradient of a GELU's output is multiplied by its derivative where it is made. Token matrices only.
-static void take_derivative(struct shk_op *op) {
+// The gradient of what a layer's dropout and activation made goes through them where it is computed, in the product of
+// the next layer. Token matrices only.
+static void differentiate_before(struct fuser *f, struct shk_op *op) {
     struct shk_op *before = op - 1;
-    if (op->in.rows == 1 || before->kind != &shk_op_linear || before->u.linear.derivative < 0) return;
-    if (before->u.linear.mask >= 0 || before->out_grad.buffer != op->in_grad.buffer || op->accumulate) return;
-    op->u.linear.input_derivative = before->u.linear.derivative;
-    before->u.linear.derived = true;
+    if (!f->plan->training || op->in.rows == 1 || before->kind != &shk_op_linear) return;
+    if (before->out_grad.buffer != op->in_grad.buffer || op->accumulate || before->u.linear.dz.buffer >= 0) return;
+    op->u.linear.before = before;
+    before->u.linear.differentiated = true;
+    if (before->u.linear.relu && before->u.linear.mask < 0) add_mask(f, before);
 }
 
 static void fuse_linear(struct fuser *f, const char *name, const int params[2]) {
     struct shk_op *op = linear_op(f, name, params);
-    if (f->plan->op_count > 1) take_derivative(op);
+    if (f->plan->op_count > 1) differentiate_before(f, op);
     if (op->in.rows == 1) split_sums(f, op);
     fuse_followers(f, op);
     place_gradient(f, op);

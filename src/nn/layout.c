@@ -17,7 +17,8 @@ static unsigned uses_of(const struct shk_op *op, int uses[MAX_USES]) {
     if (op->kind == &shk_op_linear) {
         uses[n++] = op->u.linear.residual.buffer;
         uses[n++] = op->u.linear.derivative;
-        uses[n++] = op->u.linear.input_derivative;
+        if (op->u.linear.before) uses[n++] = op->u.linear.before->u.linear.derivative;
+        if (op->u.linear.before) uses[n++] = op->u.linear.before->u.linear.mask;
         uses[n++] = op->u.linear.mask;
         uses[n++] = op->u.linear.partials;
         uses[n++] = op->u.linear.dz.buffer;

@@ -49,11 +49,14 @@ static inline ptrdiff_t shk_row_stride(const struct shk_slice *s, const struct s
 
 static inline size_t shk_row_count(const struct shk_slice *s, const struct shk_view *v) { return s->samples * v->rows; }
 
+// What kept values are multiplied by; 1 without dropout.
+static inline float shk_dropout_scale(uint32_t threshold) { return 65536.0f / (float)(65536 - threshold); }
+
 static inline struct shk_dropout_spec shk_dropout_of(const struct shk_op *op, const struct shk_slice *s,
                                                      size_t sample) {
     return (struct shk_dropout_spec){
         .threshold = op->threshold,
-        .scale = 65536.0f / (float)(65536 - op->threshold),
+        .scale = shk_dropout_scale(op->threshold),
         .stream = shk_stream_of(s->seed, SHK_PURPOSE_DROPOUT, op->site, s->epoch, s->ids[sample]),
     };
 }

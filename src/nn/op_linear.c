@@ -2,9 +2,21 @@
 // Linear layer with what follows it: activation, dropout, residual sum.
 #include "nn/op.h"
 
-// Whether the product takes in the residual sum.
-static bool adds_at_once(const struct shk_op *op) {
-    return op->u.linear.residual.buffer >= 0 && op->u.linear.mask < 0 && !op->u.linear.gelu && op->u.linear.blocks == 1;
+// Whether the product takes in dropout and the residual sum.
+static bool finishes_at_once(const struct shk_op *op) { return !op->u.linear.gelu && op->u.linear.blocks == 1; }
+
+static uint16_t *mask_of(const struct shk_op *op, const struct shk_slice *s) {
+    return op->u.linear.mask < 0 ? NULL : (uint16_t *)shk_buffer_at(s, op->u.linear.mask);
+}
+
+static float scale_of(const struct shk_op *op) { return shk_dropout_scale(op->threshold); }
+
+static void draw_mask(const struct shk_op *op, const struct shk_slice *s) {
+    size_t cells = op->out.rows * op->out.cols;
+    for (size_t i = 0; i < s->samples; i++) {
+        struct shk_dropout_mask draw = {cells, mask_of(op, s) + i * cells / 16, shk_dropout_of(op, s, i), 0};
+        s->k->dropout_mask(&draw);
+    }
 }
 
 // The rows of a slice times the weights, in one chain from the bias.
@@ -24,9 +36,15 @@ static void product(const struct shk_op *op, const struct shk_slice *s) {
                             .c_panel = 16,
                             .bias = s->weights + op->bias->offset,
                             .relu = op->u.linear.relu};
-    if (adds_at_once(op)) {
-        gemm.addend = shk_rows_at(s, &op->u.linear.residual);
-        gemm.addend_row = shk_row_stride(s, &op->u.linear.residual);
+    if (finishes_at_once(op)) {
+        gemm.keep = op->threshold ? mask_of(op, s) : NULL;
+        gemm.scale = scale_of(op);
+        gemm.alive = op->u.linear.relu && op->u.linear.differentiated ? mask_of(op, s) : NULL;
+        gemm.keep_row = (ptrdiff_t)(op->out.cols / 16);
+        if (op->u.linear.residual.buffer >= 0) {
+            gemm.addend = shk_rows_at(s, &op->u.linear.residual);
+            gemm.addend_row = shk_row_stride(s, &op->u.linear.residual);
+        }
     }
     s->k->gemm(&gemm);
 }
@@ -64,60 +82,79 @@ static void blocked_product(const struct shk_op *op, const struct shk_slice *s) 
     }
 }
 
-static void forward(const struct shk_op *op, const struct shk_slice *s) {
-    size_t m = shk_row_count(s, &op->in);
+// Dropout and the residual sum where the product did not take them in.
+static void finish(const struct shk_op *op, const struct shk_slice *s) {
+    const struct shk_view *r = &op->u.linear.residual;
+    const uint16_t *mask = mask_of(op, s);
+    if (!mask && r->buffer < 0) return;
     float *out = shk_rows_at(s, &op->out);
+    size_t cells = op->out.rows * op->out.cols;
+    for (size_t i = 0; i < s->samples; i++) {
+        struct shk_dropout d = {.rows = op->out.rows, .cols = op->out.cols, .scale = scale_of(op)};
+        d.x = d.y = out + i * shk_sample_stride(s, &op->out);
+        d.x_row = d.y_row = (ptrdiff_t)op->out.ld;
+        if (r->buffer >= 0) {
+            d.residual = shk_rows_at(s, r) + i * shk_sample_stride(s, r);
+            d.residual_row = (ptrdiff_t)r->ld;
+        }
+        if (mask) d.mask = mask + i * cells / 16;
+        s->k->dropout_forward(&d);
+    }
+}
+
+static void forward(const struct shk_op *op, const struct shk_slice *s) {
+    if (op->threshold) draw_mask(op, s);
     if (op->u.linear.blocks > 1)
         blocked_product(op, s);
     else
         product(op, s);
     if (op->u.linear.gelu) {
         int derivative = op->u.linear.derivative;
-        struct shk_gelu gelu = {m * op->out.cols, out, out, derivative >= 0 ? shk_buffer_at(s, derivative) : NULL};
+        float *out = shk_rows_at(s, &op->out);
+        struct shk_gelu gelu = {shk_row_count(s, &op->in) * op->out.cols, out, out,
+                                derivative >= 0 ? shk_buffer_at(s, derivative) : NULL};
         s->k->gelu_forward(&gelu);
     }
-    bool residual = op->u.linear.residual.buffer >= 0;
-    if ((op->u.linear.mask < 0 && !residual) || adds_at_once(op)) return;
-    size_t cells = op->out.rows * op->out.cols;
-    for (size_t i = 0; i < s->samples; i++) {
-        struct shk_dropout d = {.rows = op->out.rows, .cols = op->out.cols, .drop = shk_dropout_of(op, s, i)};
-        d.x = d.y = out + i * shk_sample_stride(s, &op->out);
-        d.x_row = d.y_row = (ptrdiff_t)op->out.ld;
-        if (residual) {
-            const struct shk_view *r = &op->u.linear.residual;
-            d.residual = shk_rows_at(s, r) + i * shk_sample_stride(s, r);
-            d.residual_row = (ptrdiff_t)r->ld;
-        }
-        if (op->u.linear.mask >= 0) d.mask = (uint16_t *)shk_buffer_at(s, op->u.linear.mask) + i * cells / 16;
-        s->k->dropout_forward(&d);
-    }
+    if (!finishes_at_once(op)) finish(op, s);
 }
 
 // The gradient of the linear output: out = residual + dropout(act(z)); returns dz.
 static float *output_gradient(const struct shk_op *op, const struct shk_slice *s) {
     float *dy = shk_rows_at(s, &op->out_grad), *dz = dy;
+    if (op->u.linear.differentiated) return dz;
     ptrdiff_t ld = (ptrdiff_t)op->out.ld;
     size_t n = s->samples * op->out.rows * op->out.cols, cells = op->out.rows * op->out.cols;
-    bool copy = op->u.linear.dz.buffer >= 0, drops = op->u.linear.mask >= 0;
-    bool at_once = drops && op->u.linear.relu && !copy; // what was dropped is 0, as what the ReLU has stopped
+    const uint16_t *mask = mask_of(op, s);
+    bool copy = op->u.linear.dz.buffer >= 0;
+    bool at_once = mask && op->u.linear.relu && !copy; // what was dropped is 0, as what the ReLU has stopped
     if (copy) dz = shk_rows_at(s, &op->u.linear.dz);
-    if (copy || (drops && !at_once)) {
+    if (copy || (mask && !at_once)) {
         for (size_t i = 0; i < s->samples; i++) {
-            struct shk_dropout d = {.rows = op->out.rows, .cols = op->out.cols, .drop = shk_dropout_of(op, s, i)};
+            struct shk_dropout d = {.rows = op->out.rows, .cols = op->out.cols, .scale = scale_of(op)};
             d.dy = dy + i * shk_sample_stride(s, &op->out_grad);
             d.dx = dz + i * cells;
             d.dy_row = d.dx_row = ld;
-            if (drops) d.mask = (uint16_t *)shk_buffer_at(s, op->u.linear.mask) + i * cells / 16;
+            if (mask) d.mask = mask + i * cells / 16;
             s->k->dropout_backward(&d);
         }
     }
     if (op->u.linear.relu) {
-        float scale = at_once ? shk_dropout_of(op, s, 0).scale : 1;
+        float scale = at_once ? scale_of(op) : 1;
         s->k->relu_backward(&(struct shk_relu_backward){n, shk_rows_at(s, &op->out), dz, dz, scale});
     }
-    if (op->u.linear.gelu && !op->u.linear.derived)
-        s->k->multiply(&(struct shk_multiply){n, dz, shk_buffer_at(s, op->u.linear.derivative), dz});
+    if (op->u.linear.gelu) s->k->multiply(&(struct shk_multiply){n, dz, shk_buffer_at(s, op->u.linear.derivative), dz});
     return dz;
+}
+
+// The input gradient is taken through dropout and activation of the layer before.
+static void differentiate_before(const struct shk_op *before, const struct shk_slice *s, struct shk_gemm *gemm) {
+    gemm->keep = mask_of(before, s);
+    gemm->keep_row = (ptrdiff_t)(before->out.cols / 16);
+    gemm->scale = scale_of(before);
+    if (before->u.linear.gelu) {
+        gemm->factor = shk_buffer_at(s, before->u.linear.derivative);
+        gemm->factor_row = (ptrdiff_t)before->out.cols;
+    }
 }
 
 static ptrdiff_t dz_stride(const struct shk_op *op, const struct shk_slice *s) {
@@ -162,10 +199,7 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
                             .c_row = shk_row_stride(s, &op->in_grad),
                             .c_panel = 16,
                             .accumulate = op->accumulate};
-    if (op->u.linear.input_derivative >= 0) {
-        gemm.factor = shk_buffer_at(s, op->u.linear.input_derivative);
-        gemm.factor_row = (ptrdiff_t)op->in.cols;
-    }
+    if (op->u.linear.before) differentiate_before(op->u.linear.before, s, &gemm);
     s->k->gemm(&gemm);
 }
 

@@ -67,10 +67,14 @@ struct shk_op {
             int partials;  // [blocks][columns], or -1
             bool relu, gelu, batch_gradient; // batch_gradient: dW = X^T dY over the whole batch, by the update tasks
             int derivative;                  // GELU's, in training, or -1
-            int input_derivative;            // of the GELU that made the input, where this op multiplies by it; or -1
-            bool derived;                    // the consumer of the output did so
-            int mask;                        // dropout's, in training, or -1
-            struct shk_view dz;              // gradient of the linear output where that is not out_grad itself
+            // The layer that made the input, where this op takes its input gradient through that one's dropout and
+            // activation as well (then that one's out_grad is the gradient of its product); or NULL.
+            const struct shk_op *before;
+            bool differentiated; // the op behind does so with this one
+            // Bits of the outputs that are not 0 by dropout or, where the op behind takes gradients through it, by the
+            // ReLU; or -1.
+            int mask;
+            struct shk_view dz; // gradient of the linear output where that is not out_grad itself
         } linear;
         struct {
             size_t patch, patches;                   // patch size in pixels, patches a sample
