@@ -414,7 +414,7 @@ void add_adam(const char *shape, size_t n, size_t sources) {
                        a.n = n;
                        a.w = arena.floats(n), a.m = arena.zeros<float>(n), a.v = arena.zeros<float>(n);
                        a.gradients = arena.floats(n * sources);
-                       a.stride = n, a.sources = sources;
+                       a.stride = n, a.sources = sources, a.group = 4;
                        a.beta1 = 0.9f, a.one_minus_beta1 = 0.1f, a.beta2 = 0.999f, a.one_minus_beta2 = 0.001f;
                        a.eps = 1e-8f, a.step_size = 1e-3f, a.inv_sqrt_bc2 = 1, a.scale = 1;
                        a.finite = arena.zeros<bool>(1);
@@ -425,6 +425,7 @@ void add_adam(const char *shape, size_t n, size_t sources) {
 void add_weights() {
     add_adam("cnn-fc1-tile", 128 * 16, 1);
     add_adam("vit-shards", 64 * 16, 24);
+    add_adam("vit-groups", 64 * 16, 6);
     constexpr size_t block = 4096; // of the gradients, as a step that clips takes them
     all.push_back({"square_sum", "block", 2.0 * block, element * block, [](const shk_kernels *k, Arena &arena) -> Call {
                        shk_square_sum s = {block, arena.floats(block), arena.zeros<float>(16), arena.zeros<bool>(1)};

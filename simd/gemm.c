@@ -52,11 +52,12 @@ GEMM_INLINE void epilogue(const int rows, const int width, const struct shk_gemm
         for (int t = 0; t < rows * width; t++) acc[t] = vf_mul(acc[t], vf_set1(x[t / width]));
     }
     if (g->addend) {
-        const float *x = g->addend + (ptrdiff_t)row * g->addend_row + column;
+        const float *x = g->addend + (ptrdiff_t)row * g->addend_row + (ptrdiff_t)(column / 16) * g->addend_panel;
         SHK_UNROLL
         for (int r = 0; r < rows; r++, x += g->addend_row) {
             SHK_UNROLL
-            for (int w = 0; w < width; w++) acc[r * width + w] = vf_add(vf_load(x + 16 * w), acc[r * width + w]);
+            for (int t = r * width, w = 0; w < width; w++, t++)
+                acc[t] = vf_add(vf_load(x + w * g->addend_panel), acc[t]);
         }
     }
 }
@@ -198,7 +199,7 @@ static void block(const struct shk_gemm *g) {
 enum { DEPTH = 208 };
 
 void SHK_KERNEL(gemm)(const struct shk_gemm *g) {
-    if (g->a_col == 1 || g->m <= GEMM_ROWS || g->k <= DEPTH) {
+    if (g->a_col == 1 || g->m <= GEMM_ROWS || g->k <= DEPTH || g->addend == g->c) {
         block(g);
         return;
     }

@@ -45,8 +45,8 @@ struct shk_gemm {
     const float *factor; // [m][n] or NULL
     ptrdiff_t factor_row;
     const float *row_factor; // [m], alignment: any, or NULL
-    const float *addend;     // [m][n] or NULL
-    ptrdiff_t addend_row;
+    const float *addend;     // laid out as C, with strides of its own; may be c; or NULL
+    ptrdiff_t addend_row, addend_panel;
 };
 
 // C = A B where the zeros of A are left out, as those of a gradient behind a ReLU: C(i, j) = c[i*c_row + j], B(k, j) =
@@ -356,8 +356,9 @@ struct shk_pack {
     ptrdiff_t dst_group;
 };
 
-// Adam (Kingma and Ba 2015) as PyTorch computes it, on n elements (multiple of 16). g = gradients[0] +
-// gradients[stride] + ... over `sources` buffers ascending (plain adds; sources == 1: no add), then g * scale.
+// Adam (Kingma and Ba 2015) as PyTorch computes it, on n elements (multiple of 16). g = the sum over
+// `sources` buffers that lie `stride` apart, in groups of `group` consecutive ones: each group is added up ascending, then
+// the groups are (plain adds; one source: no add); then g * scale.
 //   m = fma(1-beta1, g - m, m)... written as m = beta1*m + (1-beta1)*g: fma(beta1, m, (1-beta1)*g); v = fma(beta2, v,
 //   ((1-beta2)*g)*g); w = w - step_size * (m / (sqrt(v)*inv_sqrt_bc2 + eps)), as fnma(step_size, m/(fma(sqrt(v),
 //   inv_sqrt_bc2, eps)), w).
@@ -367,7 +368,7 @@ struct shk_adam {
     size_t n;
     float *w, *m, *v;
     const float *gradients;
-    size_t stride, sources;
+    size_t stride, sources, group; // group >= 1
     float beta1, one_minus_beta1, beta2, one_minus_beta2, eps;
     float step_size;    // lr / (1 - beta1^t)
     float inv_sqrt_bc2; // 1 / sqrt(1 - beta2^t)

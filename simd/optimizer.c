@@ -20,27 +20,42 @@ static inline vf update(const struct shk_adam *args, const struct adam *k, size_
     return adam_check(v, check);
 }
 
+// The sums of `count` vectors of `sources` buffers.
+static inline void add_up(const struct shk_adam *args, const float *source, size_t sources, const size_t count,
+                          vf *sum) {
+    for (size_t j = 0; j < count; j++) sum[j] = vf_load(source + j * 16);
+    for (size_t s = 1; s < sources; s++) {
+        source += args->stride;
+        for (size_t j = 0; j < count; j++) {
+            sum[j] = vf_add(sum[j], vf_load(source + j * 16));
+            __builtin_prefetch(source + (count + j) * 16, 0, 2);
+        }
+    }
+}
+
+// The gradients of `count` vectors from i on.
+static inline void gradients_at(const struct shk_adam *args, size_t i, const size_t count, vf *g) {
+    const size_t sources = args->sources, group = args->group;
+    const float *source = args->gradients + i;
+    add_up(args, source, sources < group ? sources : group, count, g);
+    for (size_t s = group; s < sources; s += group) {
+        vf sum[RUN];
+        add_up(args, source + s * args->stride, sources - s < group ? sources - s : group, count, sum);
+        for (size_t j = 0; j < count; j++) g[j] = vf_add(g[j], sum[j]);
+    }
+}
+
 void SHK_KERNEL(adam)(const struct shk_adam *args) {
     const struct adam k = adam_of(args);
-    const float *gradients = args->gradients;
-    vf check = vf_zero();
+    vf g[RUN], check = vf_zero();
     size_t i = 0;
     for (; i + RUN * 16 <= args->n; i += RUN * 16) {
-        vf g[RUN];
-        for (size_t j = 0; j < RUN; j++) g[j] = vf_load(gradients + i + j * 16);
-        for (size_t s = 1; s < args->sources; s++) {
-            const float *source = gradients + s * args->stride + i;
-            for (size_t j = 0; j < RUN; j++) {
-                g[j] = vf_add(g[j], vf_load(source + j * 16));
-                __builtin_prefetch(source + RUN * 16 + j * 16, 0, 2);
-            }
-        }
+        gradients_at(args, i, RUN, g);
         for (size_t j = 0; j < RUN; j++) check = update(args, &k, i + j * 16, g[j], check);
     }
     for (; i < args->n; i += 16) {
-        vf g = vf_load(gradients + i);
-        for (size_t s = 1; s < args->sources; s++) g = vf_add(g, vf_load(gradients + s * args->stride + i));
-        check = update(args, &k, i, g, check);
+        gradients_at(args, i, 1, g);
+        check = update(args, &k, i, g[0], check);
     }
     adam_report(args, check);
 }

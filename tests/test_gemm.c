@@ -58,6 +58,27 @@ static float *rows_of(size_t m, size_t n, ptrdiff_t *row) {
     return x;
 }
 
+// Random values at the columns of a buffer laid out in strides.
+static void fill_layout(float *x, size_t m, size_t n, ptrdiff_t row, ptrdiff_t panel) {
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) x[(ptrdiff_t)i * row + (ptrdiff_t)(j / 16) * panel + j % 16] = kt_uniform(-1, 1);
+}
+
+// None, C itself, or a matrix in one of C's layouts.
+static void make_addend(struct setup *s, int kind) {
+    struct shk_gemm *g = &s->g;
+    if (kind == 0) return;
+    if (kind == 1) {
+        g->addend = s->c;
+        g->addend_row = g->c_row;
+        g->addend_panel = g->c_panel;
+    } else {
+        s->addend = kt_floats(strides(kind % 3, g->m, g->n, &g->addend_row, &g->addend_panel));
+        g->addend = s->addend;
+    }
+    fill_layout(kind == 1 ? s->c : s->addend, g->m, g->n, g->addend_row, g->addend_panel);
+}
+
 static uint16_t *random_bits(size_t n) {
     uint16_t *bits = kt_bytes((n + 1) / 2 * 4);
     for (size_t i = 0; i < n; i++) bits[i] = (uint16_t)kt_next();
@@ -76,30 +97,26 @@ static void make(struct setup *s, size_t m, size_t n, size_t k, int a_layout, in
     make_a(s, a_layout);
     s->b = kt_floats(strides(b_layout, k, n, &g->b_row, &g->b_panel));
     g->b = s->b;
-    for (size_t i = 0; i < k; i++)
-        for (size_t j = 0; j < n; j++) s->b[i * g->b_row + j / 16 * g->b_panel + j % 16] = kt_uniform(-1, 1);
+    fill_layout(s->b, k, n, g->b_row, g->b_panel);
     s->c_size = strides((c_layout + 1) % 3, m, n, &g->c_row, &g->c_panel);
     s->c = kt_floats(s->c_size);
     g->accumulate = start % 3 == 1;
     g->relu = start >= 3;
-    if (g->accumulate)
-        for (size_t i = 0; i < m; i++)
-            for (size_t j = 0; j < n; j++) s->c[i * g->c_row + j / 16 * g->c_panel + j % 16] = kt_uniform(-1, 1);
+    if (g->accumulate) fill_layout(s->c, m, n, g->c_row, g->c_panel);
     if (start % 3 == 2) g->bias = s->bias = kt_random(n, -1, 1);
     s->factor = kt_below(3) ? NULL : rows_of(m, n, &g->factor_row);
     if (!kt_below(3)) kt_fill(s->row_factor = kt_floats_any(m), m, -1, 1);
-    s->addend = kt_below(3) ? NULL : rows_of(m, n, &g->addend_row);
+    make_addend(s, (int)kt_below(5));
     g->keep_row = (ptrdiff_t)(n / 16 + kt_below(3));
     g->scale = kt_uniform(1, 2);
     if (!kt_below(3)) g->keep = s->keep = random_bits(m * (size_t)g->keep_row);
     if (!kt_below(3)) g->alive = s->alive = random_bits(m * (size_t)g->keep_row);
     g->factor = s->factor;
     g->row_factor = s->row_factor;
-    g->addend = s->addend;
     snprintf(s->name, sizeof s->name,
              "gemm m %zu n %zu k %zu a %d b %d c %d start %d relu %d keep %d factor %d %d addend %d", m, n, k, a_layout,
              b_layout, c_layout, start % 3, g->relu, s->keep != NULL, s->factor != NULL, s->row_factor != NULL,
-             s->addend != NULL);
+             g->addend != NULL);
 }
 
 static void destroy(struct setup *s) {
@@ -125,7 +142,9 @@ static float factor_at(const struct shk_gemm *g, size_t i, size_t j) {
 static float row_factor_at(const struct shk_gemm *g, size_t i) { return g->row_factor ? g->row_factor[i] : 1; }
 
 static float addend_at(const struct shk_gemm *g, size_t i, size_t j) {
-    return g->addend ? g->addend[i * (size_t)g->addend_row + j] : 0;
+    return g->addend
+               ? g->addend[(ptrdiff_t)i * g->addend_row + (ptrdiff_t)(j / 16) * g->addend_panel + (ptrdiff_t)(j % 16)]
+               : 0;
 }
 
 // The product in double, and sum |a||b| with the start.
@@ -199,6 +218,7 @@ static void check(struct setup *s) {
     KT_FOR_ISAS(kernels) {
         float *const c = kt_copy(s->c, s->c_size);
         g.c = c;
+        if (s->g.addend == s->c) g.addend = c;
         g.alive = alive ? copy_bits(s->alive, bits) : NULL;
         kernels->gemm(&g);
         if (alive) assert_memory_equal(g.alive, alive, bits * sizeof *alive);
@@ -259,6 +279,13 @@ static void test_model_sizes(void **state) {
 }
 
 // One NaN in A reaches its row, through relu too, and no other.
+// Sums so long that columns of A go in pieces, with all that may follow the last.
+static void test_long_sums(void **state) {
+    (void)state;
+    for (int i = 0; i < 40; i++) run(20 + kt_below(20), 32, 400 + kt_below(100), COLUMNS_OF_A, ROWS_OF_B, i % 3, i % 6);
+    kt_report();
+}
+
 static void test_special_values(void **state) {
     (void)state;
     for (size_t m = 1; m <= 16; m++) KT_FOR_ISAS(kernels) {
@@ -285,4 +312,4 @@ static void test_special_values(void **state) {
 }
 
 KT_MAIN(cmocka_unit_test(test_remainders), cmocka_unit_test(test_layouts), cmocka_unit_test(test_model_sizes),
-        cmocka_unit_test(test_special_values))
+        cmocka_unit_test(test_long_sums), cmocka_unit_test(test_special_values))

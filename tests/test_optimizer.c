@@ -16,6 +16,7 @@ static struct shk_adam adam_step(size_t n, int t) {
         .step_size = (float)(lr / (1 - pow(beta1, t))),
         .inv_sqrt_bc2 = (float)(1 / sqrt(1 - pow(beta2, t))),
         .sources = 1,
+        .group = 4,
         .scale = 1,
     };
 }
@@ -82,6 +83,7 @@ static void same_bits_on_every_isa(void **state) {
                 args.gradients = gradients;
                 args.stride = stride;
                 args.sources = count;
+                args.group = n / 16 % 5 + 1;
                 args.finite = &finite;
                 kernels->adam(&args);
             }
@@ -103,13 +105,22 @@ static void same_bits_on_every_isa(void **state) {
     }
 }
 
-// One step on many sources is the step on their sum in ascending order.
-static void sums_sources_in_order(void **state) {
-    (void)state;
+// The sum of element i: of each group in ascending order, then of the groups.
+static float grouped_sum(const float *gradients, size_t stride, size_t sources, size_t group, size_t i) {
+    float total = 0;
+    for (size_t first = 0; first < sources; first += group) {
+        float sum = gradients[first * stride + i];
+        for (size_t s = first + 1; s < sources && s < first + group; s++) sum += gradients[s * stride + i];
+        total = first == 0 ? sum : total + sum;
+    }
+    return total;
+}
+
+// One step on many sources is the step on their sum.
+static void check_sums(size_t group) {
     enum { N = 176, SOURCES = 7, STRIDE = N + 16 };
-    float *gradients = kt_random(STRIDE * SOURCES, -1, 1), *sum = kt_copy(gradients, N);
-    for (size_t s = 1; s < SOURCES; s++)
-        for (size_t i = 0; i < N; i++) sum[i] += gradients[s * STRIDE + i];
+    float *gradients = kt_random(STRIDE * SOURCES, -1, 1), *sum = kt_floats(N);
+    for (size_t i = 0; i < N; i++) sum[i] = grouped_sum(gradients, STRIDE, SOURCES, group, i);
     KT_FOR_ISAS(kernels) {
         float *w[2], *m[2], *v[2];
         bool finite = true;
@@ -123,6 +134,7 @@ static void sums_sources_in_order(void **state) {
             args.v = v[k];
             args.gradients = k ? sum : gradients;
             args.sources = k ? 1 : SOURCES;
+            args.group = group;
             args.stride = STRIDE;
             args.finite = &finite;
             kernels->adam(&args);
@@ -138,6 +150,11 @@ static void sums_sources_in_order(void **state) {
     }
     kt_free(gradients);
     kt_free(sum);
+}
+
+static void sums_sources_in_order(void **state) {
+    (void)state;
+    for (size_t group = 1; group <= 8; group++) check_sums(group);
 }
 
 // A step with a scale is the step on scaled gradients.

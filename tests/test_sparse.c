@@ -152,6 +152,7 @@ static struct shk_adam adam(float *w, float *m, float *v, bool *finite) {
                              .inv_sqrt_bc2 = 3,
                              .scale = 0.5f,
                              .sources = 1,
+                             .group = 1,
                              .finite = finite};
 }
 

@@ -44,6 +44,7 @@ static void product(const struct shk_op *op, const struct shk_slice *s) {
         if (op->u.linear.residual.buffer >= 0) {
             gemm.addend = shk_rows_at(s, &op->u.linear.residual);
             gemm.addend_row = shk_row_stride(s, &op->u.linear.residual);
+            gemm.addend_panel = 16;
         }
     }
     s->k->gemm(&gemm);
@@ -220,10 +221,13 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
                                 .b = dy,
                                 .b_row = dz_row,
                                 .b_panel = 16,
-                                .c = g.grads + op->weight_grad,
+                                .c = g.sums + op->weight_grad,
                                 .c_row = 16,
                                 .c_panel = (ptrdiff_t)k * 16,
-                                .accumulate = !g.fresh};
+                                .accumulate = !g.fresh,
+                                .addend = g.adds ? g.sums + op->weight_grad : NULL,
+                                .addend_row = 16,
+                                .addend_panel = (ptrdiff_t)k * 16};
         s->k->gemm(&gemm);
         float *db = g.grads + op->bias_grad;
         struct shk_column_sum sum = {

@@ -64,7 +64,8 @@ static void embed_forward(const struct shk_op *op, const struct shk_slice *s) {
                                 .c_panel = 16,
                                 .bias = s->weights + op->bias->offset,
                                 .addend = position ? position + (cls ? ld : 0) : NULL,
-                                .addend_row = (ptrdiff_t)ld};
+                                .addend_row = (ptrdiff_t)ld,
+                                .addend_panel = 16};
         s->k->gemm(&gemm);
     }
 }

@@ -80,6 +80,8 @@ bool shk_next_segment(const struct shk_slice *s, struct shk_segment *g) {
     g->samples = end - first;
     g->fresh = s->first + first == shard_start;
     g->grads = s->shard_grads + g->shard * s->plan->shard_floats;
+    g->adds = s->grouped && g->shard % SHK_SHARD_GROUP;
+    g->sums = g->adds ? g->grads - g->shard % SHK_SHARD_GROUP * s->plan->shard_floats : g->grads;
     g->shard++;
     return true;
 }

@@ -3,7 +3,8 @@
 // and pruning live here and nowhere else; the step executes the plan and knows nothing more.
 //
 // A batch is cut into shards, which fix the order of sums: each shard has its own gradient buffer, and they are added
-// in shard order. A worker takes a *slice* (some samples, of one shard or of several consecutive ones) through the ops
+// in shard order within groups of SHK_SHARD_GROUP, then the groups in order. A worker that takes whole groups, each shard in
+// one slice, lets the products of linear layers add to the buffer of the group's first shard. A worker takes a *slice* (some samples, of one shard or of several consecutive ones) through the ops
 // forward and then backward, in its own workspace. What needs the whole batch (the gradients of linear layers that see
 // one row a sample) is left to the update tasks.
 //
@@ -116,10 +117,12 @@ struct shk_update {
     const struct shk_op
         *batch_op; // gradient over the whole batch of this op; NULL: it is in the shards' buffers, from shard_grad on
     size_t shard_grad;
+    bool grouped; // the buffers of a group may be added up already
 };
 
-enum { SHK_MAX_SLICE = 32 }; // samples
-enum { SHK_BLOCK = 256 };    // inputs of a linear layer of one row a sample that are summed in one chain
+enum { SHK_MAX_SLICE = 32 };  // samples
+enum { SHK_SHARD_GROUP = 4 }; // shards whose gradients are added up before those of others
+enum { SHK_BLOCK = 256 };     // inputs of a linear layer of one row a sample that are summed in one chain
 // Rows (inputs) and columns of the largest tile of the batch layer's weight gradient; a task of its backward pass has as
 // many rows.
 enum { SHK_TILE_ROWS = SHK_INPUT_TILE, SHK_TILE_COLUMNS = 64 };
@@ -164,6 +167,7 @@ struct shk_plan {
     size_t scratch_bytes;    // a worker, for kernels
     size_t batch_floats;     // shared
     size_t shard_floats;     // a shard's gradient buffer
+    size_t grouped_floats;   // of these, what may be added up in groups
     struct shk_view logits;
 };
 
@@ -227,6 +231,7 @@ struct shk_slice {
     size_t shard;                 // of the first sample
     size_t shards;                // of this batch
     float *shard_grads;           // [shards][shard_floats]
+    bool grouped;                 // whole shards of groups that are this worker's
     float *loss;                  // [samples]
     uint32_t *predicted;          // [samples]
     uint64_t seed;

@@ -18,6 +18,7 @@ static size_t update_from_shards(struct shk_plan *p, unsigned op, const struct s
     size_t step = param->derived ? panel : CHUNK;
     for (size_t at = 0; at < length; at += step) {
         struct shk_update u = {.param = param, .op = op, .start = at, .shard_grad = grad + at};
+        u.grouped = p->ops[op].kind == &shk_op_linear && param == p->ops[op].weight;
         u.length = length - at < step ? length - at : step;
         if (param->derived) {
             u.panel = u.start / panel;
@@ -120,7 +121,7 @@ static void update_keys_and_values_from_batch(struct shk_plan *p, const struct s
 
 static void place_updates(struct shk_plan *p) {
     p->update_count = 0;
-    p->shard_floats = 0;
+    p->shard_floats = p->grouped_floats = 0;
     size_t most = tile_floats(p);
     if (p->batch_layer >= 0)
         update_layer_from_batch(p, &p->ops[p->batch_layer], (struct tile){SHK_TILE_ROWS, SHK_TILE_COLUMNS});
@@ -142,6 +143,7 @@ static void place_updates(struct shk_plan *p) {
             length = bias_length * shk_linear_inputs(op);
         }
         op->weight_grad = update_from_shards(p, i, op->weight, length);
+        if (op->kind == &shk_op_linear) p->grouped_floats += length;
         op->bias_grad = update_from_shards(p, i, op->bias, bias_length);
         if (op->kind != &shk_op_embed) continue;
         if (op->u.embed.cls) op->u.embed.cls_grad = update_from_shards(p, i, op->u.embed.cls, op->u.embed.cls->length);

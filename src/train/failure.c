@@ -24,7 +24,7 @@ static const struct shk_op *first_layer(const struct shk_engine *evaluation, con
         size_t n = b->n - start < p->slice ? b->n - start : p->slice;
         for (unsigned i = 0; i < first; i++) {
             const struct shk_stage op = {.kind = SHK_SAMPLES, .forward = i, .forward_end = i + 1};
-            shk_run_slice(evaluation, b, &op, 0, start, n, 0, 1);
+            shk_run_slice(evaluation, b, &op, 0, (struct shk_part){start, n, 0, 1, false});
             if (!output_finite(evaluation, &p->ops[i], n)) first = i;
         }
     }

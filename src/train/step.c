@@ -104,7 +104,8 @@ static void fetch_image(const struct shk_batch *b, const struct shk_shape *shape
 }
 
 void shk_run_slice(const struct shk_engine *e, const struct shk_batch *b, const struct shk_stage *stage,
-                   unsigned worker, size_t start, size_t n, size_t shard, size_t shards) {
+                   unsigned worker, struct shk_part part) {
+    const size_t start = part.start, n = part.samples;
     const float *images[SHK_MAX_SLICE];
     uint32_t labels[SHK_MAX_SLICE], ids[SHK_MAX_SLICE];
     for (size_t i = 0; i < n; i++) {
@@ -127,8 +128,9 @@ void shk_run_slice(const struct shk_engine *e, const struct shk_batch *b, const 
                               .images = images,
                               .labels = labels,
                               .ids = ids,
-                              .shard = shard,
-                              .shards = shards,
+                              .shard = part.shard,
+                              .shards = part.shards,
+                              .grouped = part.grouped,
                               .shard_grads = e->shard_grads,
                               .loss = b->loss + start,
                               .predicted = b->predicted + start,
@@ -147,32 +149,71 @@ static size_t shard_of(size_t i, size_t samples, size_t shards) {
     return s;
 }
 
-// How many consecutive shards make a task: as many as fit a slice, unless that leaves workers idle. No effect on the
-// bits.
-static size_t shards_a_task(const struct shk_plan *p, size_t samples, size_t shards, unsigned workers) {
-    size_t most = p->slice * shards / samples, best = 1, best_cost = SIZE_MAX;
-    for (size_t g = 1; g <= (most ? most : 1); g++) {
-        size_t tasks = (shards + g - 1) / g, cost = (tasks + workers - 1) / workers * g;
-        if (cost <= best_cost) {
-            best_cost = cost;
-            best = g;
-        }
-    }
+// Tasks of so many consecutive shards; grouped: they are whole groups, and each shard fits a slice.
+struct tasks {
+    size_t shards;
+    bool grouped;
+};
+
+// Shards that the worker with the most of them takes, in tasks of n.
+static size_t most_shards(size_t shards, size_t n, unsigned workers) {
+    size_t tasks = (shards + n - 1) / n;
+    return (tasks + workers - 1) / workers * n;
+}
+
+// The best multiple of `unit`, the largest of equally good ones.
+static size_t best_task(size_t shards, size_t unit, size_t most, unsigned workers) {
+    size_t best = unit;
+    for (size_t n = unit; n <= most; n += unit)
+        if (most_shards(shards, n, workers) <= most_shards(shards, best, workers)) best = n;
     return best;
+}
+
+// As many shards as fit a slice, unless that leaves workers idle; whole groups, where that does not. No effect on the bits.
+static struct tasks tasks_of(const struct shk_plan *p, size_t samples, size_t shards, unsigned workers) {
+    size_t fit = p->slice * shards / samples;
+    struct tasks t = {.shards = best_task(shards, 1, fit, workers)};
+    if (!p->grouped_floats || fit == 0) return t;
+    size_t groups = best_task(shards, SHK_SHARD_GROUP, fit, workers);
+    if (most_shards(shards, groups, workers) > most_shards(shards, t.shards, workers)) return t;
+    return (struct tasks){groups, true};
+}
+
+// The shards from `first` on, and before `end`, that fit a slice: one past the last.
+static size_t slice_end(const struct shk_plan *p, size_t samples, size_t shards, size_t first, size_t end) {
+    size_t start = shk_shard_start(samples, shards, first), last = first + 1;
+    while (last < end && shk_shard_start(samples, shards, last + 1) - start <= p->slice) last++;
+    return last;
+}
+
+// Shards `first` .. `end` - 1 in slices: of whole shards where they are grouped, else of equal size.
+static void run_task(const struct shk_engine *e, const struct shk_batch *b, const struct shk_stage *stage,
+                     unsigned worker, size_t first, size_t end, bool grouped) {
+    const struct shk_plan *p = e->plan;
+    size_t shards = shk_shards_of(p, b->n);
+    for (size_t shard = first, next; grouped && shard < end; shard = next) {
+        next = slice_end(p, b->n, shards, shard, end);
+        size_t from = shk_shard_start(b->n, shards, shard), to = shk_shard_start(b->n, shards, next);
+        shk_run_slice(e, b, stage, worker, (struct shk_part){from, to - from, shard, shards, true});
+    }
+    if (grouped) return;
+    size_t start = shk_shard_start(b->n, shards, first), samples = shk_shard_start(b->n, shards, end) - start;
+    size_t slices = (samples + p->slice - 1) / p->slice;
+    for (size_t i = 0; i < slices; i++) {
+        size_t from = start + i * samples / slices, to = start + (i + 1) * samples / slices;
+        struct shk_part part = {from, to - from, shard_of(from, b->n, shards), shards, false};
+        shk_run_slice(e, b, stage, worker, part);
+    }
 }
 
 static void run_shards(struct shk_engine *e, const struct shk_batch *b, const struct shk_stage *stage,
                        struct shk_share *shares, unsigned worker, unsigned workers) {
-    size_t shards = shk_shards_of(e->plan, b->n), group = shards_a_task(e->plan, b->n, shards, workers);
-    size_t tasks = (shards + group - 1) / group;
+    size_t shards = shk_shards_of(e->plan, b->n);
+    struct tasks t = tasks_of(e->plan, b->n, shards, workers);
+    size_t tasks = (shards + t.shards - 1) / t.shards;
     for (size_t task; shk_take(shares, tasks, worker, workers, &task);) {
-        size_t last = task * group + group < shards ? task * group + group : shards;
-        size_t start = shk_shard_start(b->n, shards, task * group), end = shk_shard_start(b->n, shards, last);
-        size_t slices = (end - start + e->plan->slice - 1) / e->plan->slice;
-        for (size_t i = 0; i < slices; i++) {
-            size_t from = start + i * (end - start) / slices, to = start + (i + 1) * (end - start) / slices;
-            shk_run_slice(e, b, stage, worker, from, to - from, shard_of(from, b->n, shards), shards);
-        }
+        size_t first = task * t.shards, end = first + t.shards < shards ? first + t.shards : shards;
+        run_task(e, b, stage, worker, first, end, t.grouped);
     }
 }
 
@@ -181,7 +222,7 @@ void shk_forward(struct shk_engine *e, const struct shk_batch *b, unsigned worke
     size_t slice = e->plan->slice, tasks = (b->n + slice - 1) / slice;
     for (size_t task; shk_take(e->shares, tasks, worker, workers, &task);) {
         size_t start = task * slice, n = b->n - start < slice ? b->n - start : slice;
-        shk_run_slice(e, b, &whole, worker, start, n, 0, 1);
+        shk_run_slice(e, b, &whole, worker, (struct shk_part){start, n, 0, 1, false});
     }
     shk_barrier_wait(&e->barrier, workers, e->spin);
     shk_share_reset(&e->shares[worker]);
@@ -298,11 +339,12 @@ static bool clip(const struct shk_engine *e, float *scale) {
 enum shk_outcome shk_step(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
     const struct shk_plan *p = e->plan;
     float *scratch = workspace_of(e, worker) + p->workspace_floats + p->scratch_bytes / sizeof(float);
+    const bool grouped = tasks_of(p, b->n, shk_shards_of(p, b->n), workers).grouped;
     struct shk_updater updater;
     unsigned stages = p->stage_count + (e->gradients ? SHK_CLIP_STAGES : 0);
     for (unsigned i = 0; i < stages; i++) {
         unsigned before = (i + stages - 1) % stages;
-        if (i == 1) updater = shk_updater_of(e, scratch, &e->bad[worker * SHK_FLAG_STRIDE]);
+        if (i == 1) updater = shk_updater_of(e, grouped, scratch, &e->bad[worker * SHK_FLAG_STRIDE]);
         run_stage(e, b, i, &updater, worker, workers);
         shk_share_reset(&e->shares[before * (size_t)e->workers + worker]);
         meet(e, worker, workers);

@@ -68,10 +68,15 @@ void shk_engine_start(struct shk_engine *);
 
 // Forgets the moments, and how many steps were taken.
 void shk_engine_forget(struct shk_engine *);
-// By one worker: takes samples start .. start + n - 1 of the batch, at most a slice, through the ops of a stage; they
-// begin in shard `shard` of `shards`.
+// Some consecutive samples of a batch, at most a slice, of which the first is in shard `shard` of `shards`. grouped: as in
+// struct shk_slice.
+struct shk_part {
+    size_t start, samples, shard, shards;
+    bool grouped;
+};
+// By one worker: takes them through the ops of a stage.
 void shk_run_slice(const struct shk_engine *, const struct shk_batch *, const struct shk_stage *, unsigned worker,
-                   size_t start, size_t n, size_t shard, size_t shards);
+                   struct shk_part);
 
 // How a step ended; the same for every worker.
 enum shk_outcome {

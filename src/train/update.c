@@ -2,7 +2,6 @@
 #include "train/update.h"
 
 #include <math.h>
-#include <string.h>
 
 // base^n by squaring: a function of its arguments alone, unlike libm's pow.
 static double power(double base, size_t n) {
@@ -12,11 +11,11 @@ static double power(double base, size_t n) {
     return result;
 }
 
-struct shk_updater shk_updater_of(const struct shk_engine *e, float *scratch, uint32_t *bad) {
+struct shk_updater shk_updater_of(const struct shk_engine *e, bool grouped, float *scratch, uint32_t *bad) {
     const struct shk_adam_options *o = &e->adam;
     size_t step = e->steps + 1;
     double bc1 = 1 - power(o->beta1, step), bc2 = 1 - power(o->beta2, step);
-    struct shk_updater u = {.engine = e, .scratch = scratch, .bad = bad};
+    struct shk_updater u = {.engine = e, .grouped = grouped, .scratch = scratch, .bad = bad};
     u.adam = (struct shk_adam){.beta1 = (float)o->beta1,
                                .one_minus_beta1 = (float)(1 - o->beta1),
                                .beta2 = (float)o->beta2,
@@ -44,41 +43,65 @@ static void report(const struct shk_updater *u, const struct shk_update *task, c
     if (!finite && rank > *u->bad) *u->bad = rank;
 }
 
+// Gradients: the sum of some buffers, in groups (struct shk_adam).
+struct sources {
+    const float *first;
+    size_t count, stride, group;
+};
+
+static struct sources one_source(const float *gradients) { return (struct sources){gradients, 1, 0, 1}; }
+
+static struct sources shards_of(const struct shk_updater *u, const struct shk_update *task, size_t samples) {
+    const struct shk_engine *e = u->engine;
+    size_t shards = shk_shards_of(e->plan, samples), floats = e->plan->shard_floats;
+    struct sources s = {e->shard_grads + task->shard_grad, shards, floats, SHK_SHARD_GROUP};
+    if (task->grouped && u->grouped) {
+        s.count = (shards + SHK_SHARD_GROUP - 1) / SHK_SHARD_GROUP;
+        s.stride = SHK_SHARD_GROUP * floats;
+        s.group = 1;
+    }
+    return s;
+}
+
 // Adam on floats at .. at + n - 1 of the weights, which are of parameter p.
 static void apply(const struct shk_updater *u, const struct shk_update *task, const struct shk_param *p, size_t at,
-                  size_t n, const float *gradients, size_t sources) {
+                  size_t n, struct sources s) {
     bool finite = true;
     struct shk_adam adam = adam_at(u, at, &finite);
     adam.n = n;
-    adam.gradients = gradients;
-    adam.stride = u->engine->plan->shard_floats;
-    adam.sources = sources;
+    adam.gradients = s.first;
+    adam.sources = s.count;
+    adam.stride = s.stride;
+    adam.group = s.group;
     u->engine->k->adam(&adam);
     report(u, task, p, finite);
 }
 
-// The sum that Adam would take, bit by bit.
-static void collect(const struct shk_engine *e, size_t at, size_t n, const float *gradients, size_t sources) {
-    struct shk_column_sum sum = {.rows = sources - 1,
-                                 .cols = n,
-                                 .x = gradients + e->plan->shard_floats,
-                                 .row = (ptrdiff_t)e->plan->shard_floats,
-                                 .start = gradients,
-                                 .sum = e->gradients + at};
-    if (sources == 1)
-        memcpy(e->gradients + at, gradients, n * sizeof(float));
-    else
-        e->k->column_sum(&sum);
+// The sum that Adam would take, bit by bit: group after group in u->scratch.
+static void collect(const struct shk_updater *u, size_t at, size_t n, struct sources s) {
+    const struct shk_kernels *k = u->engine->k;
+    float *out = u->engine->gradients + at;
+    for (size_t i = 0; i < s.count; i += s.group) {
+        const float *first = s.first + i * s.stride;
+        struct shk_column_sum sum = {.rows = (s.count - i < s.group ? s.count - i : s.group) - 1,
+                                     .cols = n,
+                                     .x = first + s.stride,
+                                     .row = (ptrdiff_t)s.stride,
+                                     .start = first,
+                                     .sum = i == 0 ? out : u->scratch};
+        k->column_sum(&sum);
+        if (i > 0) k->add(&(struct shk_add){.rows = 1, .cols = n, .x = u->scratch, .y = out});
+    }
 }
 
 static void take(const struct shk_updater *u, const struct shk_update *task, const struct shk_param *p, size_t at,
-                 size_t n, const float *gradients, size_t sources, enum shk_update_part part) {
+                 size_t n, struct sources s, enum shk_update_part part) {
     if (part == SHK_GRADIENT_PART)
-        collect(u->engine, at, n, gradients, sources);
+        collect(u, at, n, s);
     else if (part == SHK_OPTIMIZER_PART)
-        apply(u, task, p, at, n, u->engine->gradients + at, 1);
+        apply(u, task, p, at, n, one_source(u->engine->gradients + at));
     else
-        apply(u, task, p, at, n, gradients, sources);
+        apply(u, task, p, at, n, s);
 }
 
 // Weights whose gradient is applied tile by tile where it is made.
@@ -101,22 +124,19 @@ static void derive(const struct shk_engine *e, const struct shk_update *task, si
 // Piece by piece, and the bias.
 void shk_update_run(const struct shk_updater *u, const struct shk_whole_batch *w, const struct shk_update *task,
                     enum shk_update_part part) {
-    const struct shk_engine *e = u->engine;
     const struct shk_op *op = task->batch_op;
-    const float *gradients = op ? u->scratch : e->shard_grads + task->shard_grad;
-    size_t sources = op ? 1 : shk_shards_of(w->plan, w->samples);
+    struct sources s = op ? one_source(u->scratch) : shards_of(u, task, w->samples);
     bool at_once = part == SHK_WHOLE_UPDATE && task->param->layout == SHK_INPUT_TILES;
     if (at_once)
         apply_at_once(u, w, task);
     else if (op && part != SHK_OPTIMIZER_PART)
         shk_batch_gradient(w, task, u->scratch);
     for (size_t i = 0; i < shk_update_pieces(task); i++) {
-        if (!at_once)
-            take(u, task, task->param, shk_update_at(task, i), task->length, gradients + i * task->length, sources,
-                 part);
-        if (part != SHK_GRADIENT_PART) derive(e, task, i);
+        if (!at_once) take(u, task, task->param, shk_update_at(task, i), task->length, s, part);
+        if (part != SHK_GRADIENT_PART) derive(u->engine, task, i);
+        s.first += task->length;
     }
     if (!task->bias) return;
     size_t count, first = shk_update_bias(task, &count);
-    take(u, task, op->bias, op->bias->offset + first, count, u->scratch + SHK_GRADIENT_FLOATS, 1, part);
+    take(u, task, op->bias, op->bias->offset + first, count, one_source(u->scratch + SHK_GRADIENT_FLOATS), part);
 }

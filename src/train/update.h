@@ -11,10 +11,12 @@ struct shk_updater {
     const struct shk_engine *engine;
     struct shk_adam adam; // the step's constants
     float *scratch;       // [SHK_GRADIENT_SCRATCH]
+    bool grouped;         // the step's slices were
     uint32_t *bad;        // the engine's, of this worker
 };
 
-struct shk_updater shk_updater_of(const struct shk_engine *, float *scratch, uint32_t *bad);
+// grouped: whether the step's slices were.
+struct shk_updater shk_updater_of(const struct shk_engine *, bool grouped, float *scratch, uint32_t *bad);
 
 enum shk_update_part {
     SHK_WHOLE_UPDATE,
