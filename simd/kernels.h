@@ -42,7 +42,7 @@ struct shk_gemm {
     float scale;
     uint16_t *alive;     // [m][n/16] or NULL; may be keep
     ptrdiff_t keep_row;  // of keep and alive, any
-    const float *factor; // [m][n] or NULL
+    const float *factor; // [m][n], may be c; or NULL
     ptrdiff_t factor_row;
     const float *row_factor; // [m], alignment: any, or NULL
     const float *addend;     // laid out as C, with strides of its own; may be c; or NULL

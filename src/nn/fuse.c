@@ -234,6 +234,8 @@ static void differentiate_before(struct fuser *f, struct shk_op *op) {
     op->u.linear.before = before;
     before->u.linear.differentiated = true;
     if (before->u.linear.relu && before->u.linear.mask < 0) add_mask(f, before);
+    if (before->u.linear.gelu)
+        before->out_grad.buffer = op->in_grad.buffer = before->u.linear.derivative; // in its place
 }
 
 static void fuse_linear(struct fuser *f, const char *name, const int params[2]) {

@@ -44,6 +44,7 @@ static unsigned uses_of(const struct shk_op *op, int uses[MAX_USES]) {
 // Gradients are alive in the backward pass only, but for the loss's, which the forward pass makes.
 static bool is_gradient(const struct shk_op *op, int buffer) {
     if (op->kind == &shk_op_cross_entropy) return false;
+    if (op->kind == &shk_op_linear && buffer == op->u.linear.derivative) return false;
     if (op->kind == &shk_op_linear && buffer == op->u.linear.dz.buffer) return true;
     if (op->kind == &shk_op_attention && buffer == op->u.attention.q_grad.buffer) return true;
     if (op->kind == &shk_op_cls_attention && (buffer == op->u.cls_attention.q_grad.buffer ||
