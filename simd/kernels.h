@@ -50,10 +50,13 @@ struct shk_gemm {
 };
 
 // C = A B where the zeros of A are left out, as those of a gradient behind a ReLU: C(i, j) = c[i*c_row + j], B(k, j) =
-// b[k*b_row + j], A(i, k) = a[i*a_row + k*a_col], of which a_row or a_col is 1. m, n, k >= 1. Order: the chain of an output starts at C (accumulate), else at 0; then k
-// ascending where A(i, k) is not 0 (NaN is not).
+// b[k*b_row + j], A(i, k) = a[i*a_row + k*a_col], of which a_row or a_col is 1. m, n, k >= 1. Rows 2r and 2r + 1 are a
+// pair. Order: the chain of an output starts at C (accumulate), else at 0; then blocks of SHK_SPARSE_DEPTH k ascending; in
+// a block first the k at which neither row of the pair is 0 (NaN is not), ascending, then those at which only this one
+// is not.
 // adam, unless NULL: C are gradients, to which shk_adam's arithmetic is applied at once; its w, m, v are laid out as C; its
 // n, gradients, stride and sources are not read. What c holds afterwards is not specified.
+enum { SHK_SPARSE_DEPTH = 64 };
 struct shk_sparse_gemm {
     size_t m, n, k;         // n: multiple of 16; m, k: any
     const float *a;         // alignment: any

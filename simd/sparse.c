@@ -1,69 +1,132 @@
 // SPDX-License-Identifier: MIT
 // C = A B without A's zeros (kernels.h). In blocks of up to 64 steps of k, whose rows of B stay in L1, a row of A is a word
-// of bits, and the steps that it lists go through registers that hold a strip of C.
+// of bits, and the steps that it lists go through registers that hold a strip of C. Two rows at a time: loads are the
+// bound, and a row of B that both want is loaded once.
 #include "adam.h"
 
 #define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
 #include "kernels.def"
 #undef KERNEL
 
-enum { DEPTH = 64, ROWS = 16, WIDTH = 4 }; // bits of a word; rows whose words are made at a time; vec16 of a strip
+#ifdef SHK_ISA_AVX512
+enum { WIDTH = 4 }; // vec16 of a strip
+#else
+enum { WIDTH = 2 };
+#endif
+enum { DEPTH = SHK_SPARSE_DEPTH, ROWS = 16 }; // bits of a word; rows that are made ready at a time
 
-// Bit s: A(i, s) is not 0. Of a row of A whose elements are neighbours.
-static uint64_t row_word(const float *a, size_t steps) {
-    uint64_t word = 0;
+// Up to ROWS rows of A in up to DEPTH steps: bit s of words[i] says that A(i, s) = a[i * a_row + s] is not 0.
+struct rows {
+    const float *a;
+    ptrdiff_t a_row;
+    uint64_t words[ROWS];
+    _Alignas(64) float copy[ROWS][DEPTH]; // where A's rows are not contiguous
+};
+
+static uint64_t alive(vf x) { return vm_bits(vm_not(vf_eq(x, vf_zero()))); }
+
+static void read_rows(const struct shk_sparse_gemm *g, const float *a, size_t rows, size_t steps, struct rows *out) {
+    out->a = a;
+    out->a_row = g->a_row;
+    for (size_t r = 0; r < rows; r++, a += g->a_row) {
+        out->words[r] = 0;
+        for (size_t s = 0; s < steps; s += 16)
+            out->words[r] |= alive(vf_load_n(a + s, steps - s < 16 ? steps - s : 16)) << s;
+    }
+}
+
+static void turn_rows(const struct shk_sparse_gemm *g, const float *a, size_t rows, size_t steps, struct rows *out) {
+    out->a = out->copy[0];
+    out->a_row = DEPTH;
+    for (size_t r = 0; r < ROWS; r++) out->words[r] = 0;
     for (size_t s = 0; s < steps; s += 16) {
-        const vf x = vf_load_n(a + s, steps - s < 16 ? steps - s : 16);
-        word |= (uint64_t)vm_bits(vm_not(vf_eq(x, vf_zero()))) << s;
-    }
-    return word;
-}
-
-// The bit matrix [DEPTH][ROWS] turned over.
-static void turn(const uint32_t bits[DEPTH], uint64_t words[ROWS]) {
-    vi part[DEPTH / 16];
-    SHK_UNROLL
-    for (int p = 0; p < DEPTH / 16; p++) part[p] = vi_loadu(bits + 16 * p);
-    for (int i = 0; i < ROWS; i++) {
-        const vi bit = vi_set1(1u << i);
-        words[i] = 0;
-        SHK_UNROLL
-        for (int p = 0; p < DEPTH / 16; p++) words[i] |= (uint64_t)vm_bits(vi_eq(vi_and(part[p], bit), bit)) << 16 * p;
+        vf x[16];
+        for (size_t i = 0; i < 16; i++)
+            x[i] = s + i < steps ? vf_load_n(a + (ptrdiff_t)(s + i) * g->a_col, rows) : vf_zero();
+        vf_transpose16(x);
+        for (size_t r = 0; r < ROWS; r++) {
+            out->words[r] |= alive(x[r]) << s;
+            vf_store(out->copy[r] + s, x[r]);
+        }
     }
 }
 
-// The words of up to ROWS rows in up to DEPTH steps.
-static void make_words(const struct shk_sparse_gemm *g, const float *a, size_t rows, size_t steps,
-                       uint64_t words[ROWS]) {
-    if (g->a_col == 1) {
-        for (size_t r = 0; r < rows; r++) words[r] = row_word(a + (ptrdiff_t)r * g->a_row, steps);
-        return;
-    }
-    uint32_t bits[DEPTH] = {0};
-    for (size_t s = 0; s < steps; s++)
-        bits[s] = vm_bits(vm_not(vf_eq(vf_load_n(a + (ptrdiff_t)s * g->a_col, rows), vf_zero())));
-    turn(bits, words);
-}
-
-// Some rows of a strip of C, in one block of steps: a, b point at it, c is floats from C(0, 0) on.
+// Some rows of a strip of C, in one block of steps: b points at it, c is floats from C(0, 0) on.
 struct strip {
-    const float *a, *b;
+    const struct rows *a;
+    const float *b;
     ptrdiff_t c;
     size_t rows;
-    const uint64_t *words;
     bool fresh, last; // the first block of steps, unless C is added to; the last one
 };
 
-SHK_INLINE void add_listed(const int width, const struct shk_sparse_gemm *g, uint64_t word, const float *a,
-                           const float *b, vf acc[WIDTH]) {
-    const ptrdiff_t a_col = g->a_col, b_row = g->b_row;
+SHK_INLINE ptrdiff_t lowest_bit(uint64_t word) { return __builtin_ctzll(word); }
+
+// acc += the steps of a word.
+SHK_INLINE void add_listed(const int width, uint64_t word, const float *a, const float *b, ptrdiff_t b_row, vf *acc) {
     for (; word; word &= word - 1) {
-        const ptrdiff_t s = __builtin_ctzll(word);
-        const vf x = vf_spread(a + s * a_col);
-        const float *row = b + s * b_row;
+        const ptrdiff_t s = lowest_bit(word);
+        const vf x = vf_spread(a + s);
         SHK_UNROLL
-        for (int w = 0; w < width; w++) acc[w] = vf_fma(x, vf_load(row + 16 * w), acc[w]);
+        for (int w = 0; w < width; w++) acc[w] = vf_fma(x, vf_load(b + s * b_row + 16 * w), acc[w]);
     }
+}
+
+// The steps that two rows share.
+SHK_INLINE void add_shared(const int width, uint64_t word, const float *a0, const float *a1, const float *b,
+                           ptrdiff_t b_row, vf *acc0, vf *acc1) {
+    for (; word; word &= word - 1) {
+        const ptrdiff_t s = lowest_bit(word);
+        const vf x0 = vf_spread(a0 + s), x1 = vf_spread(a1 + s);
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) {
+            const vf y = vf_load(b + s * b_row + 16 * w);
+            acc0[w] = vf_fma(x0, y, acc0[w]);
+            acc1[w] = vf_fma(x1, y, acc1[w]);
+        }
+    }
+}
+
+// Those that they do not, side by side: one row has too few chains to hide the latency of FMA.
+SHK_INLINE void add_apart(const int width, uint64_t word0, uint64_t word1, const float *a0, const float *a1,
+                          const float *b, ptrdiff_t b_row, vf *acc0, vf *acc1) {
+    for (; word0 && word1; word0 &= word0 - 1, word1 &= word1 - 1) {
+        const ptrdiff_t s0 = lowest_bit(word0), s1 = lowest_bit(word1);
+        const vf x0 = vf_spread(a0 + s0), x1 = vf_spread(a1 + s1);
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) {
+            acc0[w] = vf_fma(x0, vf_load(b + s0 * b_row + 16 * w), acc0[w]);
+            acc1[w] = vf_fma(x1, vf_load(b + s1 * b_row + 16 * w), acc1[w]);
+        }
+    }
+    add_listed(width, word0, a0, b, b_row, acc0);
+    add_listed(width, word1, a1, b, b_row, acc1);
+}
+
+// The sums of `rows` rows (1 or 2) of the strip, from row r on: acc[row * WIDTH + w].
+SHK_INLINE void sum_rows(const int width, const int rows, const struct shk_sparse_gemm *g, const struct strip *s,
+                         size_t r, vf *acc) {
+    const float *c = g->c + s->c + (ptrdiff_t)r * g->c_row, *a = s->a->a + (ptrdiff_t)r * s->a->a_row;
+    SHK_UNROLL
+    for (int i = 0; i < rows * width; i++)
+        acc[i / width * WIDTH + i % width] = s->fresh ? vf_zero() : vf_load(c + i / width * g->c_row + i % width * 16);
+    const uint64_t word = s->a->words[r], next = rows > 1 ? s->a->words[r + 1] : 0;
+    if (rows == 1) {
+        add_listed(width, word, a, s->b, g->b_row, acc);
+        return;
+    }
+    add_shared(width, word & next, a, a + s->a->a_row, s->b, g->b_row, acc, acc + WIDTH);
+    add_apart(width, word & ~next, next & ~word, a, a + s->a->a_row, s->b, g->b_row, acc, acc + WIDTH);
+}
+
+SHK_INLINE void store_rows(const int width, const int rows, const struct shk_sparse_gemm *g, const struct strip *s,
+                           size_t r) {
+    vf acc[2 * WIDTH];
+    sum_rows(width, rows, g, s, r, acc);
+    float *c = g->c + s->c + (ptrdiff_t)r * g->c_row;
+    SHK_UNROLL
+    for (int i = 0; i < rows * width; i++)
+        vf_store(c + i / width * g->c_row + i % width * 16, acc[i / width * WIDTH + i % width]);
 }
 
 // What the caches do not hold: the moments of rows to come, and the weights behind C's, with which the caller goes on.
@@ -78,77 +141,50 @@ SHK_INLINE void fetch_row(const int width, const struct shk_sparse_gemm *g, ptrd
     }
 }
 
-// One row of the strip; acc: the sums.
-SHK_INLINE void strip_row(const int width, const struct shk_sparse_gemm *g, const struct strip *s, size_t r, vf *acc) {
-    const float *c = g->c + s->c + (ptrdiff_t)r * g->c_row;
+// Returns what adam_check found, and `check`.
+SHK_INLINE vf update_rows(const int width, const int rows, const struct shk_sparse_gemm *g, const struct strip *s,
+                          const struct adam *k, size_t r, vf check) {
+    vf acc[2 * WIDTH];
+    sum_rows(width, rows, g, s, r, acc);
+    ptrdiff_t at = s->c + (ptrdiff_t)r * g->c_row;
     SHK_UNROLL
-    for (int w = 0; w < width; w++) acc[w] = s->fresh ? vf_zero() : vf_load(c + 16 * w);
-    add_listed(width, g, s->words[r], s->a + (ptrdiff_t)r * g->a_row, s->b, acc);
-}
-
-SHK_INLINE void store_rows(const int width, const struct shk_sparse_gemm *g, const struct strip *s) {
-    for (size_t r = 0; r < s->rows; r++) {
-        vf acc[WIDTH];
-        strip_row(width, g, s, r, acc);
+    for (int i = 0; i < rows; i++, at += g->c_row) {
+        fetch_row(width, g, at);
         SHK_UNROLL
-        for (int w = 0; w < width; w++) vf_store(g->c + s->c + (ptrdiff_t)r * g->c_row + 16 * w, acc[w]);
+        for (int w = 0; w < width; w++) {
+            vf m;
+            const vf v = adam_moments(g->adam, k, (size_t)at + 16 * w, acc[i * WIDTH + w], &m);
+            adam_step(g->adam, k, (size_t)at + 16 * w, m, vf_sqrt(v));
+            check = adam_check(v, check);
+        }
     }
+    return check;
 }
 
-// An update on its way: the gradients of a row, then its moments.
-struct pending {
-    vf gradient[WIDTH], m[WIDTH], root[WIDTH];
-    vf check;
-};
-
-SHK_INLINE void step_row(const int width, const struct shk_sparse_gemm *g, const struct adam *k, ptrdiff_t at,
-                         const struct pending *p) {
-    SHK_UNROLL
-    for (int w = 0; w < width; w++) adam_step(g->adam, k, (size_t)at + 16 * w, p->m[w], p->root[w]);
+SHK_INLINE void whole_strip(const int width, const struct shk_sparse_gemm *g, const struct strip *s) {
+    size_t r = 0;
+    for (; r + 2 <= s->rows; r += 2) store_rows(width, 2, g, s, r);
+    if (r < s->rows) store_rows(width, 1, g, s, r);
 }
 
-SHK_INLINE void moments_row(const int width, const struct shk_sparse_gemm *g, const struct adam *k, ptrdiff_t at,
-                            struct pending *p) {
-    fetch_row(width, g, at);
-    SHK_UNROLL
-    for (int w = 0; w < width; w++) {
-        const vf v = adam_moments(g->adam, k, (size_t)at + 16 * w, p->gradient[w], &p->m[w]);
-        p->root[w] = vf_sqrt(v);
-        p->check = adam_check(v, p->check);
-    }
-}
-
-// A row's square roots follow the products of the next row, and its divisions those of the row after: neither has to be
-// waited for, and the products around them go on meanwhile.
-SHK_INLINE vf update_rows(const int width, const struct shk_sparse_gemm *g, const struct strip *s,
-                          const struct adam *k) {
-    struct pending p = {.check = vf_zero()};
-    ptrdiff_t at = s->c;
-    strip_row(width, g, s, 0, p.gradient);
-    for (size_t r = 1; r < s->rows; r++, at += g->c_row) {
-        vf acc[WIDTH];
-        strip_row(width, g, s, r, acc);
-        if (r > 1) step_row(width, g, k, at - g->c_row, &p);
-        moments_row(width, g, k, at, &p);
-        SHK_UNROLL
-        for (int w = 0; w < width; w++) p.gradient[w] = acc[w];
-    }
-    if (s->rows > 1) step_row(width, g, k, at - g->c_row, &p);
-    moments_row(width, g, k, at, &p);
-    step_row(width, g, k, at, &p);
-    return p.check;
+SHK_INLINE vf whole_update(const int width, const struct shk_sparse_gemm *g, const struct strip *s,
+                           const struct adam *k) {
+    vf check = vf_zero();
+    size_t r = 0;
+    for (; r + 2 <= s->rows; r += 2) check = update_rows(width, 2, g, s, k, r, check);
+    return r < s->rows ? update_rows(width, 1, g, s, k, r, check) : check;
 }
 
 static __attribute__((noinline)) void one_strip(const struct shk_sparse_gemm *g, const struct strip *s, bool wide) {
     if (wide)
-        store_rows(WIDTH, g, s);
+        whole_strip(WIDTH, g, s);
     else
-        store_rows(1, g, s);
+        whole_strip(1, g, s);
 }
 
 static __attribute__((noinline)) vf one_update(const struct shk_sparse_gemm *g, const struct strip *s,
                                                const struct adam *k, bool wide) {
-    return wide ? update_rows(WIDTH, g, s, k) : update_rows(1, g, s, k);
+    return wide ? whole_update(WIDTH, g, s, k) : whole_update(1, g, s, k);
 }
 
 // Returns what adam_check found.
@@ -173,15 +209,18 @@ void SHK_KERNEL(sparse_gemm)(const struct shk_sparse_gemm *g) {
     for (size_t step = 0; step < g->k; step += DEPTH) {
         const size_t steps = g->k - step < DEPTH ? g->k - step : DEPTH;
         for (size_t i = 0; i < g->m; i += ROWS) {
-            uint64_t words[ROWS];
-            struct strip s = {.a = g->a + (ptrdiff_t)i * g->a_row + (ptrdiff_t)step * g->a_col,
+            const float *a = g->a + (ptrdiff_t)i * g->a_row + (ptrdiff_t)step * g->a_col;
+            struct rows rows;
+            struct strip s = {.a = &rows,
                               .b = g->b + (ptrdiff_t)step * g->b_row,
                               .c = (ptrdiff_t)i * g->c_row,
                               .rows = g->m - i < ROWS ? g->m - i : ROWS,
-                              .words = words,
                               .fresh = step == 0 && !g->accumulate,
                               .last = step + steps == g->k};
-            make_words(g, s.a, s.rows, steps, words);
+            if (g->a_col == 1)
+                read_rows(g, a, s.rows, steps, &rows);
+            else
+                turn_rows(g, a, s.rows, steps, &rows);
             check = vf_add(check, all_strips(g, s, &k));
         }
     }

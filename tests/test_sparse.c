@@ -48,16 +48,30 @@ static float a_at(const struct shk_sparse_gemm *g, size_t i, size_t k) {
     return g->a[(ptrdiff_t)i * g->a_row + (ptrdiff_t)k * g->a_col];
 }
 
+// The steps of k that row i takes, in the contract's order: in each block those that the pair's other row takes too come
+// first. Returns how many.
+static size_t steps_of(const struct shk_sparse_gemm *g, size_t i, size_t *steps) {
+    size_t n = 0;
+    for (size_t block = 0; block < g->k; block += SHK_SPARSE_DEPTH)
+        for (int alone = 0; alone < 2; alone++)
+            for (size_t k = block; k < g->k && k < block + SHK_SPARSE_DEPTH; k++) {
+                const bool shared = (i ^ 1) < g->m && a_at(g, i ^ 1, k) != 0;
+                if (a_at(g, i, k) != 0 && shared == !alone) steps[n++] = k;
+            }
+    return n;
+}
+
 // The chain of the contract, element by element; in double too, with the sum of magnitudes.
 static void chain(const struct shk_sparse_gemm *g, float *c, double *want, double *magnitude) {
-    for (size_t i = 0; i < g->m; i++)
+    size_t *steps = malloc(g->k * sizeof *steps);
+    for (size_t i = 0; i < g->m; i++) {
+        const size_t taken = steps_of(g, i, steps);
         for (size_t j = 0; j < g->n; j++) {
             float *const out = c + i * (size_t)g->c_row + j;
             float x = g->accumulate ? *out : 0;
             double sum = (double)x, size = fabs(sum) + 1e-30;
-            for (size_t k = 0; k < g->k; k++) {
-                const float a = a_at(g, i, k), b = g->b[k * (size_t)g->b_row + j];
-                if (a == 0) continue;
+            for (size_t t = 0; t < taken; t++) {
+                const float a = a_at(g, i, steps[t]), b = g->b[steps[t] * (size_t)g->b_row + j];
                 x = fmaf(a, b, x);
                 sum += (double)a * (double)b;
                 size += fabs((double)a * (double)b);
@@ -66,6 +80,8 @@ static void chain(const struct shk_sparse_gemm *g, float *c, double *want, doubl
             want[i * g->n + j] = sum;
             magnitude[i * g->n + j] = size;
         }
+    }
+    free(steps);
 }
 
 static void check(struct setup *s) {

@@ -179,14 +179,23 @@ void shk_tile_input_gradient(const struct shk_op *op, const struct shk_kernels *
     k->sparse_gemm(&gemm);
 }
 
+// Row by row: what a slice's rows are must not decide which of them are a pair.
+static void sparse_input_gradient(const struct shk_op *op, const struct shk_slice *s, const float *dz) {
+    ptrdiff_t dy_row = dz_stride(op, s), dx_row = shk_row_stride(s, &op->in_grad);
+    float *dx = shk_rows_at(s, &op->in_grad);
+    for (size_t tile = 0; tile < shk_param_panels(op->weight); tile++)
+        for (ptrdiff_t i = 0; i < (ptrdiff_t)s->samples; i++)
+            shk_tile_input_gradient(op, s->k, s->weights, tile, 1, dz + i * dy_row, dy_row, dx + i * dx_row, dx_row);
+}
+
 static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
     const struct shk_param *w = op->weight;
     const float *dz = output_gradient(op, s);
     if (shk_is_batch_layer(s->plan, op)) return; // the rest takes the whole batch
-    for (size_t tile = 0; shk_has_tiles(op) && tile < shk_param_panels(w); tile++)
-        shk_tile_input_gradient(op, s->k, s->weights, tile, s->samples, dz, dz_stride(op, s),
-                                shk_rows_at(s, &op->in_grad), shk_row_stride(s, &op->in_grad));
-    if (shk_has_tiles(op)) return;
+    if (shk_has_tiles(op)) {
+        sparse_input_gradient(op, s, dz);
+        return;
+    }
     struct shk_gemm gemm = {.m = shk_row_count(s, &op->in),
                             .n = w->row,
                             .k = op->u.linear.columns,
