@@ -178,22 +178,56 @@ static void cls_attention_gradient(const struct shk_whole_batch *w, const struct
     w->k->gemm(&gemm);
 }
 
+// Where the batch layer's dY lies transposed, which all its tiles read: [columns][round16(samples)]. NULL: too large.
+static float *turned_gradient(const struct shk_whole_batch *w, float *scratch) {
+    size_t floats = layer_of(w->plan)->u.linear.columns * shk_round16(w->samples);
+    return floats <= 2 * SHK_GRADIENT_SIDE * SHK_GRADIENT_DEPTH ? scratch + SHK_GRADIENT_FLOATS + SHK_GRADIENT_SIDE
+                                                                : NULL;
+}
+
+void shk_layer_turn_gradient(const struct shk_whole_batch *w, float *scratch) {
+    const struct shk_op *op = layer_of(w->plan);
+    size_t columns = op->u.linear.columns, row = shk_round16(w->samples), whole = w->samples / 16 * 16;
+    float *out = turned_gradient(w, scratch);
+    if (!shk_has_tiles(op) || !out) return;
+    ptrdiff_t dy_row;
+    const float *dy = rows_of(w, shk_linear_gradient(op), &dy_row);
+    for (size_t i = 0; i < whole; i += 16)
+        w->k->transpose_panel(&(struct shk_transpose){.blocks = columns / 16,
+                                                      .src = dy + (ptrdiff_t)i * dy_row,
+                                                      .src_row = dy_row,
+                                                      .src_block = 16,
+                                                      .dst = out + i,
+                                                      .dst_row = (ptrdiff_t)row,
+                                                      .dst_block = 16 * (ptrdiff_t)row});
+    for (size_t i = whole; i < w->samples; i++)
+        for (size_t j = 0; j < columns; j++) out[j * row + i] = dy[(ptrdiff_t)i * dy_row + (ptrdiff_t)j];
+}
+
 void shk_batch_update(const struct shk_whole_batch *w, const struct shk_update *u, const struct shk_adam *adam,
                       float *scratch) {
     const struct shk_op *op = u->batch_op;
     size_t width = shk_tile_width(u->param, u->panel);
+    ptrdiff_t dy_row;
+    const float *dy = rows_of(w, shk_linear_gradient(op), &dy_row) + u->row;
     struct shk_sparse_gemm gemm = {.m = u->length / width,
                                    .n = width,
                                    .k = w->samples,
+                                   .a = dy,
                                    .a_row = 1,
+                                   .a_col = dy_row,
                                    .c = scratch,
                                    .c_row = (ptrdiff_t)width,
                                    .adam = adam};
-    gemm.a = rows_of(w, shk_linear_gradient(op), &gemm.a_col) + u->row;
     gemm.b = rows_of(w, &op->in, &gemm.b_row) + u->panel * SHK_INPUT_TILE;
+    if (shk_is_batch_layer(w->plan, op) && turned_gradient(w, scratch)) {
+        gemm.a_row = (ptrdiff_t)shk_round16(w->samples);
+        gemm.a_col = 1;
+        gemm.a = turned_gradient(w, scratch) + (ptrdiff_t)u->row * gemm.a_row;
+    }
     if (u->bias)
         w->k->column_sum(&(struct shk_column_sum){
-            .rows = gemm.k, .cols = gemm.m, .x = gemm.a, .row = gemm.a_col, .sum = scratch + SHK_GRADIENT_FLOATS});
+            .rows = gemm.k, .cols = gemm.m, .x = dy, .row = dy_row, .sum = scratch + SHK_GRADIENT_FLOATS});
     w->k->sparse_gemm(&gemm);
 }
 
