@@ -95,9 +95,10 @@ SHK_INLINE uint64_t arg_mask(const uint8_t *arg, size_t n, int a) {
 // The lowest bit of m != 0 (tzcnt: the x86 builds have BMI).
 SHK_INLINE size_t lowest_bit(uint64_t m) { return (size_t)__builtin_ctzll(m); }
 
-// pv: PV_LANES lanes. pv_choose reads that many winners; pv_pick gives lane i the one of four floats that its winner
-// names, in the order (dy, dx) = (0, 0), (1, 0), (0, 1), (1, 1), or +0 where dead; pv_alive gives d, or -0 where dead.
-// So fma(pick, alive, x) is x to the bit in dead lanes, since x + -0 is x for every x.
+// pv: PV_LANES lanes. pv_choose reads that many winners. Of two rows of pixels in pairs, (y, x) beside (y + 1, x),
+// pv_pixels has the next four pairs, and pv_pick gives lane i the pixel that its winner names in the window from pair x
+// (0..2) on, or +0 where dead; pv_alive gives d, or -0 where dead. So fma(pick, alive, x) is x to the bit in dead lanes,
+// since x + -0 is x for every x.
 #if defined(SHK_ISA_AVX2)
 #define PV_LANES 8
 typedef __m256 pv;
@@ -118,8 +119,10 @@ SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
     return (pv_choice){_mm256_or_si256(_mm256_slli_epi32(a, 1), _mm256_srli_epi32(a, 1)),
                        _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)CONV_DEAD), a))};
 }
-SHK_INLINE pv pv_pick(const float *p, pv_choice c) {
-    return _mm256_and_ps(c.alive, _mm256_permutevar_ps(_mm256_broadcast_ps((const __m128 *)p), c.at));
+typedef const float *pv_eight;
+SHK_INLINE pv_eight pv_pixels(const float *p) { return p; }
+SHK_INLINE pv pv_pick(pv_eight p, const int x, pv_choice c) {
+    return _mm256_and_ps(c.alive, _mm256_permutevar_ps(_mm256_broadcast_ps((const __m128 *)(p + 2 * x)), c.at));
 }
 SHK_INLINE pv pv_alive(pv d, pv_choice c) { return _mm256_blendv_ps(_mm256_set1_ps(-0.0f), d, c.alive); }
 #elif defined(SHK_ISA_NEON)
@@ -144,15 +147,18 @@ SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
     const uint32x4_t bytes = vmlaq_u32(vdupq_n_u32(0x03020100u), at, vdupq_n_u32(0x04040404u));
     return (pv_choice){vreinterpretq_u8_u32(vornq_u32(bytes, alive)), alive};
 }
-SHK_INLINE pv pv_pick(const float *p, pv_choice c) {
-    return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(vld1q_f32(p)), c.at));
+typedef const float *pv_eight;
+SHK_INLINE pv_eight pv_pixels(const float *p) { return p; }
+SHK_INLINE pv pv_pick(pv_eight p, const int x, pv_choice c) {
+    return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(vld1q_f32(p + 2 * x)), c.at));
 }
 SHK_INLINE pv pv_alive(pv d, pv_choice c) { return vbslq_f32(c.alive, d, vdupq_n_f32(-0.0f)); }
 #else
 #define PV_LANES 16
 typedef vf pv;
+typedef vf pv_eight; // of which eight lanes are read
 typedef struct {
-    vi at;
+    vi at[3]; // from each pair on
     vm alive;
 } pv_choice;
 SHK_INLINE pv pv_zero(void) { return vf_zero(); }
@@ -165,21 +171,15 @@ SHK_INLINE pv pv_sub(pv a, pv b) { return vf_sub(a, b); }
 SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return vf_fma(a, b, c); }
 SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
     const vi a = arg_load(arg);
-    return (pv_choice){vi_or(vi_shl(a, 1), vi_shr(a, 1)), vi_lt(a, vi_set1(CONV_DEAD))};
+    const vi at = vi_and(vi_or(vi_shl(a, 1), vi_shr(a, 1)), vi_set1(3));
+    return (pv_choice){{at, vi_add(at, vi_set1(2)), vi_add(at, vi_set1(4))}, vi_lt(a, vi_set1(CONV_DEAD))};
 }
 #ifdef SHK_ISA_AVX512
-// In assembler because the compilers, where neighbouring windows overlap, trade the load for a shuffle: the port that
-// is busy already.
-SHK_INLINE pv pv_pick(const float *p, pv_choice c) {
-    __m512 four;
-    __asm__("vbroadcastf32x4 %1, %0" : "=v"(four) : "m"(*(const float(*)[4])p));
-    return _mm512_maskz_permutevar_ps(c.alive, four, c.at);
-}
+SHK_INLINE pv_eight pv_pixels(const float *p) { return _mm512_castps256_ps512(_mm256_loadu_ps(p)); }
 #else
-SHK_INLINE pv pv_pick(const float *p, pv_choice c) {
-    return vf_keep(c.alive, vf_permute(vf_load_n(p, 4), vi_and(c.at, vi_set1(3))));
-}
+SHK_INLINE pv_eight pv_pixels(const float *p) { return vf_load_n(p, 8); }
 #endif
+SHK_INLINE pv pv_pick(pv_eight p, const int x, pv_choice c) { return vf_keep(c.alive, vf_permute(p, c.at[x])); }
 SHK_INLINE pv pv_alive(pv d, pv_choice c) { return vf_select(c.alive, d, vf_set1(-0.0f)); }
 #endif
 

@@ -280,7 +280,7 @@ SHK_INLINE void image_lanes(const struct shk_conv_pool *c, const float *zip, flo
             const pv d = pv_alive(pv_load(dout), choice);
             bias = pv_add(bias, d);
             SHK_UNROLL
-            for (int t = 0; t < 9; t++) acc[t] = pv_fma(pv_pick(z + t / 3 * row + t % 3 * 2, choice), d, acc[t]);
+            for (int t = 0; t < 9; t++) acc[t] = pv_fma(pv_pick(pv_pixels(z + t / 3 * row), t % 3, choice), d, acc[t]);
         }
     }
     if (dbias) pv_store(dbias, bias);
