@@ -111,12 +111,31 @@ void SHK_KERNEL(conv_pool_dgrad)(const struct shk_conv_pool *c) {
 #define GROUP 16
 #endif
 
+struct winner {
+    float value;    // dout
+    uint32_t pixel; // of the input under tap 0
+};
+
+#ifdef SHK_ISA_AVX512
+// By one load, which are the bound here.
+SHK_INLINE size_t winner_load(const struct winner *w, pv *value) {
+    uint64_t both;
+    memcpy(&both, w, sizeof both);
+    *value = vi_as_vf(vi_spread((uint32_t)both));
+    return both >> 32;
+}
+#else
+SHK_INLINE size_t winner_load(const struct winner *w, pv *value) {
+    *value = pv_set1(w->value);
+    return w->pixel;
+}
+#endif
+
 // What is known of a chunk, by window and output channel.
 struct chunk {
-    _Alignas(64) uint32_t pixel[CHUNK][CHANNELS]; // of the input under tap 0
-    _Alignas(64) float value[CHUNK][CHANNELS];    // dout
-    _Alignas(64) uint32_t alive[CHUNK];           // bit: channel
-    _Alignas(64) uint64_t windows[CHANNELS];      // bit: window, of those alive
+    _Alignas(64) struct winner winner[CHUNK][CHANNELS];
+    _Alignas(64) uint32_t alive[CHUNK];      // bit: channel
+    _Alignas(64) uint64_t windows[CHANNELS]; // bit: window, of those alive
 };
 _Static_assert(sizeof(struct chunk) <= SHK_CONV_POOL_CHUNK, "scratch");
 
@@ -168,8 +187,8 @@ static void chunk_fill(const struct shk_conv_pool *c, struct chunk *k, const str
         const vf d = vf_load(dout + co);
         const uint32_t pixel = (uint32_t)(sample * r->sample_pixels + 2 * wy * wide + 2 * wx - r->origin);
         bias = vf_select(alive, vf_add(bias, d), bias);
-        vf_store(k->value[i] + l, d);
-        vi_store(k->pixel[i] + l, vi_add(vi_set1(pixel), vf_as_vi(vf_permute(table, arg))));
+        const vi pixels = vi_add(vi_set1(pixel), vf_as_vi(vf_permute(table, arg)));
+        vf_store_pairs(&k->winner[i][l].value, d, vi_as_vf(pixels));
         k->alive[i] |= vm_bits(alive) << l;
         if (++wx < ww) continue;
         wx = 0;
@@ -198,8 +217,8 @@ SHK_INLINE void taps_add(const int parts, const struct chunk *k, size_t i, const
     for (int t = 0; t < 9 * parts; t++) acc[t] = pv_load(dw + t / parts * ld + t % parts * PV_LANES);
     for (uint64_t m = k->windows[i]; m; m &= m - 1) {
         const size_t j = lowest_bit(m);
-        const pv d = pv_set1(k->value[j][i]);
-        const float *r0 = in + k->pixel[j][i] * width, *r1 = r0 + row, *r2 = r1 + row;
+        pv d;
+        const float *r0 = in + winner_load(&k->winner[j][i], &d) * width, *r1 = r0 + row, *r2 = r1 + row;
         SHK_UNROLL
         for (int t = 0; t < 9 * parts; t++) {
             const int tap = t / parts;

@@ -5,6 +5,7 @@
 //   types     vf: 16 floats; vi: 16 x 32 bits (unsigned unless said); vm: 16 lane flags
 //   memory    vf_load/vf_store (64-byte aligned), vf_loadu/vf_storeu (any)
 //             vf_load_n(p, n)/vf_store_n(p, v, n): the first n lanes (0..16); nothing beyond is touched, missing lanes read as 0
+//             vf_store_pairs(p, a, b): a[0], b[0], a[1], b[1], ... (64-byte aligned)
 //             vi_load/vi_store/vi_loadu/vi_storeu (uint32_t *)
 //   set       vf_zero(), vf_set1(f), vf_spread(p) = vf_set1(*p) where loads are the bound; vi_set1(u), vi_iota() = 0..15
 //   float     vf_add, vf_sub, vf_mul, vf_div, vf_sqrt, vf_fma(a, b, c) = a*b+c, vf_fnma(a, b, c) = c-a*b, vf_abs, vf_neg

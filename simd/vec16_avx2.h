@@ -60,6 +60,13 @@ SHK_INLINE void vf_store_n(float *p, vf a, size_t n) {
     _mm256_maskstore_ps(p, m.lo, a.lo);
     _mm256_maskstore_ps(p + 8, m.hi, a.hi);
 }
+SHK_INLINE void vf_store_pairs(float *p, vf a, vf b) {
+    const vf even = SHK_BOTH2(vf, _mm256_unpacklo_ps, a, b), odd = SHK_BOTH2(vf, _mm256_unpackhi_ps, a, b);
+    _mm256_store_ps(p, _mm256_permute2f128_ps(even.lo, odd.lo, 0x20));
+    _mm256_store_ps(p + 8, _mm256_permute2f128_ps(even.lo, odd.lo, 0x31));
+    _mm256_store_ps(p + 16, _mm256_permute2f128_ps(even.hi, odd.hi, 0x20));
+    _mm256_store_ps(p + 24, _mm256_permute2f128_ps(even.hi, odd.hi, 0x31));
+}
 SHK_INLINE vi vi_load(const uint32_t *p) {
     return (vi){_mm256_load_si256((const __m256i *)p), _mm256_load_si256((const __m256i *)(p + 8))};
 }

@@ -22,6 +22,12 @@ SHK_INLINE void vf_store(float *p, vf a) { _mm512_store_ps(p, a); }
 SHK_INLINE void vf_storeu(float *p, vf a) { _mm512_storeu_ps(p, a); }
 SHK_INLINE vf vf_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(vm_first(n), p); }
 SHK_INLINE void vf_store_n(float *p, vf a, size_t n) { _mm512_mask_storeu_ps(p, vm_first(n), a); }
+SHK_INLINE void vf_store_pairs(float *p, vf a, vf b) {
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    _mm512_store_ps(p, _mm512_permutex2var_ps(a, low, b));
+    _mm512_store_ps(p + 16, _mm512_permutex2var_ps(a, high, b));
+}
 SHK_INLINE vi vi_load(const uint32_t *p) { return _mm512_load_si512(p); }
 SHK_INLINE vi vi_loadu(const uint32_t *p) { return _mm512_loadu_si512(p); }
 SHK_INLINE void vi_store(uint32_t *p, vi a) { _mm512_store_si512(p, a); }
@@ -30,12 +36,15 @@ SHK_INLINE void vi_storeu(uint32_t *p, vi a) { _mm512_storeu_si512(p, a); }
 SHK_INLINE vf vf_zero(void) { return _mm512_setzero_ps(); }
 SHK_INLINE vf vf_set1(float f) { return _mm512_set1_ps(f); }
 // By way of an integer register: where a loop is bound by its loads of vectors, a broadcast from memory is one more.
+SHK_INLINE vi vi_spread(uint32_t u) {
+    vi a;
+    __asm__("vpbroadcastd %1, %0" : "=v"(a) : "r"(u));
+    return a;
+}
 SHK_INLINE vf vf_spread(const float *p) {
     uint32_t bits;
-    vf a;
     memcpy(&bits, p, sizeof bits);
-    __asm__("vpbroadcastd %1, %0" : "=v"(a) : "r"(bits));
-    return a;
+    return _mm512_castsi512_ps(vi_spread(bits));
 }
 SHK_INLINE vi vi_set1(uint32_t u) { return _mm512_set1_epi32((int)u); }
 SHK_INLINE vi vi_iota(void) { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }

@@ -43,6 +43,12 @@ SHK_INLINE void vf_store_n(float *p, vf a, size_t n) {
     for (size_t i = 0; i < 16; i++)
         if (i < n) p[i] = a.x[i];
 }
+SHK_INLINE void vf_store_pairs(float *p, vf a, vf b) {
+    for (size_t i = 0; i < 16; i++) {
+        p[2 * i] = a.x[i];
+        p[2 * i + 1] = b.x[i];
+    }
+}
 SHK_INLINE vi vi_loadu(const uint32_t *p) {
     vi r;
     memcpy(&r, p, sizeof r);

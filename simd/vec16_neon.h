@@ -49,6 +49,9 @@ SHK_INLINE void vf_store_n(float *p, vf a, size_t n) {
     vf_storeu(t, a);
     for (size_t i = 0; i < n; i++) p[i] = t[i];
 }
+SHK_INLINE void vf_store_pairs(float *p, vf a, vf b) {
+    for (int i = 0; i < 4; i++) vst2q_f32(p + 8 * i, (float32x4x2_t){{a.q[i], b.q[i]}});
+}
 SHK_INLINE vi vi_loadu(const uint32_t *p) { SHK_QUADS(vi, vld1q_u32(p + 4 * i)); }
 SHK_INLINE vi vi_load(const uint32_t *p) { return vi_loadu(__builtin_assume_aligned(p, 64)); }
 SHK_INLINE void vi_storeu(uint32_t *p, vi a) {
