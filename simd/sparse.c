@@ -35,7 +35,8 @@ static void read_rows(const struct shk_sparse_gemm *g, const float *a, size_t ro
     }
 }
 
-static void turn_rows(const struct shk_sparse_gemm *g, const float *a, size_t rows, size_t steps, struct rows *out) {
+static void transpose_rows(const struct shk_sparse_gemm *g, const float *a, size_t rows, size_t steps,
+                           struct rows *out) {
     out->a = out->copy[0];
     out->a_row = DEPTH;
     for (size_t r = 0; r < ROWS; r++) out->words[r] = 0;
@@ -220,7 +221,7 @@ void SHK_KERNEL(sparse_gemm)(const struct shk_sparse_gemm *g) {
             if (g->a_col == 1)
                 read_rows(g, a, s.rows, steps, &rows);
             else
-                turn_rows(g, a, s.rows, steps, &rows);
+                transpose_rows(g, a, s.rows, steps, &rows);
             check = vf_add(check, all_strips(g, s, &k));
         }
     }

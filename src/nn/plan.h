@@ -263,7 +263,7 @@ enum { SHK_LAYER_SCRATCH = 2 * SHK_TILE_FLOATS };
 void shk_layer_input_gradient(const struct shk_whole_batch *, size_t task, float *scratch); // [SHK_LAYER_SCRATCH]
 // Before a worker's first backward task: what all of them read goes behind the part of scratch that shk_batch_gradient and
 // shk_layer_input_gradient use.
-void shk_layer_turn_gradient(const struct shk_whole_batch *, float *scratch); // [SHK_GRADIENT_SCRATCH]
+void shk_layer_transpose_gradient(const struct shk_whole_batch *, float *scratch); // [SHK_GRADIENT_SCRATCH]
 
 // A part of X^T dY into scratch: [panels][length], or of a tile [length]; and, where the bias is taken in, the
 // column sums of dY at scratch + SHK_GRADIENT_FLOATS.

@@ -179,16 +179,16 @@ static void cls_attention_gradient(const struct shk_whole_batch *w, const struct
 }
 
 // Where the batch layer's dY lies transposed, which all its tiles read: [columns][round16(samples)]. NULL: too large.
-static float *turned_gradient(const struct shk_whole_batch *w, float *scratch) {
+static float *transposed_gradient(const struct shk_whole_batch *w, float *scratch) {
     size_t floats = layer_of(w->plan)->u.linear.columns * shk_round16(w->samples);
     return floats <= 2 * SHK_GRADIENT_SIDE * SHK_GRADIENT_DEPTH ? scratch + SHK_GRADIENT_FLOATS + SHK_GRADIENT_SIDE
                                                                 : NULL;
 }
 
-void shk_layer_turn_gradient(const struct shk_whole_batch *w, float *scratch) {
+void shk_layer_transpose_gradient(const struct shk_whole_batch *w, float *scratch) {
     const struct shk_op *op = layer_of(w->plan);
     size_t columns = op->u.linear.columns, row = shk_round16(w->samples), whole = w->samples / 16 * 16;
-    float *out = turned_gradient(w, scratch);
+    float *out = transposed_gradient(w, scratch);
     if (!shk_has_tiles(op) || !out) return;
     ptrdiff_t dy_row;
     const float *dy = rows_of(w, shk_linear_gradient(op), &dy_row);
@@ -220,10 +220,10 @@ void shk_batch_update(const struct shk_whole_batch *w, const struct shk_update *
                                    .c_row = (ptrdiff_t)width,
                                    .adam = adam};
     gemm.b = rows_of(w, &op->in, &gemm.b_row) + u->panel * SHK_INPUT_TILE;
-    if (shk_is_batch_layer(w->plan, op) && turned_gradient(w, scratch)) {
+    if (shk_is_batch_layer(w->plan, op) && transposed_gradient(w, scratch)) {
         gemm.a_row = (ptrdiff_t)shk_round16(w->samples);
         gemm.a_col = 1;
-        gemm.a = turned_gradient(w, scratch) + (ptrdiff_t)u->row * gemm.a_row;
+        gemm.a = transposed_gradient(w, scratch) + (ptrdiff_t)u->row * gemm.a_row;
     }
     if (u->bias)
         w->k->column_sum(&(struct shk_column_sum){

@@ -260,7 +260,7 @@ static void layer_backward(const struct shk_engine *e, const struct shk_whole_ba
     size_t tiles = shk_layer_tiles(e->plan);
     enum shk_update_part part = e->gradients ? SHK_GRADIENT_PART : SHK_WHOLE_UPDATE;
     double seconds[2] = {-clock_of(e), 0};
-    shk_layer_turn_gradient(w, updater->scratch);
+    shk_layer_transpose_gradient(w, updater->scratch);
     seconds[0] += clock_of(e);
     for (size_t task, tasks = shk_layer_backward_tasks(e->plan); shk_take(shares, tasks, worker, workers, &task);) {
         double start = clock_of(e);
