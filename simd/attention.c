@@ -4,7 +4,6 @@
 // end go in half a vector. What can be done with scores and their gradients while they are in registers is done there;
 // the other products go through the GEMM kernel.
 #include "attention.h"
-#include "vec8.h"
 
 #define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
 #include "kernels.def"
@@ -16,10 +15,10 @@ static size_t block_columns(size_t queries) {
     return columns < SHK_ATTENTION_BLOCK ? columns : SHK_ATTENTION_BLOCK;
 }
 
-// A panel; of a block of queries: scaled gradients of the outputs, what weights are left of dropout, gradients of the
-// scores.
+// A panel; of a query alone: its weights, and gradients of these; of a block of queries: scaled gradients of the outputs,
+// what weights are left of dropout, gradients of the scores.
 size_t shk_attention_scratch(size_t queries, size_t tokens, size_t d) {
-    return (16 * d + block_columns(queries) * (d + 2 * tokens)) * sizeof(float);
+    return (16 * d + 2 * shk_round16(tokens) + block_columns(queries) * (d + 2 * tokens)) * sizeof(float);
 }
 #endif
 
@@ -29,6 +28,7 @@ struct block {
     float *weights;                 // [tokens][columns]
     float *inverse;                 // [columns]
     float *panel;                   // [d][16]
+    float *row;                     // [2][round16(tokens)]
     float *scaled;                  // [queries][d]
     float *dropped, *ds;            // [tokens][columns]; dropped: NULL without dropout
 };
@@ -42,7 +42,8 @@ static bool next_block(const struct shk_attention *a, struct block *b) {
     b->weights = a->p + b->first * a->tokens;
     b->inverse = a->p + shk_round16(a->queries) * a->tokens + b->first;
     b->panel = a->scratch;
-    b->scaled = b->panel + 16 * a->d;
+    b->row = b->panel + 16 * a->d;
+    b->scaled = b->row + 2 * shk_round16(a->tokens);
     b->ds = b->scaled + b->columns * a->d;
     b->dropped = a->drop.threshold != 0 ? b->ds + a->tokens * b->columns : NULL;
     return true;
@@ -153,6 +154,32 @@ static size_t lanes(const struct block *b, size_t column) {
     return b->queries - column < 16 ? b->queries - column : 16;
 }
 
+// Weights of the only query of a panel: in a row, then down its column.
+static void weigh_row(const struct shk_attention *a, const struct block *b, const float *q, size_t column) {
+    shk_times_tokens(1, a->tokens, a->d, a->k, a->ld_kv, q, b->row);
+    shk_softmax_rows(1, a->tokens, a->scale, b->row);
+    float *weights = b->weights + column;
+    for (size_t j = 0; j < a->tokens; j++, weights += b->columns) *weights = b->row[j];
+    vf_store(b->inverse + column, vf_set1(1.0f));
+}
+
+// Gradients of the scores of the only query of a panel.
+static void row_gradients(const struct shk_attention *a, const struct block *b, size_t column, float delta) {
+    const float *weights = b->weights + column, *const g = b->scaled + column * a->d;
+    float *const w = b->row, *const h = b->row + shk_round16(a->tokens), *const by = b->panel;
+    for (size_t j = 0; j < a->tokens; j++, weights += b->columns) w[j] = *weights;
+    for (size_t c = 0; c < a->d; c += 16) vf_store(by + c, vf_mul(vf_load(g + c), vf_set1(a->scale)));
+    shk_times_tokens(1, a->tokens, a->d, a->v, a->ld_kv, by, h);
+    const vf less = vf_set1(delta);
+    for (size_t j = 0; j < a->tokens; j += 16) {
+        const vf weight = vf_load(w + j);
+        vf_store(h + j, vf_mul(vf_sub(vf_drop_negative(weight, vf_load(h + j)), less), vf_abs(weight)));
+        vf_store(w + j, vf_max(vf_zero(), weight));
+    }
+    for (size_t j = 0; j < a->tokens; j++) b->ds[j * b->columns + column] = h[j];
+    for (size_t j = 0; b->dropped && j < a->tokens; j++) b->dropped[j * b->columns + column] = w[j];
+}
+
 void SHK_KERNEL(attention_forward)(const struct shk_attention *a) {
     for (struct block b = {0}; next_block(a, &b);) {
         const float *const q = a->q + b.first * a->ld_q;
@@ -160,6 +187,10 @@ void SHK_KERNEL(attention_forward)(const struct shk_attention *a) {
             _Alignas(64) float most[16];
             vf_store(most, vf_set1(-INFINITY));
             const size_t rows = lanes(&b, column);
+            if (rows == 1) {
+                weigh_row(a, &b, q + column * a->ld_q, column);
+                continue;
+            }
             transpose(rows, a->d, q + column * a->ld_q, a->ld_q, a->scale * 1.44269504f, b.panel);
             float *const weights = b.weights + column, *const inverse = b.inverse + column;
             if (rows > 8) {
@@ -184,20 +215,37 @@ void SHK_KERNEL(attention_forward)(const struct shk_attention *a) {
     }
 }
 
-// Of `rows` queries: dout times what their weights lack, and the sums over d of dout*out times inverse*scale.
-static void scale_rows(const struct shk_attention *a, const struct block *b, size_t column, size_t rows, float *delta) {
-    const float *dout = a->dout + (b->first + column) * a->ld_out, *out = a->out + (b->first + column) * a->ld_out;
-    float *scaled = b->scaled + column * a->d;
-    for (size_t i = 0; i < rows; i++, dout += a->ld_out, out += a->ld_out, scaled += a->d) {
-        const vf by = vf_set1(b->inverse[column + i] * a->drop.scale);
-        vf sum = vf_zero();
-        for (size_t c = 0; c < a->d; c += 16) {
-            const vf g = vf_load(dout + c);
-            sum = vf_fma(g, vf_load(out + c), sum);
-            vf_store(scaled + c, vf_mul(g, by));
-        }
-        delta[i] = vf_sum(sum);
+// Of n queries from `column` on: dout times what their weights lack, and the sums over d of dout*out.
+GEMM_INLINE void scale_few(const int n, const struct shk_attention *a, const struct block *b, size_t column,
+                           float *sums) {
+    const float *const dout = a->dout + (b->first + column) * a->ld_out, *const out =
+                                                                             a->out + (b->first + column) * a->ld_out;
+    float *const scaled = b->scaled + column * a->d;
+    vf sum[4], by[4];
+    SHK_UNROLL
+    for (int i = 0; i < n; i++) {
+        by[i] = vf_set1(b->inverse[column + (size_t)i] * a->drop.scale);
+        sum[i] = vf_zero();
     }
+    for (size_t c = 0; c < a->d; c += 16) {
+        SHK_UNROLL
+        for (int i = 0; i < n; i++) {
+            const vf g = vf_load(dout + (size_t)i * a->ld_out + c);
+            sum[i] = vf_fma(g, vf_load(out + (size_t)i * a->ld_out + c), sum[i]);
+            vf_store(scaled + (size_t)i * a->d + c, vf_mul(g, by[i]));
+        }
+    }
+    if (n == 4)
+        vf_sum4(sum, sums);
+    else
+        *sums = vf_sum(sum[0]);
+}
+
+// The same of a panel's queries; delta: the sums times inverse*scale.
+static void scale_rows(const struct shk_attention *a, const struct block *b, size_t column, size_t rows, float *delta) {
+    size_t i = 0;
+    for (; i + 4 <= rows; i += 4) scale_few(4, a, b, column + i, delta + i);
+    for (; i < rows; i++) scale_few(1, a, b, column + i, delta + i);
     vf_store(delta, vf_mul(vf_load(delta), vf_mul(vf_load(b->inverse + column), vf_set1(a->scale))));
 }
 
@@ -207,6 +255,10 @@ void SHK_KERNEL(attention_backward)(const struct shk_attention *a) {
             _Alignas(64) float delta[16] = {0};
             const size_t rows = lanes(&b, column);
             scale_rows(a, &b, column, rows, delta);
+            if (rows == 1) {
+                row_gradients(a, &b, column, delta[0]);
+                continue;
+            }
             transpose(rows, a->d, b.scaled + column * a->d, a->d, a->scale, b.panel);
             if (rows > 8)
                 tile_tokens(vf_gradient_tiles, GEMM_ROWS, a, &b, a->v, column, delta);

@@ -5,17 +5,69 @@
 
 #include "gemm_tile.h"
 #include "kernels.h"
-#include "vec16_math.h"
 #include "vec16_philox.h"
+#include "vec8.h"
 
 #include <math.h>
+
+// Tokens and heads whose products are summed side by side.
+#if defined(SHK_ISA_AVX512)
+enum { TOKENS = 4, HEADS = 4 };
+#else
+enum { TOKENS = 4, HEADS = 1 };
+#endif
+
+// c [heads][ld] = rows [heads][cols] times x^T, of so many heads and tokens.
+SHK_INLINE void shk_dot_tile(const int tokens, const int heads, size_t cols, const float *x, size_t x_row,
+                             const float *rows, float *c, size_t ld) {
+    vf acc[HEADS][TOKENS], u[HEADS];
+    SHK_UNROLL
+    for (int i = 0; i < TOKENS * heads; i++) acc[i / TOKENS][i % TOKENS] = vf_zero();
+    for (size_t column = 0; column < cols; column += 16) {
+        SHK_UNROLL
+        for (int h = 0; h < heads; h++) u[h] = vf_load(rows + (size_t)h * cols + column);
+        SHK_UNROLL
+        for (int t = 0; t < tokens; t++) {
+            const vf token = vf_load(x + (size_t)t * x_row + column);
+            SHK_UNROLL
+            for (int h = 0; h < heads; h++) acc[h][t] = vf_fma(u[h], token, acc[h][t]);
+        }
+    }
+    SHK_UNROLL
+    for (int h = 0; h < heads; h++, c += ld) {
+        if (tokens == TOKENS)
+            vf_sum4(acc[h], c);
+        else
+            *c = vf_sum(acc[h][0]);
+    }
+}
+
+SHK_INLINE void shk_dot_heads(const int heads, size_t tokens, size_t cols, const float *x, size_t x_row,
+                              const float *rows, float *c) {
+    const size_t ld = shk_round16(tokens);
+    size_t t = 0;
+    for (int h = 0; h < heads; h++) vf_store(c + (size_t)h * ld + ld - 16, vf_zero()); // the pad columns
+    for (; t + TOKENS <= tokens; t += TOKENS, x += TOKENS * x_row)
+        shk_dot_tile(TOKENS, heads, cols, x, x_row, rows, c + t, ld);
+    for (; t < tokens; t++, x += x_row) shk_dot_tile(1, heads, cols, x, x_row, rows, c + t, ld);
+}
+
+// c [heads][round16(tokens)] = rows [heads][cols] times the transpose of x [tokens][cols], pad columns 0.
+SHK_INLINE void shk_times_tokens(size_t heads, size_t tokens, size_t cols, const float *x, size_t x_row,
+                                 const float *rows, float *c) {
+    const size_t ld = shk_round16(tokens);
+    size_t h = 0;
+    for (; h + HEADS <= heads; h += HEADS) shk_dot_heads(HEADS, tokens, cols, x, x_row, rows + h * cols, c + h * ld);
+    for (; h < heads; h++) shk_dot_heads(1, tokens, cols, x, x_row, rows + h * cols, c + h * ld);
+}
 
 // Scores to weights, in place: p = softmax(s * scale) of each row, pad columns 0. Rows go in groups so that their folds
 // overlap.
 SHK_INLINE void shk_softmax_rows(size_t rows, size_t tokens, float scale, float *p) {
     enum { GROUP = 8 };
     const size_t ld = shk_round16(tokens), last = ld - 16;
-    const vf factor = vf_set1(scale), lowest = vf_set1(-INFINITY);
+    const float by = scale * 1.44269504f; // log2(e)
+    const vf factor = vf_set1(by), lowest = vf_set1(-INFINITY);
     const vm tail = vm_first(tokens - last);
     float most[GROUP], inverse[GROUP];
     for (size_t group; rows > 0; rows -= group, p += group * ld) {
@@ -24,24 +76,24 @@ SHK_INLINE void shk_softmax_rows(size_t rows, size_t tokens, float scale, float 
             const float *const s = p + r * ld;
             vf m = vf_select(tail, vf_load(s + last), lowest);
             for (size_t i = 0; i < last; i += 16) m = vf_max(vf_load(s + i), m);
-            most[r] = vf_hmax(m) * scale;
+            most[r] = vf_hmax(m) * by;
         }
         for (size_t r = 0; r < group; r++) {
             float *const s = p + r * ld;
             const vf m = vf_set1(-most[r]);
             vf sum = vf_zero();
-            for (size_t i = 0; i < last; i += 16) {
-                const vf e = vf_exp(vf_fma(vf_load(s + i), factor, m));
+            for (size_t i = 0; i <= last; i += 16) {
+                vf e = vf_fma(vf_load(s + i), factor, m);
+                vf_exp2_weights(1, &e);
+                if (i == last) e = vf_keep(tail, e);
                 sum = vf_add(sum, e);
                 vf_store(s + i, e);
             }
-            const vf e = vf_keep(tail, vf_exp(vf_fma(vf_load(s + last), factor, m)));
-            vf_store(s + last, e);
-            inverse[r] = 1.0f / vf_sum(vf_add(sum, e));
+            inverse[r] = 1.0f / vf_sum(sum);
         }
         for (size_t r = 0; r < group; r++) {
-            const vf by = vf_set1(inverse[r]);
-            for (size_t i = 0; i < ld; i += 16) vf_store(p + r * ld + i, vf_mul(vf_load(p + r * ld + i), by));
+            const vf share = vf_set1(inverse[r]);
+            for (size_t i = 0; i < ld; i += 16) vf_store(p + r * ld + i, vf_mul(vf_load(p + r * ld + i), share));
         }
     }
 }

@@ -109,31 +109,6 @@ static tile_function *const V(gradient_tiles)[] = TILES(gradient_tile);
 #undef HIGHEST_TILE
 #undef TILE
 
-// x[i] = 2^x[i] for weights of a softmax, whose largest is 1: x at most 0 but for rounding, and everything below -64 is
-// taken as -64, too small to matter in a sum with 1 and far from denormal. Relative error below 1.6e-7; NaN gives NaN.
-GEMM_INLINE void V(exp2_weights)(const int n, VEC *x) {
-    const VEC magic = V(set1)(0x1.8p23f + 127); // adding it leaves the integer and the exponent's bias in the low bits
-    VEC shifted[CHAINS], f[CHAINS];
-    SHK_UNROLL
-    for (int i = 0; i < n; i++) x[i] = V(max)(V(set1)(-64.0f), x[i]);
-    SHK_UNROLL
-    for (int i = 0; i < n; i++) shifted[i] = V(add)(x[i], magic);
-    SHK_UNROLL
-    for (int i = 0; i < n; i++) f[i] = V(sub)(x[i], V(sub)(shifted[i], magic));
-    SHK_UNROLL
-    for (int i = 0; i < n; i++) x[i] = V(fma)(V(set1)(0.00132696098f), f[i], V(set1)(0.00967129413f));
-    SHK_UNROLL
-    for (int i = 0; i < n; i++) x[i] = V(fma)(x[i], f[i], V(set1)(0.0555071086f));
-    SHK_UNROLL
-    for (int i = 0; i < n; i++) x[i] = V(fma)(x[i], f[i], V(set1)(0.240222469f));
-    SHK_UNROLL
-    for (int i = 0; i < n; i++) x[i] = V(fma)(x[i], f[i], V(set1)(0.693147004f));
-    SHK_UNROLL
-    for (int i = 0; i < n; i++) x[i] = V(fma)(x[i], f[i], V(set1)(1.0f));
-    SHK_UNROLL
-    for (int i = 0; i < n; i++) x[i] = V(mul)(x[i], V(exponent)(shifted[i]));
-}
-
 // Scores s of n tokens, one row after the other, to weights; sum[i] += weight of row i.
 GEMM_INLINE void V(weights)(const int n, VEC most, float *s, size_t ld, VEC *sum) {
     VEC x[CHAINS];

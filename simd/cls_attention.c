@@ -15,54 +15,9 @@ size_t shk_cls_attention_scratch(size_t tokens, size_t heads) {
 }
 #endif
 
-// Tokens and heads whose products are summed side by side.
-#if defined(SHK_ISA_AVX512)
-enum { TOKENS = 4, HEADS = 4 };
-#else
-enum { TOKENS = 4, HEADS = 1 };
-#endif
-
-// c [heads][ld] = rows [heads][cols] times x^T, of so many heads and tokens.
-SHK_INLINE void dot_tile(const int tokens, const int heads, size_t cols, const float *x, ptrdiff_t x_row,
-                         const float *rows, float *c, size_t ld) {
-    vf acc[HEADS][TOKENS], u[HEADS];
-    SHK_UNROLL
-    for (int i = 0; i < TOKENS * heads; i++) acc[i / TOKENS][i % TOKENS] = vf_zero();
-    for (size_t column = 0; column < cols; column += 16) {
-        SHK_UNROLL
-        for (int h = 0; h < heads; h++) u[h] = vf_load(rows + (size_t)h * cols + column);
-        SHK_UNROLL
-        for (int t = 0; t < tokens; t++) {
-            const vf token = vf_load(x + t * x_row + column);
-            SHK_UNROLL
-            for (int h = 0; h < heads; h++) acc[h][t] = vf_fma(u[h], token, acc[h][t]);
-        }
-    }
-    SHK_UNROLL
-    for (int h = 0; h < heads; h++, c += ld) {
-        if (tokens == TOKENS)
-            vf_sum4(acc[h], c);
-        else
-            *c = vf_sum(acc[h][0]);
-    }
-}
-
-SHK_INLINE void dot_heads(const struct shk_cls_attention *a, const int heads, const float *rows, float *c) {
-    const size_t ld = shk_round16(a->tokens);
-    const float *x = a->x;
-    size_t t = 0;
-    for (int h = 0; h < heads; h++) vf_store(c + (size_t)h * ld + ld - 16, vf_zero()); // the pad columns
-    for (; t + TOKENS <= a->tokens; t += TOKENS, x += TOKENS * a->x_row)
-        dot_tile(TOKENS, heads, a->cols, x, a->x_row, rows, c + t, ld);
-    for (; t < a->tokens; t++, x += a->x_row) dot_tile(1, heads, a->cols, x, a->x_row, rows, c + t, ld);
-}
-
 // c [heads][round16(tokens)] = rows [heads][cols] times x^T, pad columns 0.
 static void times_tokens(const struct shk_cls_attention *a, const float *rows, float *c) {
-    const size_t ld = shk_round16(a->tokens);
-    size_t h = 0;
-    for (; h + HEADS <= a->heads; h += HEADS) dot_heads(a, HEADS, rows + h * a->cols, c + h * ld);
-    for (; h < a->heads; h++) dot_heads(a, 1, rows + h * a->cols, c + h * ld);
+    shk_times_tokens(a->heads, a->tokens, a->cols, a->x, a->x_row, rows, c);
 }
 
 // sums [heads][cols] = weights [heads][round16(tokens)] times x.

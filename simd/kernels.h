@@ -180,6 +180,8 @@ struct shk_dropout_spec {
 //   delta = (16 partial sums over blocks of 16 columns of dout*out, fma, folded) * (inverse * scale), which is the sum
 //   over tokens of ed*h (Dao et al. 2022); ds = ((dropped ? 0 : h) - delta) * e; dq = ds k (chain over tokens); dk =
 //   ds^T q (chain over queries).
+// A last query that has 16 lanes to itself (queries % 16 = 1) has its tokens side by side instead: its s and e are those
+//   of shk_cls_attention's s and p, with inverse = 1; its h is 16 partial sums over blocks of 16 columns, fma, folded.
 enum { SHK_ATTENTION_BLOCK = 128 };
 struct shk_attention {
     size_t queries, tokens, d;
@@ -202,9 +204,9 @@ size_t shk_attention_scratch(size_t queries, size_t tokens, size_t d);
 // and the head's output is z_h Wv_h + r_h bv_h with z_h = sum of pd*x, r_h = sum of pd. The products with the weights
 // are the caller's, over samples. cols: multiple of 16.
 // forward reads x and u; writes p, z and r:
-//   s = u x^T (16 partial sums over blocks of 16 columns, fma, folded); p = softmax of s*scale, scale > 0: m = (row
-//   max of s) * scale, e = exp(fma(s, scale, -m)), sum = 16 partial sums over column blocks, folded; p = e * (1 / sum),
-//   columns >= tokens are 0, and the SIGN BIT IS SET where dropped; pd = p dropped ? 0 : p*drop.scale, the first
+//   s = u x^T (16 partial sums over blocks of 16 columns, fma, folded); p = softmax of s*scale, scale > 0: f = scale *
+//   log2(e), m = (row max of s) * f, e = 2^fma(s, f, -m), and 2^-64 at least, sum = 16 partial sums over column blocks,
+//   folded; p = e * (1 / sum), columns >= tokens are 0, and the SIGN BIT IS SET where dropped; pd = p dropped ? 0 : p*drop.scale, the first
 //   element of head h being element + h * (round16(tokens) rounded up to 128); z = pd x (chain over tokens ascending);
 //   r = 16 partial sums over column blocks, folded.
 // backward reads x, u, dz, p, dr; overwrites du and dx, does not read z and r:
@@ -216,7 +218,7 @@ struct shk_cls_attention {
     size_t tokens, cols, heads;
     float scale;
     const float *x;
-    ptrdiff_t x_row;
+    size_t x_row;
     const float *u; // [heads][cols]; for backward [2*heads][cols]: u, then dz
     float *p;       // [heads][round16(tokens)]
     float *z;       // [heads][cols]

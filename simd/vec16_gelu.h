@@ -11,21 +11,20 @@
 #ifndef SHK_SIMD_VEC16_GELU_H
 #define SHK_SIMD_VEC16_GELU_H
 
-#include "vec16.h"
+#include "vec8.h"
 
 SHK_INLINE vf vf_gelu(vf x, vf *derivative) {
     const vf a = vf_min(vf_set1(8.0f), vf_abs(x)), square = vf_mul(a, a);
-    // -s = -a^2/2 * log2(e) = n - f with n an integer: adding 1.5 * 2^23 leaves n in the low bits of the sum.
-    const vf s = vf_mul(square, vf_set1(0.721347511f));
-    const vf magic = vf_set1(0x1.8p23f), shifted = vf_sub(magic, s);
-    const vf f = vf_add(s, vf_sub(shifted, magic));
-    vf p = vf_set1(-0.000529654732f);
+    // 2^(-a^2/2 * log2(e)) = 2^n 2^f
+    vf f;
+    const vf n = vf_split(vf_mul(square, vf_set1(-0.721347511f)), &f);
+    vf p = vf_set1(0.000529654732f);
     p = vf_fma(p, f, vf_set1(0.00385998259f));
-    p = vf_fma(p, f, vf_set1(-0.0221441425f));
+    p = vf_fma(p, f, vf_set1(0.0221441425f));
     p = vf_fma(p, f, vf_set1(0.0958343893f));
-    p = vf_fma(p, f, vf_set1(-0.276525646f));
+    p = vf_fma(p, f, vf_set1(0.276525646f));
     p = vf_fma(p, f, vf_set1(0.398942322f));
-    const vf phi = vi_as_vf(vi_add(vf_as_vi(p), vi_shl(vf_as_vi(shifted), 23)));
+    const vf phi = vf_add_exponent(p, n);
     vf even = vf_set1(4.09002314e-6f), odd = vf_set1(-8.82526147e-5f);
     even = vf_fma(even, square, vf_set1(0.000851597171f));
     odd = vf_fma(odd, square, vf_set1(-0.00494965632f));

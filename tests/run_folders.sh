@@ -120,7 +120,7 @@ one="$options --threads 2 --metrics-every 3"
     run 2 resume ref other
     run 2 eval
     run 2 eval ref other
-    for damage in '{}' '' 'x' '{"config": 2, "numerics": 8}'; do
+    for damage in '{}' '' 'x' '{"config": 2, "numerics": 9}'; do
         rm -rf bad && cp -r ref bad && echo "$damage" >bad/config.json
         run 2 resume bad
     done

@@ -304,4 +304,78 @@ static void test_sharp(void **state) {
     kt_report();
 }
 
-KT_MAIN(cmocka_unit_test(test_sizes), cmocka_unit_test(test_sharp))
+// Weights of `queries` equal queries whose scores are scores[tokens], to base 2, and the output of the last query for
+// values of 1.
+static float weigh(const struct shk_kernels *kernels, size_t queries, size_t tokens, const float *scores,
+                   float *weights) {
+    enum { D = 16 };
+    // times log2(e) this is 1
+    struct shk_attention a = {.queries = queries, .tokens = tokens, .d = D, .scale = 0.693147182f};
+    a.ld_q = a.ld_kv = a.ld_out = D;
+    a.drop.scale = 1;
+    float *q = kt_floats(queries * D), *k = kt_floats(tokens * D), *v = kt_floats(tokens * D);
+    float *out = kt_floats(queries * D), *p = kt_floats(weights_size(queries, tokens));
+    for (size_t i = 0; i < queries * D; i++) q[i] = i % D == 0;
+    for (size_t i = 0; i < tokens * D; i++) k[i] = i % D ? 0 : scores[i / D], v[i] = 1;
+    a.q = q, a.k = k, a.v = v, a.out = out, a.p = p;
+    a.scratch = kt_bytes(shk_attention_scratch(queries, tokens, D));
+    kernels->attention_forward(&a);
+    for (size_t j = 0; j < tokens; j++) weights[j] = p[weight_place(queries, tokens, queries - 1, j)];
+    const float result = out[(queries - 1) * D];
+    kt_free(a.scratch);
+    kt_free(q);
+    kt_free(k);
+    kt_free(v);
+    kt_free(out);
+    kt_free(p);
+    return result;
+}
+
+// Queries in whole vectors, in half a one, and one alone.
+static const size_t panels[] = {9, 2, 1};
+
+static void test_exponential(void **state) {
+    (void)state;
+    enum { TOKENS = 20000 };
+    static float scores[TOKENS], weights[TOKENS];
+    scores[0] = 3;
+    for (size_t j = 1; j < TOKENS; j++) scores[j] = 3 - 64 * (float)j / TOKENS;
+    KT_FOR_ISAS(kernels)
+    for (size_t i = 0; i < 3; i++) {
+        weigh(kernels, panels[i], TOKENS, scores, weights);
+        const double largest = (double)weights[0];
+        for (size_t j = 0; j < TOKENS; j++) {
+            const double want = exp2((double)scores[j] - 3), error = (double)weights[j] / largest / want - 1;
+            if (!(fabs(error) < (panels[i] == 1 ? 3.2e-7 : 1.6e-7)))
+                fail_msg("2^%g: error %g", (double)scores[j], error);
+        }
+    }
+}
+
+// Scores as far apart as floats go; NaN and infinity reach the output.
+static void test_not_finite(void **state) {
+    (void)state;
+    enum { TOKENS = 37 };
+    float scores[TOKENS], weights[TOKENS];
+    KT_FOR_ISAS(kernels)
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t j = 0; j < TOKENS; j++) scores[j] = j % 2 ? -3e38f : 0;
+        scores[20] = 3e38f;
+        assert_true(fabsf(weigh(kernels, panels[i], TOKENS, scores, weights) - 1) < 1e-6f);
+        for (size_t j = 0; j < TOKENS; j++)
+            assert_true(j == 20 ? weights[j] == 1 : weights[j] < 1e-19f && weights[j] > 0);
+        for (size_t j = 0; j < TOKENS; j++) scores[j] = (float)j;
+        static const float bad[] = {NAN, -NAN, INFINITY};
+        for (size_t j = 0; j < TOKENS; j += 9)
+            for (size_t n = 0; n < 3; n++) {
+                scores[j] = bad[n];
+                assert_true(isnan(weigh(kernels, panels[i], TOKENS, scores, weights)));
+                scores[j] = (float)j;
+            }
+        scores[5] = -INFINITY;
+        assert_true(fabsf(weigh(kernels, panels[i], TOKENS, scores, weights) - 1) < 1e-6f);
+    }
+}
+
+KT_MAIN(cmocka_unit_test(test_sizes), cmocka_unit_test(test_sharp), cmocka_unit_test(test_exponential),
+        cmocka_unit_test(test_not_finite))
