@@ -305,7 +305,10 @@ static struct shk_op *fuse_projection(struct fuser *f, const struct shk_layer *a
     op->in = in;
     op->in_grad = in_grad;
     op->u.linear.columns = columns;
-    struct edge out = new_edge(f, in.rows, columns);
+    const size_t ld = columns % 128 == 0 && in.rows > 1 ? columns + 16 : columns; // heads' rows would share cache sets
+    struct edge out = new_edge(f, in.rows, ld);
+    out.value.cols = columns;
+    if (f->plan->training) out.grad.cols = columns;
     op->out = out.value;
     op->out_grad = out.grad;
     return op;
