@@ -225,8 +225,8 @@ static void split_sums(struct fuser *f, struct shk_op *op) {
     if (op->u.linear.blocks > 1) op->u.linear.partials = new_buffer(f, op->u.linear.blocks * op->u.linear.columns);
 }
 
-// The gradient of what a layer's dropout and activation made goes through them where it is computed, in the product of
-// the next layer. Token matrices only.
+// The next layer's product, which makes the gradient of a layer's output, takes it through that layer's dropout and
+// activation as well. Token matrices only.
 static void differentiate_before(struct fuser *f, struct shk_op *op) {
     struct shk_op *before = op - 1;
     if (!f->plan->training || op->in.rows == 1 || before->kind != &shk_op_linear) return;
