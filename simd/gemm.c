@@ -62,8 +62,8 @@ GEMM_INLINE void epilogue(const int rows, const int width, const struct shk_gemm
     }
 }
 
-GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g, const float *a, const float *b,
-                      float *c, const float *next, size_t column, size_t row) {
+GEMM_INLINE void tile(const enum gemm_walk walk, const int rows, const int width, const struct shk_gemm *g,
+                      const float *a, const float *b, float *c, const float *next, size_t column, size_t row) {
     vf acc[GEMM_ACC];
     const ptrdiff_t c_row = g->c_row, c_panel = g->c_panel;
     if (g->accumulate) {
@@ -79,7 +79,17 @@ GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g,
         __builtin_prefetch(next + t % width * c_panel, 1);
         if (t % width == width - 1) next += c_row;
     }
-    gemm_tile_fma(rows, width, g->k, a, g->a_row, g->a_col, b, g->b_row, g->b_panel, acc);
+    if (walk == GEMM_BY_ONE && g->sums && row == 0) {
+        vf sums[8];
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) sums[w] = vf_load(g->sums + column + 16 * w);
+        gemm_tile_fma(walk, rows, width, g->k, a, g->a_row, g->a_col, b, g->b_row, g->b_panel, acc, sums);
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) vf_store(g->sums + column + 16 * w, sums[w]);
+    } else {
+        gemm_tile_fma(walk, rows, width, g->k, a, g->a_row, walk == GEMM_BY_FOUR ? 1 : g->a_col, b, g->b_row,
+                      g->b_panel, acc, NULL);
+    }
     epilogue(rows, width, g, column, row, acc);
     __asm__("" : "+r"(c)); // addresses anew: kept from above they would be spilled
     SHK_UNROLL
@@ -89,87 +99,106 @@ GEMM_INLINE void tile(const int rows, const int width, const struct shk_gemm *g,
     }
 }
 
-#define TILE(rows, width)                                                                                              \
-    static                                                                                                             \
-        __attribute__((noinline)) void tile_##rows##x##width(const struct shk_gemm *g, const float *a, const float *b, \
-                                                             float *c, const float *next, size_t column, size_t row) { \
-        tile(rows, width, g, a, b, c, next, column, row);                                                              \
+// The tiles of one walk, by height: one panel; GEMM_WIDTH panels; and wider ones for products that have no more than three
+// rows.
+struct tiles {
+    tile_function *narrow[GEMM_ROWS + 1], *wide[GEMM_ROWS + 1], *few_rows[4], *one_row[2];
+};
+
+#define TILE(set, walk, rows, width)                                                                                   \
+    static __attribute__((noinline)) void set##_##rows##x##width(const struct shk_gemm *g, const float *a,             \
+                                                                 const float *b, float *c, const float *next,          \
+                                                                 size_t column, size_t row) {                          \
+        tile(walk, rows, width, g, a, b, c, next, column, row);                                                        \
     }
 
-TILE(1, 1)
-TILE(2, 1)
-TILE(3, 1)
-TILE(4, 1)
-TILE(5, 1)
-TILE(6, 1)
 #if GEMM_ROWS > 6
-TILE(7, 1)
-TILE(8, 1)
-TILE(9, 1)
-TILE(10, 1)
-TILE(11, 1)
-TILE(12, 1)
-TILE(13, 1)
-TILE(4, 2)
-TILE(5, 2)
-TILE(6, 2)
-TILE(7, 2)
-TILE(8, 2)
-TILE(9, 2)
-TILE(10, 2)
-TILE(11, 2)
-TILE(12, 2)
-TILE(13, 2)
-TILE(1, 8)
-TILE(1, 4)
-TILE(2, 4)
-TILE(3, 4)
-#else
-TILE(1, 4)
-TILE(1, 2)
-TILE(2, 2)
-TILE(3, 2)
-#endif
-
-// Tiles by height: one panel; GEMM_WIDTH panels; and wider ones for products that have no more than three rows.
-static tile_function *const narrow[GEMM_ROWS + 1] = {
-    NULL,     tile_1x1, tile_2x1, tile_3x1,  tile_4x1,  tile_5x1,  tile_6x1,
-#if GEMM_ROWS > 6
-    tile_7x1, tile_8x1, tile_9x1, tile_10x1, tile_11x1, tile_12x1, tile_13x1,
-#endif
-};
-#if GEMM_ROWS > 6
-static tile_function *const wide[GEMM_ROWS + 1] = {
-    NULL,     NULL,     NULL,     NULL,      tile_4x2,  tile_5x2,  tile_6x2,
-    tile_7x2, tile_8x2, tile_9x2, tile_10x2, tile_11x2, tile_12x2, tile_13x2,
-};
-static tile_function *const few_rows[4] = {NULL, tile_1x4, tile_2x4, tile_3x4};
-static tile_function *const one_row[2] = {NULL, tile_1x8};
 enum { FEW_ROWS_WIDTH = 4, ONE_ROW_WIDTH = 8 };
+#define TILES(set, walk)                                                                                               \
+    TILE(set, walk, 1, 1)                                                                                              \
+    TILE(set, walk, 2, 1)                                                                                              \
+    TILE(set, walk, 3, 1)                                                                                              \
+    TILE(set, walk, 4, 1)                                                                                              \
+    TILE(set, walk, 5, 1)                                                                                              \
+    TILE(set, walk, 6, 1)                                                                                              \
+    TILE(set, walk, 7, 1)                                                                                              \
+    TILE(set, walk, 8, 1)                                                                                              \
+    TILE(set, walk, 9, 1)                                                                                              \
+    TILE(set, walk, 10, 1)                                                                                             \
+    TILE(set, walk, 11, 1)                                                                                             \
+    TILE(set, walk, 12, 1)                                                                                             \
+    TILE(set, walk, 13, 1)                                                                                             \
+    TILE(set, walk, 4, 2)                                                                                              \
+    TILE(set, walk, 5, 2)                                                                                              \
+    TILE(set, walk, 6, 2)                                                                                              \
+    TILE(set, walk, 7, 2)                                                                                              \
+    TILE(set, walk, 8, 2)                                                                                              \
+    TILE(set, walk, 9, 2)                                                                                              \
+    TILE(set, walk, 10, 2)                                                                                             \
+    TILE(set, walk, 11, 2)                                                                                             \
+    TILE(set, walk, 12, 2)                                                                                             \
+    TILE(set, walk, 13, 2)                                                                                             \
+    TILE(set, walk, 1, 8)                                                                                              \
+    TILE(set, walk, 1, 4)                                                                                              \
+    TILE(set, walk, 2, 4)                                                                                              \
+    TILE(set, walk, 3, 4)                                                                                              \
+    static const struct tiles set = {                                                                                  \
+        .narrow = {NULL, set##_1x1, set##_2x1, set##_3x1, set##_4x1, set##_5x1, set##_6x1, set##_7x1, set##_8x1,       \
+                   set##_9x1, set##_10x1, set##_11x1, set##_12x1, set##_13x1},                                         \
+        .wide = {NULL, NULL, NULL, NULL, set##_4x2, set##_5x2, set##_6x2, set##_7x2, set##_8x2, set##_9x2, set##_10x2, \
+                 set##_11x2, set##_12x2, set##_13x2},                                                                  \
+        .few_rows = {NULL, set##_1x4, set##_2x4, set##_3x4},                                                           \
+        .one_row = {NULL, set##_1x8},                                                                                  \
+    };
+TILES(by_four, GEMM_BY_FOUR)
+TILES(by_one, GEMM_BY_ONE)
+
+static const struct tiles *tiles_of(const struct shk_gemm *g) { return g->a_col == 1 && !g->sums ? &by_four : &by_one; }
 #else
-static tile_function *const *const wide = narrow;
-static tile_function *const few_rows[4] = {NULL, tile_1x2, tile_2x2, tile_3x2};
-static tile_function *const one_row[2] = {NULL, tile_1x4};
 enum { FEW_ROWS_WIDTH = 2, ONE_ROW_WIDTH = 4 };
+#define TILES(set, walk)                                                                                               \
+    TILE(set, walk, 1, 1)                                                                                              \
+    TILE(set, walk, 2, 1)                                                                                              \
+    TILE(set, walk, 3, 1)                                                                                              \
+    TILE(set, walk, 4, 1)                                                                                              \
+    TILE(set, walk, 5, 1)                                                                                              \
+    TILE(set, walk, 6, 1)                                                                                              \
+    TILE(set, walk, 1, 4)                                                                                              \
+    TILE(set, walk, 1, 2)                                                                                              \
+    TILE(set, walk, 2, 2)                                                                                              \
+    TILE(set, walk, 3, 2)                                                                                              \
+    static const struct tiles set = {                                                                                  \
+        .narrow = {NULL, set##_1x1, set##_2x1, set##_3x1, set##_4x1, set##_5x1, set##_6x1},                            \
+        .wide = {NULL, set##_1x1, set##_2x1, set##_3x1, set##_4x1, set##_5x1, set##_6x1},                              \
+        .few_rows = {NULL, set##_1x2, set##_2x2, set##_3x2},                                                           \
+        .one_row = {NULL, set##_1x4},                                                                                  \
+    };
+TILES(by_one, GEMM_BY_ONE)
+
+static const struct tiles *tiles_of(const struct shk_gemm *g) {
+    (void)g;
+    return &by_one;
+}
 #endif
 
 // The tiles for products of m rows where `left` panels are left, and how many panels they take.
-static size_t choose(size_t m, size_t left, tile_function *const **tiles) {
-    if (m == 1 && left >= ONE_ROW_WIDTH) return *tiles = one_row, ONE_ROW_WIDTH;
-    if (m < 4 && left >= FEW_ROWS_WIDTH) return *tiles = few_rows, FEW_ROWS_WIDTH;
-    if (m >= 4 && left >= GEMM_WIDTH) return *tiles = wide, GEMM_WIDTH;
-    return *tiles = narrow, 1;
+static size_t choose(const struct tiles *set, size_t m, size_t left, tile_function *const **tiles) {
+    if (m == 1 && left >= ONE_ROW_WIDTH) return *tiles = set->one_row, ONE_ROW_WIDTH;
+    if (m < 4 && left >= FEW_ROWS_WIDTH) return *tiles = set->few_rows, FEW_ROWS_WIDTH;
+    if (m >= 4 && left >= GEMM_WIDTH) return *tiles = set->wide, GEMM_WIDTH;
+    return *tiles = set->narrow, 1;
 }
 
-// All rows of the strip of columns from `column` on, in `count` tiles whose heights differ by one at most. `next`: where
-// C goes on behind it.
+// All rows of the strip of columns from `column` on, in `count` tiles whose heights differ by one at most; the lower ones
+// first, since the first one makes the sums too. `next`: where C goes on behind it.
 static void strip(const struct shk_gemm *g, tile_function *const *tiles, unsigned count, const float *b, float *c,
                   const float *next, size_t column) {
-    const unsigned height = (unsigned)g->m / count, higher = (unsigned)g->m % count; // of 64 bits division is slow
+    const unsigned height = (unsigned)g->m / count,
+                   lower = count - (unsigned)g->m % count; // of 64 bits division is slow
     const float *a = g->a;
     size_t row = 0;
     for (unsigned i = 0; i < count; i++) {
-        const unsigned rows = height + (i < higher);
+        const unsigned rows = height + (i >= lower);
         float *const below = c + (ptrdiff_t)rows * g->c_row;
         tiles[rows](g, a, b, c, i + 1 < count ? below : next, column, row);
         a += (ptrdiff_t)rows * g->a_row;
@@ -182,11 +211,12 @@ static void strip(const struct shk_gemm *g, tile_function *const *tiles, unsigne
 static void block(const struct shk_gemm *g) {
     const unsigned count = ((unsigned)g->m + GEMM_ROWS - 1) / GEMM_ROWS;
     const size_t panels = g->n / 16;
+    const struct tiles *const set = tiles_of(g);
     const float *b = g->b;
     float *c = g->c;
     for (size_t panel = 0, taken; panel < panels; panel += taken) {
         tile_function *const *tiles;
-        taken = choose(g->m, panels - panel, &tiles);
+        taken = choose(set, g->m, panels - panel, &tiles);
         float *const right = c + (ptrdiff_t)taken * g->c_panel;
         strip(g, tiles, count, b, c, right, 16 * panel);
         b += (ptrdiff_t)taken * g->b_panel;

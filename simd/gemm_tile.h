@@ -29,12 +29,15 @@ struct gemm_rows {
     ptrdiff_t offset[3];
 };
 
-// One step of k.
+// One step of k. sums [width] += B's row, unless NULL.
 GEMM_INLINE void gemm_tile_step(const int rows, const int width, const struct gemm_rows *a, const int step,
-                                const float *b, ptrdiff_t b_panel, vf acc[GEMM_ACC]) {
+                                const float *b, ptrdiff_t b_panel, vf acc[GEMM_ACC], vf *sums) {
     vf v[8], x = vf_zero();
     SHK_UNROLL
-    for (int w = 0; w < width; w++) v[w] = vf_load(b + w * b_panel);
+    for (int w = 0; w < width; w++) {
+        v[w] = vf_load(b + w * b_panel);
+        if (sums) sums[w] = vf_add(sums[w], v[w]);
+    }
     if (rows == 2 || (rows == 3 && GEMM_ROWS > 6)) __asm__("" ::: "memory"); // else gcc loads B once for each row
     SHK_UNROLL
     for (int t = 0; t < rows * width; t++) {
@@ -44,11 +47,16 @@ GEMM_INLINE void gemm_tile_step(const int rows, const int width, const struct ge
     }
 }
 
-// acc[r*width + w] += A B over k ascending. Rows of A are addressed as one of five pointers that stay plus one of three
-// offsets that advance, and B's pointer counts the steps: integer work takes slots from FMA, and more pointers would be
-// spilled.
-GEMM_INLINE void gemm_tile_fma(const int rows, const int width, size_t k, const float *a, ptrdiff_t a_row,
-                               ptrdiff_t a_col, const float *b, ptrdiff_t b_row, ptrdiff_t b_panel, vf acc[GEMM_ACC]) {
+// How a tile walks along k: A's rows lie in a row, so that four steps can be taken at once (with few registers gcc would
+// spill); or one step at a time, and then B's columns are summed too, if wanted.
+enum gemm_walk { GEMM_BY_FOUR, GEMM_BY_ONE };
+
+// acc[r*width + w] += A B over k ascending, and sums [width] += B unless NULL. Rows of A are addressed as one of five
+// pointers that stay plus one of three offsets that advance, and B's pointer counts the steps: integer work takes slots
+// from FMA, and more pointers would be spilled.
+GEMM_INLINE void gemm_tile_fma(const enum gemm_walk walk, const int rows, const int width, size_t k, const float *a,
+                               ptrdiff_t a_row, ptrdiff_t a_col, const float *b, ptrdiff_t b_row, ptrdiff_t b_panel,
+                               vf acc[GEMM_ACC], vf *sums) {
     struct gemm_rows g = {.offset = {0, a_row, 2 * a_row}};
     SHK_UNROLL
     for (int p = 0; p < (rows + 2) / 3; p++) {
@@ -56,17 +64,18 @@ GEMM_INLINE void gemm_tile_fma(const int rows, const int width, size_t k, const 
         __asm__("" : "+r"(g.group[p])); // not to be computed again from its neighbour at every step
     }
     const float *const end = b + (ptrdiff_t)k * b_row;
-    if (GEMM_ROWS > 6 && a_col == 1) { // by four: with few registers gcc would spill
+    if (walk == GEMM_BY_FOUR) {
         for (const float *const most = b + (ptrdiff_t)(k / 4 * 4) * b_row; b != most;) {
             SHK_UNROLL
-            for (int step = 0; step < 4; step++, b += b_row) gemm_tile_step(rows, width, &g, step, b, b_panel, acc);
+            for (int step = 0; step < 4; step++, b += b_row)
+                gemm_tile_step(rows, width, &g, step, b, b_panel, acc, NULL);
             g.offset[0] += 4;
             g.offset[1] += 4;
             g.offset[2] += 4;
         }
     }
     for (; b != end; b += b_row) {
-        gemm_tile_step(rows, width, &g, 0, b, b_panel, acc);
+        gemm_tile_step(rows, width, &g, 0, b, b_panel, acc, sums);
         g.offset[0] += a_col;
         g.offset[1] += a_col;
         g.offset[2] += a_col;

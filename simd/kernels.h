@@ -47,6 +47,7 @@ struct shk_gemm {
     const float *row_factor; // [m], alignment: any, or NULL
     const float *addend;     // laid out as C, with strides of its own; may be c; or NULL
     ptrdiff_t addend_row, addend_panel;
+    float *sums; // [n] or NULL
 };
 
 // C = A B where the zeros of A are left out, as those of a gradient behind a ReLU: C(i, j) = c[i*c_row + j], B(k, j) =

@@ -9,8 +9,8 @@ enum c_layout { ROWS_OF_C, PANELS_OF_C, SPACED_C, C_LAYOUTS };
 
 struct setup {
     struct shk_gemm g;
-    float *a, *b, *c, *bias, *factor, *row_factor,
-        *addend; // whole buffers; elements that the product must not read are poison
+    float *a, *b, *c, *bias, *factor, *row_factor, *addend,
+        *sums; // whole buffers; elements that the product must not read are poison
     uint16_t *keep, *alive;
     size_t c_size;
     char name[128];
@@ -111,12 +111,14 @@ static void make(struct setup *s, size_t m, size_t n, size_t k, int a_layout, in
     g->scale = kt_uniform(1, 2);
     if (!kt_below(3)) g->keep = s->keep = random_bits(m * (size_t)g->keep_row);
     if (!kt_below(3)) g->alive = s->alive = random_bits(m * (size_t)g->keep_row);
+    if (!kt_below(3)) s->sums = kt_random(n, -1, 1);
     g->factor = s->factor;
     g->row_factor = s->row_factor;
+    g->sums = s->sums;
     snprintf(s->name, sizeof s->name,
-             "gemm m %zu n %zu k %zu a %d b %d c %d start %d relu %d keep %d factor %d %d addend %d", m, n, k, a_layout,
-             b_layout, c_layout, start % 3, g->relu, s->keep != NULL, s->factor != NULL, s->row_factor != NULL,
-             g->addend != NULL);
+             "gemm m %zu n %zu k %zu a %d b %d c %d start %d relu %d keep %d factor %d %d addend %d sums %d", m, n, k,
+             a_layout, b_layout, c_layout, start % 3, g->relu, s->keep != NULL, s->factor != NULL,
+             s->row_factor != NULL, g->addend != NULL, g->sums != NULL);
 }
 
 static void destroy(struct setup *s) {
@@ -129,6 +131,7 @@ static void destroy(struct setup *s) {
     kt_free(s->factor);
     kt_free(s->row_factor);
     kt_free(s->addend);
+    kt_free(s->sums);
 }
 
 static bool is_kept(const struct shk_gemm *g, size_t i, size_t j) {
@@ -204,6 +207,12 @@ static void chain(const struct shk_gemm *g, float *c, uint16_t *alive) {
         }
 }
 
+// B's columns added up from sums on, one after the other.
+static void add_columns(const struct shk_gemm *g, float *sums) {
+    for (size_t l = 0; l < g->k; l++)
+        for (size_t j = 0; j < g->n; j++) sums[j] += g->b[l * g->b_row + j / 16 * g->b_panel + j % 16];
+}
+
 static void check(struct setup *s) {
     const size_t count = s->g.m * s->g.n;
     double *want = malloc(count * sizeof *want), *magnitude = malloc(count * sizeof *magnitude);
@@ -213,6 +222,8 @@ static void check(struct setup *s) {
     const size_t bits = s->g.m * (size_t)s->g.keep_row;
     uint16_t *const alive = s->alive ? copy_bits(s->alive, bits) : NULL;
     chain(&s->g, c_want, alive);
+    float *const sums = s->sums ? kt_copy(s->sums, s->g.n) : NULL;
+    if (sums) add_columns(&s->g, sums);
     check_gaps(s, c_want);
     struct shk_gemm g = s->g;
     KT_FOR_ISAS(kernels) {
@@ -220,7 +231,10 @@ static void check(struct setup *s) {
         g.c = c;
         if (s->g.addend == s->c) g.addend = c;
         g.alive = alive ? copy_bits(s->alive, bits) : NULL;
+        g.sums = sums ? kt_copy(s->sums, g.n) : NULL;
         kernels->gemm(&g);
+        if (sums) kt_same_bits(s->name, kernels->isa, g.sums, sums, g.n, g.n);
+        kt_free(g.sums);
         if (alive) assert_memory_equal(g.alive, alive, bits * sizeof *alive);
         kt_free(g.alive);
         gather(&g, c, got);
@@ -231,6 +245,7 @@ static void check(struct setup *s) {
         kt_free(c);
     }
     kt_free(alive);
+    kt_free(sums);
     kt_free(c_want);
     free(got);
     free(magnitude);
@@ -297,6 +312,7 @@ static void test_special_values(void **state) {
                 s.g.c = s.c;
                 s.g.factor = s.g.row_factor = s.g.addend = NULL;
                 s.g.keep = s.g.alive = NULL;
+                s.g.sums = NULL;
                 kernels->gemm(&s.g);
                 for (size_t i = 0; i < m; i++)
                     for (size_t j = 0; j < 48; j++) {

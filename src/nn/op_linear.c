@@ -2,6 +2,8 @@
 // Linear layer with what follows it: activation, dropout, residual sum.
 #include "nn/op.h"
 
+#include <string.h>
+
 // Whether the product takes in dropout and the residual sum.
 static bool finishes_at_once(const struct shk_op *op) { return !op->u.linear.gelu && op->u.linear.blocks == 1; }
 
@@ -221,6 +223,8 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
     ptrdiff_t in_row = shk_row_stride(s, &op->in), dz_row = dz_stride(op, s);
     SHK_EACH_SEGMENT(s, g) {
         const float *dy = dz + (ptrdiff_t)(g.start * rows) * dz_row;
+        float *db = g.grads + op->bias_grad;
+        if (g.fresh) memset(db, 0, columns * sizeof *db);
         struct shk_gemm gemm = {.m = k,
                                 .n = columns,
                                 .k = g.samples * rows,
@@ -236,12 +240,9 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
                                 .accumulate = !g.fresh,
                                 .addend = g.adds ? g.sums + op->weight_grad : NULL,
                                 .addend_row = 16,
-                                .addend_panel = (ptrdiff_t)k * 16};
+                                .addend_panel = (ptrdiff_t)k * 16,
+                                .sums = db};
         s->k->gemm(&gemm);
-        float *db = g.grads + op->bias_grad;
-        struct shk_column_sum sum = {
-            .rows = g.samples * rows, .cols = columns, .x = dy, .row = dz_row, .start = g.fresh ? NULL : db, .sum = db};
-        s->k->column_sum(&sum);
     }
 }
 

@@ -2,6 +2,8 @@
 // What is computed over the whole batch: the batch layer, and weight gradients X^T dY.
 #include "nn/op.h"
 
+#include <string.h>
+
 enum { FORWARD_COLUMNS = 64, PANELS = SHK_LAYER_SCRATCH / (16 * SHK_TILE_ROWS) };
 
 // Rows of a view over the batch: the first row, and floats from one to the next.
@@ -147,6 +149,7 @@ static void add_block(const struct shk_whole_batch *w, const struct shk_gemm *g,
         part.a_col = (ptrdiff_t)part.m;
         part.c = g->c + row * 16;
         w->k->gemm(&part);
+        part.sums = NULL;
     }
 }
 
@@ -255,7 +258,9 @@ void shk_batch_gradient(const struct shk_whole_batch *w, const struct shk_update
                             .b_panel = 16,
                             .c = scratch,
                             .c_row = 16,
-                            .c_panel = (ptrdiff_t)u->length};
+                            .c_panel = (ptrdiff_t)u->length,
+                            .sums = u->bias ? bias : NULL};
+    if (u->bias) memset(bias, 0, gemm.n * sizeof *bias);
     size_t rows = w->samples * op->in.rows, blocks = groups_of(rows, SHK_GRADIENT_DEPTH);
     for (size_t i = 0; i < blocks; i++) {
         gemm.k = rows / blocks + (i < rows % blocks);
@@ -264,9 +269,6 @@ void shk_batch_gradient(const struct shk_whole_batch *w, const struct shk_update
             w->k->gemm(&gemm);
         else
             add_block(w, &gemm, x_block, x_block + SHK_GRADIENT_SIDE * SHK_GRADIENT_DEPTH);
-        if (u->bias)
-            w->k->column_sum(&(struct shk_column_sum){
-                .rows = gemm.k, .cols = gemm.n, .x = gemm.b, .row = dy_row, .start = i > 0 ? bias : NULL, .sum = bias});
         gemm.a += (ptrdiff_t)gemm.k * x_row;
         gemm.b += (ptrdiff_t)gemm.k * dy_row;
     }
