@@ -118,7 +118,7 @@ struct shk_update {
     const struct shk_op
         *batch_op; // gradient over the whole batch of this op; NULL: it is in the shards' buffers, from shard_grad on
     size_t shard_grad;
-    bool grouped; // the buffers of a group may be added up already
+    bool groupable; // the buffers of a group may be added up already
 };
 
 enum { SHK_MAX_SLICE = 32 };  // samples

@@ -18,7 +18,7 @@ static size_t update_from_shards(struct shk_plan *p, unsigned op, const struct s
     size_t step = param->derived ? panel : CHUNK;
     for (size_t at = 0; at < length; at += step) {
         struct shk_update u = {.param = param, .op = op, .start = at, .shard_grad = grad + at};
-        u.grouped = p->ops[op].kind == &shk_op_linear && param == p->ops[op].weight;
+        u.groupable = p->ops[op].kind == &shk_op_linear && param == p->ops[op].weight;
         u.length = length - at < step ? length - at : step;
         if (param->derived) {
             u.panel = u.start / panel;

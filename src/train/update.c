@@ -55,7 +55,7 @@ static struct sources shards_of(const struct shk_updater *u, const struct shk_up
     const struct shk_engine *e = u->engine;
     size_t shards = shk_shards_of(e->plan, samples), floats = e->plan->shard_floats;
     struct sources s = {e->shard_grads + task->shard_grad, shards, floats, SHK_SHARD_GROUP};
-    if (task->grouped && u->grouped) {
+    if (task->groupable && u->grouped) {
         s.count = (shards + SHK_SHARD_GROUP - 1) / SHK_SHARD_GROUP;
         s.stride = SHK_SHARD_GROUP * floats;
         s.group = 1;
