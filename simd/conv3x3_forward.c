@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// 3x3 convolution + bias + ReLU + 2x2 max-pool, forward (kernels.h). Here the direct way, for images: a tile of pool
-// windows x output channels lives in registers from bias to argmax; the map before the pool is never stored.
+// 3x3 convolution + bias + ReLU + 2x2 max-pool, forward (kernels.h). Here images: the direct way, where a tile of pool
+// windows x output channels lives in registers from bias to argmax, and Winograd's for one channel, where a window does.
+// The map before the pool is never stored.
 #include "conv3x3.h"
 
 #ifdef SHK_ISA_AVX512
@@ -58,43 +59,6 @@ SHK_INLINE void tile(const int windows, const int panels, const size_t cin, cons
 }
 
 #ifdef SHK_ISA_AVX512
-// One input channel, one panel: the nine weights stay in registers; each pixel is loaded once and used by up to six
-// outputs, which sees every output's taps in ascending order.
-SHK_INLINE void image_tile(const int windows, const struct forward *f, const vf *k, size_t panel, size_t wy,
-                           size_t wx) {
-    vf acc[TILE_ACC];
-    const vf bias = vf_load(f->c->bias + 16 * panel);
-    const float *in = f->c->in + 2 * wy * f->row + 2 * wx;
-    SHK_UNROLL
-    for (int i = 0; i < 4 * windows; i++) acc[i] = bias;
-    SHK_UNROLL
-    for (int y = 0; y < 4; y++) {
-        SHK_UNROLL
-        for (int x = 0; x < 2 * windows + 2; x++) {
-            const vf v = vf_set1(in[y * f->row + x]);
-            SHK_UNROLL
-            for (int t = 0; t < 6; t++) {
-                const int dy = t / 3, ky = y - dy, kx = t % 3, px = x - kx;
-                if (ky < 0 || ky > 2 || px < 0 || px >= 2 * windows) continue;
-                const int i = px / 2 * 4 + dy * 2 + px % 2;
-                acc[i] = vf_fma(v, k[ky * 3 + kx], acc[i]);
-            }
-        }
-    }
-    pool_tile(windows, 1, f, panel, wy, wx, acc);
-}
-
-static void image_panel(const struct forward *f, size_t panel) {
-    vf k[9];
-    SHK_UNROLL
-    for (int t = 0; t < 9; t++) k[t] = vf_load(f->c->panels + panel * f->panel + 16 * t);
-    for (size_t wy = 0; wy < f->wh; wy++) {
-        size_t wx = 0;
-        for (; wx + 4 <= f->ww; wx += 4) image_tile(4, f, k, panel, wy, wx);
-        for (; wx < f->ww; wx++) image_tile(1, f, k, panel, wy, wx);
-    }
-}
-
 static void two_panels(const struct forward *f, size_t panel) {
     for (size_t wy = 0; wy < f->wh; wy++) {
         size_t wx = 0;
@@ -114,23 +78,140 @@ static void one_panel(const struct forward *f, size_t panel) {
     }
 }
 
-#ifndef SHK_ISA_AVX512
-static void image_panel(const struct forward *f, size_t panel) {
-    for (size_t wy = 0; wy < f->wh; wy++)
-        for (size_t wx = 0; wx < f->ww; wx++) tile(1, 1, 1, 1, f, panel, wy, wx);
-}
-#endif
+// ---- One input channel: Winograd's F(2x2, 3x3), a window being a tile
 
-static void image_forward(const struct shk_conv_pool *c) {
-    const struct forward f = {
+// Output channels, in panels, that share a block's transformed pixels.
+enum { SHARE = 4 };
+
+// U = G g G^T of one panel: u[16].
+static void transform_weights(const float *panel, float *u) {
+    const vf half = vf_set1(0.5f);
+    vf g[9], h[12];
+    SHK_UNROLL
+    for (int t = 0; t < 9; t++) g[t] = vf_load(panel + 16 * t);
+    SHK_UNROLL
+    for (int x = 0; x < 3; x++) {
+        const vf a = vf_add(g[x], g[6 + x]);
+        h[x] = g[x];
+        h[3 + x] = vf_mul(half, vf_add(a, g[3 + x]));
+        h[6 + x] = vf_mul(half, vf_sub(a, g[3 + x]));
+        h[9 + x] = g[6 + x];
+    }
+    SHK_UNROLL
+    for (int y = 0; y < 4; y++, u += 64) {
+        const vf *r = h + 3 * y, a = vf_add(r[0], r[2]);
+        vf_store(u, r[0]);
+        vf_store(u + 16, vf_mul(half, vf_add(a, r[1])));
+        vf_store(u + 32, vf_mul(half, vf_sub(a, r[1])));
+        vf_store(u + 48, r[2]);
+    }
+}
+
+// B^T of four values.
+SHK_INLINE void transform_four(const vf *d, const int step, vf *t) {
+    t[0] = vf_sub(d[0], d[2 * step]);
+    t[1] = vf_add(d[step], d[2 * step]);
+    t[2] = vf_sub(d[2 * step], d[step]);
+    t[3] = vf_sub(d[step], d[3 * step]);
+}
+
+// V of n windows in a row: v[16][16], a window a lane.
+SHK_INLINE void transform_windows(const float *in, size_t row, const size_t n, float *v) {
+    const size_t first = n < 8 ? 2 * n : 16, rest = 2 * n - first;
+    vf d[16], t[16]; // [y][x], [x][y]
+    SHK_UNROLL
+    for (int i = 0; i < 8; i++) {
+        const float *p = in + i / 2 * row + i % 2 * 2;
+        const vf a = vf_load_n(p, first), b = vf_load_n(p + 16, rest);
+        d[2 * i] = vf_even(a, b);
+        d[2 * i + 1] = vf_odd(a, b);
+    }
+    SHK_UNROLL
+    for (int x = 0; x < 4; x++) transform_four(d + x, 4, t + 4 * x);
+    SHK_UNROLL
+    for (int y = 0; y < 4; y++) {
+        vf r[4];
+        transform_four(t + y, 4, r);
+        SHK_UNROLL
+        for (int x = 0; x < 4; x++) vf_store(v + (4 * y + x) * 16, r[x]);
+    }
+}
+
+// z = A^T M A of one window.
+SHK_INLINE void window(const vf *u, vf bias, const float *v, vf *z) {
+    vf upper[4], lower[4]; // A^T M
+    SHK_UNROLL
+    for (int x = 0; x < 4; x++) {
+        const vf v1 = vf_set1(v[(4 + x) * 16]), v2 = vf_set1(v[(8 + x) * 16]);
+        const vf m1 = x == 1 ? vf_fma(v1, u[5], bias) : vf_mul(v1, u[4 + x]);
+        upper[x] = vf_fma(vf_set1(v[x * 16]), u[x], vf_fma(v2, u[8 + x], m1));
+        lower[x] = vf_fnma(vf_set1(v[(12 + x) * 16]), u[12 + x], vf_fnma(v2, u[8 + x], m1));
+    }
+    z[0] = vf_add(vf_add(upper[0], upper[1]), upper[2]);
+    z[1] = vf_sub(vf_sub(upper[1], upper[2]), upper[3]);
+    z[2] = vf_add(vf_add(lower[0], lower[1]), lower[2]);
+    z[3] = vf_sub(vf_sub(lower[1], lower[2]), lower[3]);
+}
+
+// n windows in a row from (wy, wx) on.
+SHK_INLINE void panel_windows(const struct forward *f, const float *panel_u, size_t panel, size_t wy, size_t wx,
+                              size_t n, const float *v) {
+    const vf bias = vf_load(f->c->bias + 16 * panel);
+    vf u[16], z[4];
+    SHK_UNROLL
+    for (int i = 0; i < 16; i++) u[i] = vf_load(panel_u + 16 * i);
+    for (size_t i = 0; i < n; i++) {
+        window(u, bias, v + i, z);
+        pool_tile(1, 1, f, panel, wy, wx + i, z);
+    }
+}
+
+static void image_rows(const struct forward *f, const float *u, size_t panel, size_t panels) {
+    _Alignas(64) float v[256];
+    for (size_t wy = 0; wy < f->wh; wy++)
+        for (size_t wx = 0; wx < f->ww; wx += 16) {
+            const size_t n = f->ww - wx < 16 ? f->ww - wx : 16;
+            const float *in = f->c->in + 2 * wy * f->row + 2 * wx;
+            if (n == 16)
+                transform_windows(in, f->row, 16, v);
+            else
+                transform_windows(in, f->row, n, v);
+            for (size_t p = 0; p < panels; p++) panel_windows(f, u + 256 * p, panel + p, wy, wx, n, v);
+        }
+}
+
+// ---- Images
+
+static struct forward forward_of(const struct shk_conv_pool *c) {
+    return (struct forward){
         .c = c, .row = (c->w + 2) * c->in_ld, .panel = 9 * c->cin * 16, .wh = c->h / 2, .ww = c->w / 2};
+}
+
+static void next_sample(struct shk_conv_pool *c) {
+    c->in += c->in_sample;
+    c->out += c->out_sample;
+    if (c->arg) c->arg += c->arg_sample;
+}
+
+static void one_channel(const struct shk_conv_pool *c) {
+    _Alignas(64) float u[SHARE * 256];
+    const size_t all = c->cout / 16;
+    for (size_t panel = 0; panel < all; panel += SHARE) {
+        const size_t panels = all - panel < SHARE ? all - panel : SHARE;
+        for (size_t p = 0; p < panels; p++) transform_weights(c->panels + (panel + p) * 9 * 16, u + 256 * p);
+        struct shk_conv_pool one = *c;
+        const struct forward f = forward_of(&one);
+        for (size_t i = 0; i < c->samples; i++, next_sample(&one)) image_rows(&f, u, panel, panels);
+    }
+}
+
+static void direct(const struct forward *f) {
+    const size_t panels = f->c->cout / 16;
     size_t panel = 0;
-    if (c->cin == 1)
-        for (; panel < c->cout / 16; panel++) image_panel(&f, panel);
 #ifdef SHK_ISA_AVX512
-    for (; panel + 2 <= c->cout / 16; panel += 2) two_panels(&f, panel);
+    for (; panel + 2 <= panels; panel += 2) two_panels(f, panel);
 #endif
-    for (; panel < c->cout / 16; panel++) one_panel(&f, panel);
+    for (; panel < panels; panel++) one_panel(f, panel);
 }
 
 void SHK_KERNEL(conv_pool_forward)(const struct shk_conv_pool *c) {
@@ -138,11 +219,11 @@ void SHK_KERNEL(conv_pool_forward)(const struct shk_conv_pool *c) {
         SHK_KERNEL(conv_pool_winograd)(c);
         return;
     }
-    struct shk_conv_pool one = *c;
-    for (size_t i = 0; i < c->samples; i++) {
-        image_forward(&one);
-        one.in += c->in_sample;
-        one.out += c->out_sample;
-        if (one.arg) one.arg += c->arg_sample;
+    if (c->cin == 1) {
+        one_channel(c);
+        return;
     }
+    struct shk_conv_pool one = *c;
+    const struct forward f = forward_of(&one);
+    for (size_t i = 0; i < c->samples; i++, next_sample(&one)) direct(&f);
 }

@@ -81,14 +81,21 @@ struct shk_sparse_gemm {
 // Weights of an image (in_ld < 16) come as panels [cout/16][9*cin][16] (row index t*cin + ci); those of a map (in_ld >=
 // 16) as taps [cout][9][cin_pad] and, transformed, as winograd [cout/16][36][cin][16].
 //
-// forward reads in, bias, and panels or winograd; writes out, and arg unless NULL. An image: z is one chain from bias
-//   over (t, ci) ascending. A map: Winograd's F(4x4, 3x3) (Lavin and Gray 2016) on tiles of 2x2 windows, the first at
-//   window (0, 0). Per tile and ci the patch d[6][6] of `in`, from the pixel of its first window on (zeros beyond the
-//   map), becomes V = (B^T d) B, columns first, where B^T takes six values to (fma(4, d0, fma(-5, d2, d4)), a + b, a - b,
-//   fma(2, f, e), fma(-2, f, e), fma(4, d1, fma(-5, d3, d5))) with a = fma(-4, d2, d4), b = fma(-4, d1, d3),
-//   e = d4 - d2, f = d3 - d1. M[i][j] is one chain over ci ascending, fma(V[i][j], U[i][j], M), from 0, but M[1][1] from
-//   bias (it reaches all of z). z = (A^T M) A, columns first, where A^T takes six values to ((m0 + a) + c, fma(2, d, b),
-//   fma(4, c, a), fma(8, d, b) + m5) with a = m1 + m2, b = m1 - m2, c = m3 + m4, d = m3 - m4.
+// forward reads in, bias, and panels or winograd; writes out, and arg unless NULL. An image of 2 to 4 channels: z is one
+//   chain from bias over (t, ci) ascending.
+//   An image of one channel: Winograd's F(2x2, 3x3) (Lavin and Gray 2016), a tile being one window. U = (G g) G^T,
+//   columns (ky) first, where G takes three taps to (g0, (a + g1)/2, (a - g1)/2, g2) with a = g0 + g2. The 4x4 pixels d
+//   under the window become V = (B^T d) B, columns first, where B^T takes four values to (d0 - d2, d1 + d2, d2 - d1,
+//   d1 - d3). s = A^T (U*V), in column x: s[0] = fma(V[0], U[0], fma(V[2], U[2], m)), s[1] = fnma(V[3], U[3],
+//   fnma(V[2], U[2], m)), where m = V[1]*U[1], but fma(V[1], U[1], bias) in column 1 (it reaches all of z). z = s A, where
+//   a row becomes ((s0 + s1) + s2, (s1 - s2) - s3).
+//   A map: Winograd's F(4x4, 3x3) on tiles of 2x2 windows, the first at window (0, 0). Per tile and ci the patch
+//   d[6][6] of `in`, from the pixel of its first window on (zeros beyond the map), becomes V = (B^T d) B, columns
+//   first, where B^T takes six values to (fma(4, d0, fma(-5, d2, d4)), a + b, a - b, fma(2, f, e), fma(-2, f, e),
+//   fma(4, d1, fma(-5, d3, d5))) with a = fma(-4, d2, d4), b = fma(-4, d1, d3), e = d4 - d2, f = d3 - d1. M[i][j] is
+//   one chain over ci ascending, fma(V[i][j], U[i][j], M), from 0, but M[1][1] from bias (it reaches all of z). z =
+//   (A^T M) A, columns first, where A^T takes six values to ((m0 + a) + c, fma(2, d, b), fma(4, c, a), fma(8, d, b) +
+//   m5) with a = m1 + m2, b = m1 - m2, c = m3 + m4, d = m3 - m4.
 // conv_weights makes 16 channels of `winograd`: U = (G g) G^T, columns (ky) first, position 6i + j, where G takes three
 //   taps to (g0/4, -(a + g1)/6, -(a - g1)/6, fma(2, g1, b)/24, fma(-2, g1, b)/24, g2), the divisors as rounded factors,
 //   with a = g0 + g2, b = fma(4, g2, g0).

@@ -18,6 +18,7 @@
 //   lanes     vf_sum(a): the fold: lane i + lane i+8, then i + i+4, i + i+2, i + i+1; vf_hmax(a): the same with vf_max
 //             vf_sum4(r, out): out[i] = vf_sum(r[i]) for i < 4, any alignment
 //             vf_permute(a, idx): lane i = a[idx[i] & 15]; vf_transpose16(vf r[16]): in place
+//             vf_even(a, b), vf_odd(a, b): every second lane, from lane 0 or 1 on, of a, then of b
 #ifndef SHK_SIMD_VEC16_H
 #define SHK_SIMD_VEC16_H
 

@@ -172,6 +172,18 @@ SHK_INLINE __m256 shk_permute8(vf a, __m256i idx) {
     return _mm256_blendv_ps(lo, hi, _mm256_castsi256_ps(_mm256_slli_epi32(idx, 28))); // bit 3 chooses the half
 }
 SHK_INLINE vf vf_permute(vf a, vi idx) { return (vf){shk_permute8(a, idx.lo), shk_permute8(a, idx.hi)}; }
+// Lanes of each half from a.lo, a.hi, a.lo, a.hi in pairs, put in order.
+SHK_INLINE __m256 shk_in_order(__m256 a) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), _MM_SHUFFLE(3, 1, 2, 0)));
+}
+SHK_INLINE vf vf_even(vf a, vf b) {
+    return (vf){shk_in_order(_mm256_shuffle_ps(a.lo, a.hi, _MM_SHUFFLE(2, 0, 2, 0))),
+                shk_in_order(_mm256_shuffle_ps(b.lo, b.hi, _MM_SHUFFLE(2, 0, 2, 0)))};
+}
+SHK_INLINE vf vf_odd(vf a, vf b) {
+    return (vf){shk_in_order(_mm256_shuffle_ps(a.lo, a.hi, _MM_SHUFFLE(3, 1, 3, 1))),
+                shk_in_order(_mm256_shuffle_ps(b.lo, b.hi, _MM_SHUFFLE(3, 1, 3, 1)))};
+}
 
 SHK_INLINE void shk_transpose8(__m256 r[8]) {
     __m256 t[8], u[8];

@@ -120,6 +120,12 @@ SHK_INLINE float vf_hmax(vf a) {
     return _mm_cvtss_f32(_mm_max_ss(s2, _mm_movehdup_ps(s2)));
 }
 SHK_INLINE vf vf_permute(vf a, vi idx) { return _mm512_permutexvar_ps(idx, a); }
+SHK_INLINE vf vf_even(vf a, vf b) {
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), b);
+}
+SHK_INLINE vf vf_odd(vf a, vf b) {
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31), b);
+}
 
 SHK_INLINE void vf_transpose16(vf r[16]) {
     __m512 t[16], u[16];

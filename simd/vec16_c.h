@@ -136,6 +136,8 @@ SHK_INLINE float vf_hmax(vf a) {
     return a.x[0];
 }
 SHK_INLINE vf vf_permute(vf a, vi idx) { SHK_MAP(vf, a.x[idx.x[i] & 15]); }
+SHK_INLINE vf vf_even(vf a, vf b) { SHK_MAP(vf, i < 8 ? a.x[2 * i] : b.x[2 * i - 16]); }
+SHK_INLINE vf vf_odd(vf a, vf b) { SHK_MAP(vf, i < 8 ? a.x[2 * i + 1] : b.x[2 * i - 15]); }
 SHK_INLINE void vf_transpose16(vf r[16]) {
     for (int i = 0; i < 16; i++)
         for (int j = 0; j < i; j++) {

@@ -143,6 +143,14 @@ SHK_INLINE vf vf_permute(vf a, vi idx) {
     SHK_QUADS(vf, vreinterpretq_f32_u8(
                       vqtbl4q_u8(table, vreinterpretq_u8_u32(vmlaq_u32(step, vandq_u32(idx.q[i], fifteen), spread)))));
 }
+SHK_INLINE vf vf_even(vf a, vf b) {
+    return (vf){{vuzp1q_f32(a.q[0], a.q[1]), vuzp1q_f32(a.q[2], a.q[3]), vuzp1q_f32(b.q[0], b.q[1]),
+                 vuzp1q_f32(b.q[2], b.q[3])}};
+}
+SHK_INLINE vf vf_odd(vf a, vf b) {
+    return (vf){{vuzp2q_f32(a.q[0], a.q[1]), vuzp2q_f32(a.q[2], a.q[3]), vuzp2q_f32(b.q[0], b.q[1]),
+                 vuzp2q_f32(b.q[2], b.q[3])}};
+}
 SHK_INLINE void vf_transpose16(vf r[16]) {
     vf out[16];
     for (int i = 0; i < 4; i++)

@@ -50,8 +50,8 @@ static float value(int steps) {
     return steps ? (float)((int)kt_below(2 * (size_t)steps + 1) - steps) * 0.5f : kt_uniform(-1, 1);
 }
 
-static struct layer layer_new(size_t h, size_t w, size_t cin, size_t cout, int steps) { // of one sample
-    const size_t ld = cin <= 4 && kt_below(2) ? cin : shk_round16(cin), gap = 16 * kt_below(2);
+static struct layer layer_of(size_t h, size_t w, size_t cin, size_t ld, size_t cout, int steps) { // of one sample
+    const size_t gap = 16 * kt_below(2);
     struct layer l = {
         .k = {.h = h, .w = w, .cin = cin, .in_ld = ld, .cout = cout, .samples = 1}, .wh = h / 2, .ww = w / 2};
     l.k.out_px = (ptrdiff_t)(cout + gap);
@@ -78,6 +78,11 @@ static struct layer layer_new(size_t h, size_t w, size_t cin, size_t cout, int s
     return l;
 }
 
+// Few channels are an image or a map.
+static struct layer layer_new(size_t h, size_t w, size_t cin, size_t cout, int steps) {
+    return layer_of(h, w, cin, cin <= 4 && kt_below(2) ? cin : shk_round16(cin), cout, steps);
+}
+
 static void layer_free(struct layer *l) {
     kt_free((float *)l->k.in);
     kt_free((float *)l->k.panels);
@@ -96,12 +101,13 @@ static float pixel(const struct shk_conv_pool *k, size_t y, size_t x, size_t ci)
     return k->in[(y * (k->w + 2) + x) * k->in_ld + ci];
 }
 
-static float direct_z(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t a, size_t co) {
-    float z = k->bias[co];
-    for (size_t t = 0; t < 9; t++)
-        for (size_t ci = 0; ci < k->cin; ci++)
-            z = fmaf(pixel(k, 2 * wy + a / 2 + t / 3, 2 * wx + a % 2 + t % 3, ci), weight(k, co, t, ci), z);
-    return z;
+static void direct_z(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t co, float *z) {
+    for (size_t a = 0; a < 4; a++) {
+        z[a] = k->bias[co];
+        for (size_t t = 0; t < 9; t++)
+            for (size_t ci = 0; ci < k->cin; ci++)
+                z[a] = fmaf(pixel(k, 2 * wy + a / 2 + t / 3, 2 * wx + a % 2 + t % 3, ci), weight(k, co, t, ci), z[a]);
+    }
 }
 
 static void input_1d(float *v, size_t step) {
@@ -152,6 +158,42 @@ static void winograd_z(const struct shk_conv_pool *k, const float *v, size_t co,
     for (size_t y = 0; y < 4; y++) output_1d(s + 6 * y, 1, z + 4 * y, 1);
 }
 
+// An image of one channel: V of a window, one direction of U, and z of a window.
+static void image_input_1d(float *v, size_t step) {
+    const float d0 = v[0], d1 = v[step], d2 = v[2 * step], d3 = v[3 * step];
+    v[0] = d0 - d2;
+    v[step] = d1 + d2;
+    v[2 * step] = d2 - d1;
+    v[3 * step] = d1 - d3;
+}
+
+static void image_weights_1d(const float *g, size_t step, float *u, size_t u_step) {
+    const float a = g[0] + g[2 * step];
+    u[0] = g[0];
+    u[u_step] = 0.5f * (a + g[step]);
+    u[2 * u_step] = 0.5f * (a - g[step]);
+    u[3 * u_step] = g[2 * step];
+}
+
+static void image_z(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t co, float *z) {
+    float g[9], h[12], u[16], v[16], s[8];
+    for (size_t t = 0; t < 9; t++) g[t] = weight(k, co, t, 0);
+    for (size_t x = 0; x < 3; x++) image_weights_1d(g + x, 3, h + x, 3);
+    for (size_t y = 0; y < 4; y++) image_weights_1d(h + 3 * y, 1, u + 4 * y, 1);
+    for (size_t i = 0; i < 16; i++) v[i] = pixel(k, 2 * wy + i / 4, 2 * wx + i % 4, 0);
+    for (size_t x = 0; x < 4; x++) image_input_1d(v + x, 4);
+    for (size_t y = 0; y < 4; y++) image_input_1d(v + 4 * y, 1);
+    for (size_t x = 0; x < 4; x++) {
+        const float m1 = x == 1 ? fmaf(v[5], u[5], k->bias[co]) : v[4 + x] * u[4 + x];
+        s[x] = fmaf(v[x], u[x], fmaf(v[8 + x], u[8 + x], m1));
+        s[4 + x] = fmaf(-v[12 + x], u[12 + x], fmaf(-v[8 + x], u[8 + x], m1));
+    }
+    for (size_t y = 0; y < 2; y++) {
+        z[2 * y] = (s[4 * y] + s[4 * y + 1]) + s[4 * y + 2];
+        z[2 * y + 1] = (s[4 * y + 1] - s[4 * y + 2]) - s[4 * y + 3];
+    }
+}
+
 static void reference_pool(const float z[4], float *out, uint8_t *arg) {
     float best = -INFINITY;
     uint8_t at = 0;
@@ -166,6 +208,19 @@ static void reference_pool(const float z[4], float *out, uint8_t *arg) {
     *arg = best > 0 ? at : 4;
 }
 
+// z[4] of a window; v: of its tile, if a map.
+static void window_z(const struct shk_conv_pool *k, const float *v, size_t wy, size_t wx, size_t co, float *z) {
+    if (k->in_ld >= 16) {
+        float tile[16];
+        winograd_z(k, v, co, tile);
+        for (size_t a = 0; a < 4; a++) z[a] = tile[(wy % 2 * 2 + a / 2) * 4 + wx % 2 * 2 + a % 2];
+    } else if (k->cin == 1) {
+        image_z(k, wy, wx, co, z);
+    } else {
+        direct_z(k, wy, wx, co, z);
+    }
+}
+
 static void reference_forward(const struct layer *l, float *out, uint8_t *arg) {
     const struct shk_conv_pool *k = &l->k;
     float *v = kt_floats(POINTS * k->cin);
@@ -173,11 +228,8 @@ static void reference_forward(const struct layer *l, float *out, uint8_t *arg) {
         for (size_t wx = 0; wx < l->ww; wx++) {
             if (k->in_ld >= 16) tile_input(k, wy & ~(size_t)1, wx & ~(size_t)1, v);
             for (size_t co = 0; co < k->cout; co++) {
-                float z[4], tile[16];
-                if (k->in_ld >= 16) winograd_z(k, v, co, tile);
-                for (size_t a = 0; a < 4; a++)
-                    z[a] = k->in_ld < 16 ? direct_z(k, wy, wx, a, co)
-                                         : tile[(wy % 2 * 2 + a / 2) * 4 + wx % 2 * 2 + a % 2];
+                float z[4];
+                window_z(k, v, wy, wx, co, z);
                 reference_pool(z, &out[out_at(l, wy, wx) + co], &arg[(wy * l->ww + wx) * k->cout + co]);
             }
         }
@@ -312,13 +364,43 @@ static void test_sizes(void **state) {
 // More windows than are worked on at a time, and the shapes of the models.
 static void test_large(void **state) {
     (void)state;
-    const size_t shapes[][4] = {{32, 32, 1, 16},  {16, 16, 16, 32}, {19, 21, 16, 16},
-                                {18, 14, 20, 48}, {8, 8, 64, 128},  {4, 6, 32, 80}};
+    const size_t shapes[][5] = {{32, 32, 1, 1, 16},   {28, 28, 1, 1, 80},   {5, 70, 1, 1, 48},
+                                {32, 32, 3, 3, 16},   {16, 16, 16, 16, 32}, {19, 21, 16, 16, 16},
+                                {18, 14, 20, 32, 48}, {8, 8, 64, 64, 128},  {4, 6, 32, 32, 80}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        struct layer l = layer_new(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], 0);
+        const size_t *s = shapes[i];
+        struct layer l = layer_of(s[0], s[1], s[2], s[3], s[4], 0);
         check_layer(&l);
         layer_free(&l);
     }
+}
+
+// An image of halves: Winograd is exact, and ties go to the first.
+static void test_exact(void **state) {
+    (void)state;
+    struct layer l = layer_of(9, 40, 1, 1, 32, 3);
+    struct shk_conv_pool k = l.k;
+    const size_t args = l.wh * l.ww * k.cout;
+    float *out = kt_floats(l.outputs);
+    uint8_t *arg = kt_bytes(args);
+    for (size_t i = 0; i < args; i++) {
+        const size_t wy = i / k.cout / l.ww, wx = i / k.cout % l.ww, co = i % k.cout;
+        float z[4];
+        direct_z(&k, wy, wx, co, z);
+        reference_pool(z, &out[out_at(&l, wy, wx) + co], &arg[i]);
+    }
+    k.out = kt_floats(l.outputs);
+    k.arg = kt_bytes(args);
+    KT_FOR_ISAS(kernels) {
+        kernels->conv_pool_forward(&k);
+        kt_same_bits("exact", kernels->isa, k.out, out, l.outputs, k.cout);
+        assert_memory_equal(k.arg, arg, args);
+    }
+    kt_free(out);
+    kt_free(arg);
+    kt_free(k.out);
+    kt_free(k.arg);
+    layer_free(&l);
 }
 
 // Several samples at once are the same as one after the other.
@@ -423,35 +505,55 @@ static double direct(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t
     return z;
 }
 
+// F(m x m, 3x3): the magnitudes of G, B^T and A^T.
+struct winograd {
+    size_t m, n; // n = m + 2
+    double g[6][3], b[6][6], a[4][6];
+};
+static const struct winograd of_map = {
+    4,
+    6,
+    {{0.25, 0, 0},
+     {1 / 6.0, 1 / 6.0, 1 / 6.0},
+     {1 / 6.0, 1 / 6.0, 1 / 6.0},
+     {1 / 24.0, 1 / 12.0, 1 / 6.0},
+     {1 / 24.0, 1 / 12.0, 1 / 6.0},
+     {0, 0, 1}},
+    {{4, 0, 5, 0, 1, 0},
+     {0, 4, 4, 1, 1, 0},
+     {0, 4, 4, 1, 1, 0},
+     {0, 2, 1, 2, 1, 0},
+     {0, 2, 1, 2, 1, 0},
+     {0, 4, 0, 5, 0, 1}},
+    {{1, 1, 1, 1, 1, 0}, {0, 1, 1, 2, 2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, 1, 8, 8, 1}}};
+static const struct winograd of_image = {2,
+                                         4,
+                                         {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}, {0, 0, 1}},
+                                         {{1, 0, 1, 0}, {0, 1, 1, 0}, {0, 1, 1, 0}, {0, 1, 0, 1}},
+                                         {{1, 1, 1, 0}, {0, 1, 1, 1}}};
+
 // What Winograd's roundings are relative to: all four matrices, pixels and weights by their absolute values.
-static double winograd_magnitude(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t a, size_t co) {
-    static const double g[6][3] = {{0.25, 0, 0},
-                                   {1 / 6.0, 1 / 6.0, 1 / 6.0},
-                                   {1 / 6.0, 1 / 6.0, 1 / 6.0},
-                                   {1 / 24.0, 1 / 12.0, 1 / 6.0},
-                                   {1 / 24.0, 1 / 12.0, 1 / 6.0},
-                                   {0, 0, 1}};
-    static const double b[6][6] = {{4, 0, 5, 0, 1, 0}, {0, 4, 4, 1, 1, 0}, {0, 4, 4, 1, 1, 0},
-                                   {0, 2, 1, 2, 1, 0}, {0, 2, 1, 2, 1, 0}, {0, 4, 0, 5, 0, 1}};
-    static const double o[4][6] = {{1, 1, 1, 1, 1, 0}, {0, 1, 1, 2, 2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, 1, 8, 8, 1}};
-    const size_t ty = wy & ~(size_t)1, tx = wx & ~(size_t)1; // the tile's first window
+static double winograd_magnitude(const struct winograd *f, const struct shk_conv_pool *k, size_t wy, size_t wx,
+                                 size_t a, size_t co) {
+    const size_t zy = 2 * wy + a / 2, zx = 2 * wx + a % 2, y0 = zy / f->m * f->m, x0 = zx / f->m * f->m, n = f->n;
     double z = fabs((double)k->bias[co]);
-    for (size_t i = 0; i < POINTS * k->cin; i++) {
-        const size_t y = i % POINTS / 6, x = i % 6, ci = i / POINTS;
+    for (size_t i = 0; i < n * n * k->cin; i++) {
+        const size_t y = i % (n * n) / n, x = i % n, ci = i / (n * n);
         double u = 0, v = 0;
-        for (size_t t = 0; t < 9; t++) u += g[y][t / 3] * g[x][t % 3] * fabs((double)weight(k, co, t, ci));
-        for (size_t p = 0; p < POINTS; p++)
-            v += b[y][p / 6] * b[x][p % 6] * fabs((double)pixel_or_0(k, 2 * ty + p / 6, 2 * tx + p % 6, ci));
-        z += o[wy % 2 * 2 + a / 2][y] * o[wx % 2 * 2 + a % 2][x] * u * v;
+        for (size_t t = 0; t < 9; t++) u += f->g[y][t / 3] * f->g[x][t % 3] * fabs((double)weight(k, co, t, ci));
+        for (size_t p = 0; p < n * n; p++)
+            v += f->b[y][p / n] * f->b[x][p % n] * fabs((double)pixel_or_0(k, y0 + p / n, x0 + p % n, ci));
+        z += f->a[zy - y0][y] * f->a[zx - x0][x] * u * v;
     }
     return z;
 }
 
-// Roundings on the way of a product to z. Winograd: 4 in each direction of U, 2 of V, cin in the chain, 3 of A^T M A.
+// Roundings on the way of a product to z. Winograd: 4 in each direction of U, 2 of V, cin in the chain, 3 of A^T M A; of
+// an image 2 in each direction of U, 1 of V, 3 in the chain, 2 behind it.
 static void check_close(struct layer *l) {
     struct shk_conv_pool k = l->k;
-    const bool map = k.in_ld >= 16;
-    const double roundings = map ? (double)k.cin + 18 : 9 * (double)k.cin;
+    const struct winograd *f = k.in_ld >= 16 ? &of_map : k.cin == 1 ? &of_image : NULL;
+    const double roundings = f == &of_map ? (double)k.cin + 18 : f ? 11 : 9 * (double)k.cin;
     double *want = calloc(l->outputs, sizeof *want), *magnitude = calloc(l->outputs, sizeof *magnitude);
     k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld));
     k.out = kt_floats(l->outputs);
@@ -460,7 +562,7 @@ static void check_close(struct layer *l) {
         for (size_t a = 0; a < 4; a++) {
             want[at] = fmax(want[at], direct(&k, wy, wx, a, co, false));
             magnitude[at] =
-                fmax(magnitude[at], map ? winograd_magnitude(&k, wy, wx, a, co) : direct(&k, wy, wx, a, co, true));
+                fmax(magnitude[at], f ? winograd_magnitude(f, &k, wy, wx, a, co) : direct(&k, wy, wx, a, co, true));
         }
     }
     KT_FOR_ISAS(kernels) {
@@ -476,9 +578,11 @@ static void check_close(struct layer *l) {
 
 static void test_close(void **state) {
     (void)state;
-    const size_t shapes[][4] = {{9, 8, 1, 16}, {7, 6, 3, 32}, {16, 16, 16, 32}, {7, 9, 20, 48}, {4, 6, 64, 32}};
+    const size_t shapes[][5] = {{9, 8, 1, 1, 16},     {9, 8, 1, 16, 16},  {7, 6, 3, 3, 32},
+                                {16, 16, 16, 16, 32}, {7, 9, 20, 32, 48}, {4, 6, 64, 64, 32}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        struct layer l = layer_new(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], 0);
+        const size_t *s = shapes[i];
+        struct layer l = layer_of(s[0], s[1], s[2], s[3], s[4], 0);
         check_close(&l);
         layer_free(&l);
     }
@@ -574,5 +678,6 @@ static void test_gradients(void **state) {
     }
 }
 
-KT_MAIN(cmocka_unit_test(test_sizes), cmocka_unit_test(test_large), cmocka_unit_test(test_samples),
-        cmocka_unit_test(test_special), cmocka_unit_test(test_close), cmocka_unit_test(test_gradients))
+KT_MAIN(cmocka_unit_test(test_sizes), cmocka_unit_test(test_large), cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_samples), cmocka_unit_test(test_special), cmocka_unit_test(test_close),
+        cmocka_unit_test(test_gradients))
