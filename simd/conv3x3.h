@@ -26,10 +26,7 @@ SHK_INLINE vi arg_load(const uint8_t *p) {
     return (vi){_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)),
                 _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))};
 }
-SHK_INLINE void arg_store(uint8_t *p, vi a) {
-    __m256i w = _mm256_permute4x64_epi64(_mm256_packus_epi32(a.lo, a.hi), 0xd8);
-    _mm_store_si128((__m128i *)p, _mm_packus_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
-}
+SHK_INLINE __m256i shk_narrow(vm m) { return _mm256_packs_epi32(_mm256_castps_si256(m.lo), _mm256_castps_si256(m.hi)); }
 #else
 SHK_INLINE vi arg_load(const uint8_t *p) {
     uint32_t t[16];
@@ -50,6 +47,15 @@ SHK_INLINE void arg_choose(vm second, vm fourth, vm lower, vm alive, uint8_t *ar
     const __m128i lower_at = _mm_mask_blend_epi8(fourth, _mm_set1_epi8(2), _mm_set1_epi8(3));
     const __m128i at = _mm_mask_blend_epi8(lower, upper_at, lower_at);
     _mm_store_si128((__m128i *)arg, _mm_mask_blend_epi8(alive, _mm_set1_epi8(CONV_DEAD), at));
+#elif defined(SHK_ISA_AVX2)
+    // 16-bit lanes, of which 0..3 and 8..11 are those of lo
+    const __m256i lower_half = shk_narrow(lower),
+                  upper_at = _mm256_sub_epi16(_mm256_setzero_si256(), shk_narrow(second));
+    const __m256i lower_at = _mm256_sub_epi16(_mm256_set1_epi16(2), shk_narrow(fourth));
+    const __m256i at = _mm256_blendv_epi8(_mm256_set1_epi16(CONV_DEAD),
+                                          _mm256_blendv_epi8(upper_at, lower_at, lower_half), shk_narrow(alive));
+    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(at), _mm256_extracti128_si256(at, 1));
+    _mm_store_si128((__m128i *)arg, _mm_shuffle_epi32(bytes, _MM_SHUFFLE(3, 1, 2, 0)));
 #else
     const vi upper_at = vi_select(second, vi_set1(1), vi_set1(0)), lower_at = vi_select(fourth, vi_set1(3), vi_set1(2));
     arg_store(arg, vi_select(alive, vi_select(lower, lower_at, upper_at), vi_set1(CONV_DEAD)));
