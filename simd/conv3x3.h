@@ -62,17 +62,22 @@ SHK_INLINE void arg_choose(vm second, vm fourth, vm lower, vm alive, uint8_t *ar
 #endif
 }
 
-// z: the window's four positions. A NaN among them makes the maximum NaN.
-SHK_INLINE void pool(const vf *z, float *out, uint8_t *arg) {
+// z: the window's four positions. A NaN among them, if there may be one, makes the maximum NaN.
+SHK_INLINE void pool(const vf *z, const bool may_be_nan, float *out, uint8_t *arg) {
     const vf zero = vf_zero();
     const vm second = vf_gt(z[1], z[0]), fourth = vf_gt(z[3], z[2]);
-    const vm ordered = vm_and(vf_ordered(z[0], z[1]), vf_ordered(z[2], z[3]));
     const vf top = vf_max(z[1], z[0]), bottom = vf_max(z[3], z[2]);
     const vm lower = vf_gt(bottom, top);
     const vf best = vf_max(bottom, top);
-    vf_store(out, vf_select(ordered, vf_max(best, zero), vf_set1(NAN)));
-    if (!arg) return;
-    arg_choose(second, fourth, lower, vm_and(ordered, vf_gt(best, zero)), arg);
+    vf relu = vf_max(best, zero);
+    vm alive = vf_gt(best, zero);
+    if (may_be_nan) {
+        const vm ordered = vm_and(vf_ordered(z[0], z[1]), vf_ordered(z[2], z[3]));
+        relu = vf_select(ordered, relu, vf_set1(NAN));
+        alive = vm_and(ordered, alive);
+    }
+    vf_store(out, relu);
+    if (arg) arg_choose(second, fourth, lower, alive, arg);
 }
 
 // Bit i: arg[i] == a, for n = 16, 32, 48 or 64 channels.

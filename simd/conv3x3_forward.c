@@ -18,15 +18,16 @@ struct forward {
     size_t wh, ww; // windows down and across
 };
 
-SHK_INLINE void pool_tile(const int windows, const int panels, const struct forward *f, size_t panel, size_t wy,
-                          size_t wx, const vf *acc) {
+SHK_INLINE void pool_tile(const int windows, const int panels, const bool may_be_nan, const struct forward *f,
+                          size_t panel, size_t wy, size_t wx, const vf *acc) {
     const struct shk_conv_pool *c = f->c;
     SHK_UNROLL
     for (int i = 0; i < windows; i++) {
         float *out = c->out + (ptrdiff_t)wy * c->out_row + (ptrdiff_t)(wx + i) * c->out_px + 16 * panel;
         uint8_t *arg = c->arg ? c->arg + (wy * f->ww + wx + i) * c->cout + 16 * panel : NULL;
         SHK_UNROLL
-        for (int p = 0; p < panels; p++) pool(acc + (p * windows + i) * 4, out + 16 * p, arg ? arg + 16 * p : NULL);
+        for (int p = 0; p < panels; p++)
+            pool(acc + (p * windows + i) * 4, may_be_nan, out + 16 * p, arg ? arg + 16 * p : NULL);
     }
 }
 
@@ -55,7 +56,7 @@ SHK_INLINE void tile(const int windows, const int panels, const size_t cin, cons
             }
         }
     }
-    pool_tile(windows, panels, f, panel, wy, wx, acc);
+    pool_tile(windows, panels, true, f, panel, wy, wx, acc);
 }
 
 #ifdef SHK_ISA_AVX512
@@ -83,12 +84,19 @@ static void one_panel(const struct forward *f, size_t panel) {
 // Output channels, in panels, that share a block's transformed pixels.
 enum { SHARE = 4 };
 
-// U = G g G^T of one panel: u[16].
-static void transform_weights(const float *panel, float *u) {
+// Where the squares of what goes into z sum to less, with nine weights, a bias and sixteen pixels, no z is NaN: |U| and |V|
+// are below 2^52, |z| below 2^109.
+SHK_INLINE bool small(vf squares) { return vm_bits(vf_lt(squares, vf_set1(0x1p100f))) == 0xffff; }
+
+// U = G g G^T of one panel: u[16]. Whether weights and bias are small.
+static bool transform_weights(const float *panel, const float *bias, float *u) {
     const vf half = vf_set1(0.5f);
-    vf g[9], h[12];
+    vf g[9], h[12], squares = vf_mul(vf_load(bias), vf_load(bias));
     SHK_UNROLL
-    for (int t = 0; t < 9; t++) g[t] = vf_load(panel + 16 * t);
+    for (int t = 0; t < 9; t++) {
+        g[t] = vf_load(panel + 16 * t);
+        squares = vf_fma(g[t], g[t], squares);
+    }
     SHK_UNROLL
     for (int x = 0; x < 3; x++) {
         const vf a = vf_add(g[x], g[6 + x]);
@@ -105,6 +113,7 @@ static void transform_weights(const float *panel, float *u) {
         vf_store(u + 32, vf_mul(half, vf_sub(a, r[1])));
         vf_store(u + 48, r[2]);
     }
+    return small(squares);
 }
 
 // B^T of four values.
@@ -115,16 +124,17 @@ SHK_INLINE void transform_four(const vf *d, const int step, vf *t) {
     t[3] = vf_sub(d[step], d[3 * step]);
 }
 
-// V of n windows in a row: v[16][16], a window a lane.
-SHK_INLINE void transform_windows(const float *in, size_t row, const size_t n, float *v) {
+// V of n windows in a row: v[16][16], a window a lane. Whether the pixels are small.
+SHK_INLINE bool transform_windows(const float *in, size_t row, const size_t n, float *v) {
     const size_t first = n < 8 ? 2 * n : 16, rest = 2 * n - first;
-    vf d[16], t[16]; // [y][x], [x][y]
+    vf d[16], t[16], squares = vf_zero(); // [y][x], [x][y]
     SHK_UNROLL
     for (int i = 0; i < 8; i++) {
         const float *p = in + i / 2 * row + i % 2 * 2;
         const vf a = vf_load_n(p, first), b = vf_load_n(p + 16, rest);
         d[2 * i] = vf_even(a, b);
         d[2 * i + 1] = vf_odd(a, b);
+        squares = vf_fma(d[2 * i + 1], d[2 * i + 1], vf_fma(d[2 * i], d[2 * i], squares));
     }
     SHK_UNROLL
     for (int x = 0; x < 4; x++) transform_four(d + x, 4, t + 4 * x);
@@ -135,6 +145,7 @@ SHK_INLINE void transform_windows(const float *in, size_t row, const size_t n, f
         SHK_UNROLL
         for (int x = 0; x < 4; x++) vf_store(v + (4 * y + x) * 16, r[x]);
     }
+    return small(squares);
 }
 
 // z = A^T M A of one window.
@@ -154,29 +165,32 @@ SHK_INLINE void window(const vf *u, vf bias, const float *v, vf *z) {
 }
 
 // n windows in a row from (wy, wx) on.
-SHK_INLINE void panel_windows(const struct forward *f, const float *panel_u, size_t panel, size_t wy, size_t wx,
-                              size_t n, const float *v) {
+SHK_INLINE void panel_windows(const bool may_be_nan, const struct forward *f, const float *panel_u, size_t panel,
+                              size_t wy, size_t wx, size_t n, const float *v) {
     const vf bias = vf_load(f->c->bias + 16 * panel);
     vf u[16], z[4];
     SHK_UNROLL
     for (int i = 0; i < 16; i++) u[i] = vf_load(panel_u + 16 * i);
     for (size_t i = 0; i < n; i++) {
         window(u, bias, v + i, z);
-        pool_tile(1, 1, f, panel, wy, wx + i, z);
+        pool_tile(1, 1, may_be_nan, f, panel, wy, wx + i, z);
     }
 }
 
-static void image_rows(const struct forward *f, const float *u, size_t panel, size_t panels) {
+static void image_rows(const struct forward *f, const float *u, bool small_weights, size_t panel, size_t panels) {
     _Alignas(64) float v[256];
     for (size_t wy = 0; wy < f->wh; wy++)
         for (size_t wx = 0; wx < f->ww; wx += 16) {
             const size_t n = f->ww - wx < 16 ? f->ww - wx : 16;
             const float *in = f->c->in + 2 * wy * f->row + 2 * wx;
-            if (n == 16)
-                transform_windows(in, f->row, 16, v);
-            else
-                transform_windows(in, f->row, n, v);
-            for (size_t p = 0; p < panels; p++) panel_windows(f, u + 256 * p, panel + p, wy, wx, n, v);
+            const bool small_pixels =
+                n == 16 ? transform_windows(in, f->row, 16, v) : transform_windows(in, f->row, n, v);
+            for (size_t p = 0; p < panels; p++) {
+                if (small_weights && small_pixels)
+                    panel_windows(false, f, u + 256 * p, panel + p, wy, wx, n, v);
+                else
+                    panel_windows(true, f, u + 256 * p, panel + p, wy, wx, n, v);
+            }
         }
 }
 
@@ -198,10 +212,12 @@ static void one_channel(const struct shk_conv_pool *c) {
     const size_t all = c->cout / 16;
     for (size_t panel = 0; panel < all; panel += SHARE) {
         const size_t panels = all - panel < SHARE ? all - panel : SHARE;
-        for (size_t p = 0; p < panels; p++) transform_weights(c->panels + (panel + p) * 9 * 16, u + 256 * p);
+        bool small_weights = true;
+        for (size_t p = panel; p < panel + panels; p++)
+            small_weights &= transform_weights(c->panels + p * 9 * 16, c->bias + 16 * p, u + 256 * (p - panel));
         struct shk_conv_pool one = *c;
         const struct forward f = forward_of(&one);
-        for (size_t i = 0; i < c->samples; i++, next_sample(&one)) image_rows(&f, u, panel, panels);
+        for (size_t i = 0; i < c->samples; i++, next_sample(&one)) image_rows(&f, u, small_weights, panel, panels);
     }
 }
 

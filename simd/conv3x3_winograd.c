@@ -259,9 +259,9 @@ SHK_INLINE void pool_rows(const struct winograd *w, const vf *s, const struct pl
     float *out = c->out + (ptrdiff_t)(at->sample * c->out_sample) + (ptrdiff_t)wy * c->out_row +
                  (ptrdiff_t)at->wx * c->out_px + channel;
     uint8_t *arg = c->arg ? c->arg + at->sample * c->arg_sample + (wy * w->ww + at->wx) * c->cout + channel : NULL;
-    pool((const vf[4]){upper[0], upper[1], lower[0], lower[1]}, out, arg);
+    pool((const vf[4]){upper[0], upper[1], lower[0], lower[1]}, true, out, arg);
     if (at->wx + 1 == w->ww) return;
-    pool((const vf[4]){upper[2], upper[3], lower[2], lower[3]}, out + c->out_px, arg ? arg + c->cout : NULL);
+    pool((const vf[4]){upper[2], upper[3], lower[2], lower[3]}, true, out + c->out_px, arg ? arg + c->cout : NULL);
 }
 
 SHK_INLINE void output_tile(const struct winograd *w, const float *m, const struct place *at, size_t channel) {

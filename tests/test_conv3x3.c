@@ -473,11 +473,12 @@ static void test_samples(void **state) {
     }
 }
 
-// All windows dead; all equal; a NaN pixel; a weight that makes -0 and denormals.
+// All windows dead; all equal; a NaN pixel; a weight that makes -0 and denormals; pixels of which sums overflow, and
+// cancel to NaN; an infinite pixel; a NaN bias.
 static void test_special(void **state) {
     (void)state;
     for (size_t i = 0; i < 10; i++)
-        for (int kind = 0; kind < 4; kind++) {
+        for (int kind = 0; kind < 7; kind++) {
             struct layer l = layer_new(7, 10, all_cin[i], 48, kind == 1 ? 1 : 0);
             float *in = (float *)l.k.in, *bias = (float *)l.k.bias;
             const size_t middle = (4 * (l.k.w + 2) + 5) * l.k.in_ld;
@@ -488,6 +489,10 @@ static void test_special(void **state) {
             if (kind == 2) in[middle] = NAN;
             if (kind == 3)
                 for (size_t j = 0; j < l.pixels; j++) in[j] *= 1e-38f;
+            if (kind == 4)
+                for (size_t j = 0; j < l.pixels; j++) in[j] *= 3e38f;
+            if (kind == 5) in[middle] = INFINITY;
+            if (kind == 6) bias[20] = NAN;
             check_layer(&l);
             layer_free(&l);
         }
