@@ -88,31 +88,29 @@ enum { SHARE = 4 };
 // are below 2^52, |z| below 2^109.
 SHK_INLINE bool small(vf squares) { return vm_bits(vf_lt(squares, vf_set1(0x1p100f))) == 0xffff; }
 
-// U = G g G^T of one panel: u[16]. Whether weights and bias are small.
+// G of three taps, 16 lanes each.
+static void transform_taps(const double *g, size_t step, double *u, size_t u_step) {
+    for (size_t l = 0; l < 16; l++) {
+        const double g0 = g[l], g1 = g[step + l], g2 = g[2 * step + l], a = g0 + g2;
+        u[l] = g0;
+        u[u_step + l] = 0.5 * (a + g1);
+        u[2 * u_step + l] = 0.5 * (a - g1);
+        u[3 * u_step + l] = g2;
+    }
+}
+
+// U = G g G^T of one panel: u[16], rounded once. Whether weights and bias are small.
 static bool transform_weights(const float *panel, const float *bias, float *u) {
-    const vf half = vf_set1(0.5f);
-    vf g[9], h[12], squares = vf_mul(vf_load(bias), vf_load(bias));
-    SHK_UNROLL
-    for (int t = 0; t < 9; t++) {
-        g[t] = vf_load(panel + 16 * t);
-        squares = vf_fma(g[t], g[t], squares);
+    double g[9 * 16], h[12 * 16], d[16 * 16];
+    vf squares = vf_mul(vf_load(bias), vf_load(bias));
+    for (size_t t = 0; t < 9; t++) {
+        const vf w = vf_load(panel + 16 * t);
+        squares = vf_fma(w, w, squares);
     }
-    SHK_UNROLL
-    for (int x = 0; x < 3; x++) {
-        const vf a = vf_add(g[x], g[6 + x]);
-        h[x] = g[x];
-        h[3 + x] = vf_mul(half, vf_add(a, g[3 + x]));
-        h[6 + x] = vf_mul(half, vf_sub(a, g[3 + x]));
-        h[9 + x] = g[6 + x];
-    }
-    SHK_UNROLL
-    for (int y = 0; y < 4; y++, u += 64) {
-        const vf *r = h + 3 * y, a = vf_add(r[0], r[2]);
-        vf_store(u, r[0]);
-        vf_store(u + 16, vf_mul(half, vf_add(a, r[1])));
-        vf_store(u + 32, vf_mul(half, vf_sub(a, r[1])));
-        vf_store(u + 48, r[2]);
-    }
+    for (size_t i = 0; i < 9 * 16; i++) g[i] = (double)panel[i];
+    for (size_t x = 0; x < 3; x++) transform_taps(g + 16 * x, 48, h + 16 * x, 48);
+    for (size_t y = 0; y < 4; y++) transform_taps(h + 48 * y, 16, d + 64 * y, 16);
+    for (size_t i = 0; i < 16 * 16; i++) u[i] = (float)d[i];
     return small(squares);
 }
 

@@ -84,9 +84,9 @@ struct shk_sparse_gemm {
 // forward reads in, bias, and panels or winograd; writes out, and arg unless NULL. An image of 2 to 4 channels: z is one
 //   chain from bias over (t, ci) ascending.
 //   An image of one channel: Winograd's F(2x2, 3x3) (Lavin and Gray 2016), a tile being one window. U = (G g) G^T,
-//   columns (ky) first, where G takes three taps to (g0, (a + g1)/2, (a - g1)/2, g2) with a = g0 + g2. The 4x4 pixels d
-//   under the window become V = (B^T d) B, columns first, where B^T takes four values to (d0 - d2, d1 + d2, d2 - d1,
-//   d1 - d3). s = A^T (U*V), in column x: s[0] = fma(V[0], U[0], fma(V[2], U[2], m)), s[1] = fnma(V[3], U[3],
+//   in double and rounded at the end, columns (ky) first, where G takes three taps to (g0, (a + g1)/2, (a - g1)/2, g2)
+//   with a = g0 + g2. The 4x4 pixels d under the window become V = (B^T d) B, columns first, where B^T takes four values
+//   to (d0 - d2, d1 + d2, d2 - d1, d1 - d3). s = A^T (U*V), in column x: s[0] = fma(V[0], U[0], fma(V[2], U[2], m)), s[1] = fnma(V[3], U[3],
 //   fnma(V[2], U[2], m)), where m = V[1]*U[1], but fma(V[1], U[1], bias) in column 1 (it reaches all of z). z = s A, where
 //   a row becomes ((s0 + s1) + s2, (s1 - s2) - s3).
 //   A map: Winograd's F(4x4, 3x3) on tiles of 2x2 windows, the first at window (0, 0). Per tile and ci the patch

@@ -167,19 +167,21 @@ static void image_input_1d(float *v, size_t step) {
     v[3 * step] = d1 - d3;
 }
 
-static void image_weights_1d(const float *g, size_t step, float *u, size_t u_step) {
-    const float a = g[0] + g[2 * step];
+static void image_weights_1d(const double *g, size_t step, double *u, size_t u_step) {
+    const double a = g[0] + g[2 * step];
     u[0] = g[0];
-    u[u_step] = 0.5f * (a + g[step]);
-    u[2 * u_step] = 0.5f * (a - g[step]);
+    u[u_step] = 0.5 * (a + g[step]);
+    u[2 * u_step] = 0.5 * (a - g[step]);
     u[3 * u_step] = g[2 * step];
 }
 
 static void image_z(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t co, float *z) {
-    float g[9], h[12], u[16], v[16], s[8];
-    for (size_t t = 0; t < 9; t++) g[t] = weight(k, co, t, 0);
+    double g[9], h[12], exact[16];
+    float u[16], v[16], s[8];
+    for (size_t t = 0; t < 9; t++) g[t] = (double)weight(k, co, t, 0);
     for (size_t x = 0; x < 3; x++) image_weights_1d(g + x, 3, h + x, 3);
-    for (size_t y = 0; y < 4; y++) image_weights_1d(h + 3 * y, 1, u + 4 * y, 1);
+    for (size_t y = 0; y < 4; y++) image_weights_1d(h + 3 * y, 1, exact + 4 * y, 1);
+    for (size_t i = 0; i < 16; i++) u[i] = (float)exact[i];
     for (size_t i = 0; i < 16; i++) v[i] = pixel(k, 2 * wy + i / 4, 2 * wx + i % 4, 0);
     for (size_t x = 0; x < 4; x++) image_input_1d(v + x, 4);
     for (size_t y = 0; y < 4; y++) image_input_1d(v + 4 * y, 1);
