@@ -39,37 +39,50 @@ struct row_group {
     _Alignas(64) float mean[GROUP], rstd[GROUP];
 };
 
+// sums[r] of so many rows, one or a group: of x, or with mean [rows] of the squares of x - mean.
+SHK_INLINE void layernorm_sums(const int rows, const struct shk_layernorm *args, struct columns c, const float *x,
+                               const float *mean, float *sums) {
+    vf acc[GROUP];
+    SHK_UNROLL
+    for (int r = 0; r < rows; r++, x += args->x_row) {
+        const vf m = mean ? vf_set1(mean[r]) : vf_zero();
+        acc[r] = vf_zero();
+        for (size_t i = 0; i < args->cols; i += 16) {
+            vf v = vf_load(x + i);
+            if (mean) v = vf_sub(m, v);
+            if (i == c.full) v = vf_keep(c.tail, v);
+            acc[r] = mean ? vf_fma(v, v, acc[r]) : vf_add(acc[r], v);
+        }
+        __asm__("" : "+r"(x)); // one pointer that advances: all rows' would be spilled
+    }
+    if (rows == GROUP)
+        vf_store(sums, vf_sum16(acc));
+    else
+        *sums = vf_sum(acc[0]);
+}
+
 // The lanes of absent rows are those of rows of zeros.
-static inline void layernorm_mean(const struct shk_layernorm *args, struct columns c, size_t row, struct row_group *g) {
+SHK_INLINE void layernorm_group_sums(const struct shk_layernorm *args, struct columns c, const struct row_group *g,
+                                     const float *mean, float *sums) {
+    const float *x = args->x + (ptrdiff_t)g->row * args->x_row;
+    if (g->count == GROUP) {
+        layernorm_sums(GROUP, args, c, x, mean, sums);
+        return;
+    }
+    vf_store(sums, vf_zero());
+    for (size_t r = 0; r < g->count; r++, x += args->x_row)
+        layernorm_sums(1, args, c, x, mean ? mean + r : NULL, sums + r);
+}
+
+SHK_INLINE void layernorm_mean(const struct shk_layernorm *args, struct columns c, size_t row, struct row_group *g) {
     g->row = row;
     g->count = row >= args->rows ? 0 : args->rows - row < GROUP ? args->rows - row : GROUP;
-    vf_store(g->mean, vf_zero());
-    for (size_t r = 0; r < g->count; r++) {
-        const float *x = args->x + (ptrdiff_t)(row + r) * args->x_row;
-        vf sum = vf_zero();
-        for (size_t i = 0; i < c.full; i += 16) sum = vf_add(sum, vf_load(x + i));
-        if (c.partial) sum = vf_add(sum, vf_keep(c.tail, vf_load(x + c.full)));
-        g->mean[r] = vf_sum(sum);
-    }
+    layernorm_group_sums(args, c, g, NULL, g->mean);
     vf_store(g->mean, vf_div(vf_load(g->mean), vf_set1((float)args->cols)));
 }
 
-static inline void layernorm_rstd(const struct shk_layernorm *args, struct columns c, struct row_group *g) {
-    vf_store(g->rstd, vf_zero());
-    for (size_t r = 0; r < g->count; r++) {
-        const float *x = args->x + (ptrdiff_t)(g->row + r) * args->x_row;
-        const vf mean = vf_set1(g->mean[r]);
-        vf sum = vf_zero();
-        for (size_t i = 0; i < c.full; i += 16) {
-            const vf d = vf_sub(vf_load(x + i), mean);
-            sum = vf_fma(d, d, sum);
-        }
-        if (c.partial) {
-            const vf d = vf_keep(c.tail, vf_sub(vf_load(x + c.full), mean));
-            sum = vf_fma(d, d, sum);
-        }
-        g->rstd[r] = vf_sum(sum);
-    }
+SHK_INLINE void layernorm_rstd(const struct shk_layernorm *args, struct columns c, struct row_group *g) {
+    layernorm_group_sums(args, c, g, g->mean, g->rstd);
     const vf variance = vf_div(vf_load(g->rstd), vf_set1((float)args->cols));
     vf_store(g->rstd, vf_div(vf_set1(1.0f), vf_sqrt(vf_add(variance, vf_set1(epsilon)))));
 }
@@ -97,7 +110,7 @@ SHK_INLINE void layernorm_strip(const struct shk_layernorm *args, const struct r
     }
 }
 
-static inline void layernorm_output(const struct shk_layernorm *args, struct columns c, const struct row_group *g) {
+SHK_INLINE void layernorm_output(const struct shk_layernorm *args, struct columns c, const struct row_group *g) {
     size_t i = 0;
     for (; i + 16 * OUTPUT_STRIP <= c.full; i += 16 * OUTPUT_STRIP) layernorm_strip(args, g, i, OUTPUT_STRIP, 16);
     for (; i < c.full; i += 16) layernorm_strip(args, g, i, 1, 16);
@@ -109,7 +122,7 @@ static inline void layernorm_output(const struct shk_layernorm *args, struct col
     }
 }
 
-void SHK_KERNEL(layernorm_forward)(const struct shk_layernorm *args) {
+SHK_INLINE void layernorm(const struct shk_layernorm *args) {
     const struct columns c = columns_of(args->cols);
     struct row_group groups[2];
     layernorm_mean(args, c, 0, &groups[0]);
@@ -122,39 +135,74 @@ void SHK_KERNEL(layernorm_forward)(const struct shk_layernorm *args) {
     }
 }
 
-// What backward needs to know of each row: its statistics, a = sum(g)/cols and b = sum(g*xhat)/cols.
+void SHK_KERNEL(layernorm_forward)(const struct shk_layernorm *args) {
+    struct shk_layernorm a = *args;
+    if (args->cols == 64) { // without loops over columns
+        a.cols = 64;
+        layernorm(&a);
+    } else {
+        layernorm(&a);
+    }
+}
+
+// What backward needs to know of each row: its statistics, a = sum(g)/cols and b = sum(g*xhat)/cols. a and b are folded
+// together: sums[h] are the a of rows h*HALF and up, then their b.
+enum { HALF = GROUP / 2 };
 struct gradient_stats {
-    _Alignas(64) float mean[GROUP], rstd[GROUP], a[GROUP], b[GROUP];
+    _Alignas(64) float mean[GROUP], rstd[GROUP], sums[2][GROUP];
 };
 
-SHK_INLINE void layernorm_gradient_stats(const struct shk_layernorm *args, struct columns c, size_t row, size_t count,
-                                         struct gradient_stats *s) {
-    vf_store(s->a, vf_zero());
-    vf_store(s->b, vf_zero());
-    for (size_t r = 0; r < count; r++) {
-        const float *x = args->x + (ptrdiff_t)(row + r) * args->x_row;
-        const float *dy = args->dy + (ptrdiff_t)(row + r) * args->dy_row;
-        s->mean[r] = args->stats[2 * (row + r)];
-        s->rstd[r] = args->stats[2 * (row + r) + 1];
-        const vf mean = vf_set1(s->mean[r]), rstd = vf_set1(s->rstd[r]);
+// sums of so many rows, one or half a group.
+SHK_INLINE void layernorm_gradient_sums(const int rows, const struct shk_layernorm *args, struct columns c,
+                                        const float *x, const float *dy, const float *mean, const float *rstd,
+                                        float *sums) {
+    vf acc[GROUP];
+    SHK_UNROLL
+    for (int r = 0; r < rows; r++, x += args->x_row, dy += args->dy_row) {
+        const vf m = vf_set1(mean[r]), s = vf_set1(rstd[r]);
         vf a = vf_zero(), b = vf_zero();
-        for (size_t i = 0; i < c.full; i += 16) {
-            const vf g = vf_mul(vf_load(dy + i), vf_load(args->gamma + i));
-            a = vf_add(a, g);
-            b = vf_fma(g, vf_mul(vf_sub(vf_load(x + i), mean), rstd), b);
-        }
-        if (c.partial) {
-            const vf g = vf_keep(c.tail, vf_mul(vf_load(dy + c.full), vf_load(args->gamma + c.full)));
-            const vf xhat = vf_keep(c.tail, vf_mul(vf_sub(vf_load(x + c.full), mean), rstd));
+        for (size_t i = 0; i < args->cols; i += 16) {
+            vf g = vf_mul(vf_load(dy + i), vf_load(args->gamma + i)), xhat = vf_mul(vf_sub(vf_load(x + i), m), s);
+            if (i == c.full) {
+                g = vf_keep(c.tail, g);
+                xhat = vf_keep(c.tail, xhat);
+            }
             a = vf_add(a, g);
             b = vf_fma(g, xhat, b);
         }
-        s->a[r] = vf_sum(a);
-        s->b[r] = vf_sum(b);
+        acc[r] = a;
+        acc[HALF + r] = b;
+    }
+    if (rows == HALF) {
+        vf_store(sums, vf_sum16(acc));
+    } else {
+        sums[0] = vf_sum(acc[0]);
+        sums[HALF] = vf_sum(acc[HALF]);
+    }
+}
+
+SHK_INLINE void layernorm_gradient_stats(const struct shk_layernorm *args, struct columns c, size_t row, size_t count,
+                                         struct gradient_stats *s) {
+    const float *x = args->x + (ptrdiff_t)row * args->x_row, *dy = args->dy + (ptrdiff_t)row * args->dy_row;
+    vf_store(s->sums[0], vf_zero());
+    vf_store(s->sums[1], vf_zero());
+    for (size_t r = 0; r < count; r++) {
+        s->mean[r] = args->stats[2 * (row + r)];
+        s->rstd[r] = args->stats[2 * (row + r) + 1];
+    }
+    for (size_t r = 0; r < count;) {
+        const int rows = count - r < HALF ? 1 : HALF;
+        float *const sums = s->sums[r / HALF] + r % HALF;
+        if (rows == HALF)
+            layernorm_gradient_sums(HALF, args, c, x, dy, s->mean + r, s->rstd + r, sums);
+        else
+            layernorm_gradient_sums(1, args, c, x, dy, s->mean + r, s->rstd + r, sums);
+        x += rows * args->x_row;
+        dy += rows * args->dy_row;
+        r += (size_t)rows;
     }
     const vf cols = vf_set1((float)args->cols);
-    vf_store(s->a, vf_div(vf_load(s->a), cols));
-    vf_store(s->b, vf_div(vf_load(s->b), cols));
+    for (int half = 0; half < 2; half++) vf_store(s->sums[half], vf_div(vf_load(s->sums[half]), cols));
 }
 
 // Columns i .. i + 16*strip - 1 of `count` rows, so that dgamma and dbeta stay in registers; `lanes` < 16 in the partial
@@ -175,7 +223,8 @@ SHK_INLINE void layernorm_gradient_strip(const struct shk_layernorm *args, size_
         dbeta[v] = vf_load(args->dbeta + i + 16 * v);
     }
     for (size_t r = 0; r < count; r++, x += args->x_row, dy += args->dy_row, dx += args->dx_row) {
-        const vf mean = vf_set1(s->mean[r]), rstd = vf_set1(s->rstd[r]), a = vf_set1(s->a[r]), b = vf_set1(s->b[r]);
+        const float *const sums = s->sums[r / HALF] + r % HALF;
+        const vf mean = vf_set1(s->mean[r]), rstd = vf_set1(s->rstd[r]), a = vf_set1(sums[0]), b = vf_set1(sums[HALF]);
         SHK_UNROLL
         for (int v = 0; v < strip; v++) {
             const vf d = vf_load(dy + 16 * v), xhat = vf_mul(vf_sub(vf_load(x + 16 * v), mean), rstd);
@@ -213,7 +262,8 @@ SHK_INLINE void layernorm_gradient(const struct shk_layernorm *args, struct colu
     if (c.partial) layernorm_gradient_strip(args, row, count, i, 1, args->cols - i, accumulate, s);
 }
 
-SHK_INLINE void layernorm_gradients(const struct shk_layernorm *args, struct columns c) {
+SHK_INLINE void layernorm_gradients(const struct shk_layernorm *args) {
+    const struct columns c = columns_of(args->cols);
     struct gradient_stats s;
     for (size_t row = 0; row < args->rows; row += GROUP) {
         const size_t count = args->rows - row < GROUP ? args->rows - row : GROUP;
@@ -226,10 +276,13 @@ SHK_INLINE void layernorm_gradients(const struct shk_layernorm *args, struct col
 }
 
 void SHK_KERNEL(layernorm_backward)(const struct shk_layernorm *args) {
-    if (args->cols == 64) // without loops over columns
-        layernorm_gradients(args, columns_of(64));
-    else
-        layernorm_gradients(args, columns_of(args->cols));
+    struct shk_layernorm a = *args;
+    if (args->cols == 64) { // without loops over columns
+        a.cols = 64;
+        layernorm_gradients(&a);
+    } else {
+        layernorm_gradients(&a);
+    }
 }
 
 // The logits of columns i .. i+15, minus infinity beyond the last class.

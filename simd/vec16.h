@@ -16,7 +16,7 @@
 //   masks     vm_and, vm_or, vm_not, vm_first(n), vm_bits(m) -> uint32_t (bit i: lane i), vm_from_bits(u)
 //             vf_select(m, a, b) = m ? a : b, vi_select, vf_keep(m, a) = m ? a : +0
 //   lanes     vf_sum(a): the fold: lane i + lane i+8, then i + i+4, i + i+2, i + i+1; vf_hmax(a): the same with vf_max
-//             vf_sum4(r, out): out[i] = vf_sum(r[i]) for i < 4, any alignment
+//             vf_sum4(r, out): out[i] = vf_sum(r[i]) for i < 4, any alignment; vf_sum16(r): lane i = vf_sum(r[i])
 //             vf_permute(a, idx): lane i = a[idx[i] & 15]; vf_transpose16(vf r[16]): in place
 //             vf_even(a, b), vf_odd(a, b): every second lane, from lane 0 or 1 on, of a, then of b
 #ifndef SHK_SIMD_VEC16_H

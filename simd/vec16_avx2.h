@@ -161,6 +161,11 @@ SHK_INLINE void vf_sum4(const vf r[4], float *out) {
     __m256 s1 = _mm256_add_ps(s2, _mm256_movehdup_ps(s2)); // in lanes 0 and 2
     _mm_storeu_ps(out, _mm_blend_ps(_mm256_castps256_ps128(s1), _mm_moveldup_ps(_mm256_extractf128_ps(s1, 1)), 0xa));
 }
+SHK_INLINE vf vf_sum16(const vf r[16]) {
+    _Alignas(64) float sums[16];
+    for (int i = 0; i < 16; i += 4) vf_sum4(r + i, sums + i);
+    return vf_load(sums);
+}
 SHK_INLINE float vf_hmax(vf a) {
     __m256 s8 = _mm256_max_ps(a.lo, a.hi);
     __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));

@@ -113,6 +113,23 @@ SHK_INLINE void vf_sum4(const vf r[4], float *out) {
     __m256 s1 = _mm256_add_ps(s2, _mm256_movehdup_ps(s2)); // in lanes 0 and 2
     _mm_storeu_ps(out, _mm_blend_ps(_mm256_castps256_ps128(s1), _mm_moveldup_ps(_mm256_extractf128_ps(s1, 1)), 0xa));
 }
+// Each step adds the halves of two vectors side by side, so that lane i ends with the sum of r[i].
+SHK_INLINE vf vf_sum16(const vf r[16]) {
+    __m512 s8[8], s4[4], s2[2];
+    for (int i = 0; i < 8; i++) {
+        const __m512 a = r[i + i / 4 * 4], b = r[i + i / 4 * 4 + 4];
+        s8[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    }
+    for (int i = 0; i < 4; i++) {
+        const __m512 a = s8[i], b = s8[i + 4];
+        s4[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    }
+    for (int i = 0; i < 2; i++) {
+        const __m512 a = s4[2 * i], b = s4[2 * i + 1];
+        s2[i] = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+    }
+    return _mm512_add_ps(_mm512_shuffle_ps(s2[0], s2[1], 0x88), _mm512_shuffle_ps(s2[0], s2[1], 0xdd));
+}
 SHK_INLINE float vf_hmax(vf a) {
     __m256 s8 = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
     __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));

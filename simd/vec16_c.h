@@ -130,6 +130,11 @@ SHK_INLINE float vf_sum(vf a) {
 SHK_INLINE void vf_sum4(const vf r[4], float *out) {
     for (int i = 0; i < 4; i++) out[i] = vf_sum(r[i]);
 }
+SHK_INLINE vf vf_sum16(const vf r[16]) {
+    _Alignas(64) float sums[16];
+    for (int i = 0; i < 16; i += 4) vf_sum4(r + i, sums + i);
+    return vf_load(sums);
+}
 SHK_INLINE float vf_hmax(vf a) {
     for (int half = 8; half > 0; half /= 2)
         for (int i = 0; i < half; i++) a.x[i] = a.x[i] > a.x[i + half] ? a.x[i] : a.x[i + half];

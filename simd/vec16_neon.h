@@ -129,6 +129,11 @@ SHK_INLINE float32x4_t shk_max4(float32x4_t a, float32x4_t b) { return vbslq_f32
 SHK_INLINE void vf_sum4(const vf r[4], float *out) {
     for (int i = 0; i < 4; i++) out[i] = vf_sum(r[i]);
 }
+SHK_INLINE vf vf_sum16(const vf r[16]) {
+    _Alignas(64) float sums[16];
+    for (int i = 0; i < 16; i += 4) vf_sum4(r + i, sums + i);
+    return vf_load(sums);
+}
 SHK_INLINE float vf_hmax(vf a) {
     float32x4_t s4 = shk_max4(shk_max4(a.q[0], a.q[2]), shk_max4(a.q[1], a.q[3]));
     float32x4_t s2 = shk_max4(s4, vextq_f32(s4, s4, 2));
