@@ -304,6 +304,7 @@ void add_layernorm() {
         n.gamma = arena.floats(dim), n.beta = arena.floats(dim);
         n.y = arena.zeros<float>(tokens * dim);
         n.stats = arena.zeros<float>(2 * tokens);
+        n.stats_row = 2;
         n.dy = arena.floats(tokens * dim);
         n.dx = arena.zeros<float>(tokens * dim);
         n.dgamma = arena.zeros<float>(dim), n.dbeta = arena.zeros<float>(dim);

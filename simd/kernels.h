@@ -244,7 +244,7 @@ size_t shk_cls_attention_scratch(size_t tokens, size_t heads);
 // Layer normalisation over the first `cols` of each row (Ba et al. 2016), eps 1e-5, biased variance.
 // forward: mean = (16 partial sums, fold) / cols; var = the same of (x-mean)^2 (fma); rstd = 1/sqrt(var+eps); xhat =
 // (x-mean)*rstd; y = fma(xhat, gamma, beta).
-//   stats[2r] = mean, stats[2r+1] = rstd (stats may be NULL). Pad columns of y are written as 0. y may be x.
+//   stats[r*stats_row] = mean, the next one rstd (stats may be NULL). Pad columns of y are written as 0. y may be x.
 // backward reads x, stats, dy; g = dy*gamma; a = sum(g)/cols, b = sum(g*xhat)/cols (fma); dx = (g - a - xhat*b) * rstd
 // [fnma(xhat, b, g - a)];
 //   written to dx, or added to it if accumulate; pad columns 0 (or left). dgamma += dy*xhat (fma), dbeta += dy, chains
@@ -257,6 +257,7 @@ struct shk_layernorm {
     float *y;
     ptrdiff_t y_row;
     float *stats; // [rows][2], any alignment
+    ptrdiff_t stats_row;
     const float *dy;
     ptrdiff_t dy_row;
     float *dx; // may be dy

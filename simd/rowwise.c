@@ -115,10 +115,11 @@ SHK_INLINE void layernorm_output(const struct shk_layernorm *args, struct column
     for (; i + 16 * OUTPUT_STRIP <= c.full; i += 16 * OUTPUT_STRIP) layernorm_strip(args, g, i, OUTPUT_STRIP, 16);
     for (; i < c.full; i += 16) layernorm_strip(args, g, i, 1, 16);
     if (c.partial) layernorm_strip(args, g, i, 1, args->cols - i);
-    float *const stats = args->stats ? args->stats + 2 * g->row : NULL;
-    for (size_t r = 0; stats && r < g->count; r++) {
-        stats[2 * r] = g->mean[r];
-        stats[2 * r + 1] = g->rstd[r];
+    if (!args->stats) return;
+    float *stats = args->stats + (ptrdiff_t)g->row * args->stats_row;
+    for (size_t r = 0; r < g->count; r++, stats += args->stats_row) {
+        stats[0] = g->mean[r];
+        stats[1] = g->rstd[r];
     }
 }
 
@@ -186,9 +187,10 @@ SHK_INLINE void layernorm_gradient_stats(const struct shk_layernorm *args, struc
     const float *x = args->x + (ptrdiff_t)row * args->x_row, *dy = args->dy + (ptrdiff_t)row * args->dy_row;
     vf_store(s->sums[0], vf_zero());
     vf_store(s->sums[1], vf_zero());
-    for (size_t r = 0; r < count; r++) {
-        s->mean[r] = args->stats[2 * (row + r)];
-        s->rstd[r] = args->stats[2 * (row + r) + 1];
+    const float *stats = args->stats + (ptrdiff_t)row * args->stats_row;
+    for (size_t r = 0; r < count; r++, stats += args->stats_row) {
+        s->mean[r] = stats[0];
+        s->rstd[r] = stats[1];
     }
     for (size_t r = 0; r < count;) {
         const int rows = count - r < HALF ? 1 : HALF;

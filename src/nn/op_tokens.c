@@ -134,14 +134,18 @@ static struct shk_layernorm norm_of(const struct shk_op *op, const struct shk_sl
     if (op->u.norm.stats >= 0) {
         const struct shk_buffer *b = &s->plan->buffers[op->u.norm.stats];
         n.stats = shk_buffer_at(s, op->u.norm.stats) + start * b->per_sample;
+        n.stats_row = op->in.rows == 1 ? (ptrdiff_t)b->per_sample : 2;
     }
     return n;
 }
 
-// Samples one by one, since a sample's statistics are padded to a multiple of 16 floats.
+// One by one, since a sample's statistics are padded to a multiple of 16 floats, unless they have a row each.
+static size_t samples_at_once(const struct shk_op *op, size_t samples) { return op->in.rows == 1 ? samples : 1; }
+
 static void norm_forward(const struct shk_op *op, const struct shk_slice *s) {
-    for (size_t i = 0; i < s->samples; i++) {
-        struct shk_layernorm n = norm_of(op, s, i, 1);
+    const size_t step = samples_at_once(op, s->samples);
+    for (size_t i = 0; i < s->samples; i += step) {
+        struct shk_layernorm n = norm_of(op, s, i, step);
         s->k->layernorm_forward(&n);
     }
 }
@@ -153,8 +157,9 @@ static void norm_backward(const struct shk_op *op, const struct shk_slice *s) {
             memset(dgamma, 0, op->weight->length * sizeof(float));
             memset(dbeta, 0, op->bias->length * sizeof(float));
         }
-        for (size_t i = g.start; i < g.start + g.samples; i++) {
-            struct shk_layernorm n = norm_of(op, s, i, 1);
+        const size_t step = samples_at_once(op, g.samples);
+        for (size_t i = g.start; i < g.start + g.samples; i += step) {
+            struct shk_layernorm n = norm_of(op, s, i, step);
             n.dy_row = shk_row_stride(s, &op->out_grad);
             n.dy = shk_rows_at(s, &op->out_grad) + (ptrdiff_t)(i * op->in.rows) * n.dy_row;
             n.dx_row = shk_row_stride(s, &op->in_grad);
