@@ -146,24 +146,25 @@ void SHK_KERNEL(layernorm_forward)(const struct shk_layernorm *args) {
     }
 }
 
-// What backward needs to know of each row: its statistics, a = sum(g)/cols and b = sum(g*xhat)/cols. a and b are folded
-// together: sums[h] are the a of rows h*HALF and up, then their b.
+// What backward needs to know of each row: a = sum(g)/cols and b = sum(g*xhat)/cols, which are folded together: sums[h]
+// are the a of rows h*HALF and up, then their b.
 enum { HALF = GROUP / 2 };
 struct gradient_stats {
-    _Alignas(64) float mean[GROUP], rstd[GROUP], sums[2][GROUP];
+    _Alignas(64) float sums[2][GROUP];
 };
 
 // sums of so many rows, one or half a group.
-SHK_INLINE void layernorm_gradient_sums(const int rows, const struct shk_layernorm *args, struct columns c,
-                                        const float *x, const float *dy, const float *mean, const float *rstd,
+SHK_INLINE void layernorm_gradient_sums(const int rows, const struct shk_layernorm *args, struct columns c, size_t row,
                                         float *sums) {
+    const float *x = args->x + (ptrdiff_t)row * args->x_row, *dy = args->dy + (ptrdiff_t)row * args->dy_row;
+    const float *stats = args->stats + (ptrdiff_t)row * args->stats_row;
     vf acc[GROUP];
     SHK_UNROLL
-    for (int r = 0; r < rows; r++, x += args->x_row, dy += args->dy_row) {
-        const vf m = vf_set1(mean[r]), s = vf_set1(rstd[r]);
+    for (int r = 0; r < rows; r++, x += args->x_row, dy += args->dy_row, stats += args->stats_row) {
+        const vf mean = vf_set1(stats[0]), rstd = vf_set1(stats[1]);
         vf a = vf_zero(), b = vf_zero();
         for (size_t i = 0; i < args->cols; i += 16) {
-            vf g = vf_mul(vf_load(dy + i), vf_load(args->gamma + i)), xhat = vf_mul(vf_sub(vf_load(x + i), m), s);
+            vf g = vf_mul(vf_load(dy + i), vf_load(args->gamma + i)), xhat = vf_mul(vf_sub(vf_load(x + i), mean), rstd);
             if (i == c.full) {
                 g = vf_keep(c.tail, g);
                 xhat = vf_keep(c.tail, xhat);
@@ -184,25 +185,11 @@ SHK_INLINE void layernorm_gradient_sums(const int rows, const struct shk_layerno
 
 SHK_INLINE void layernorm_gradient_stats(const struct shk_layernorm *args, struct columns c, size_t row, size_t count,
                                          struct gradient_stats *s) {
-    const float *x = args->x + (ptrdiff_t)row * args->x_row, *dy = args->dy + (ptrdiff_t)row * args->dy_row;
+    size_t r = 0;
     vf_store(s->sums[0], vf_zero());
     vf_store(s->sums[1], vf_zero());
-    const float *stats = args->stats + (ptrdiff_t)row * args->stats_row;
-    for (size_t r = 0; r < count; r++, stats += args->stats_row) {
-        s->mean[r] = stats[0];
-        s->rstd[r] = stats[1];
-    }
-    for (size_t r = 0; r < count;) {
-        const int rows = count - r < HALF ? 1 : HALF;
-        float *const sums = s->sums[r / HALF] + r % HALF;
-        if (rows == HALF)
-            layernorm_gradient_sums(HALF, args, c, x, dy, s->mean + r, s->rstd + r, sums);
-        else
-            layernorm_gradient_sums(1, args, c, x, dy, s->mean + r, s->rstd + r, sums);
-        x += rows * args->x_row;
-        dy += rows * args->dy_row;
-        r += (size_t)rows;
-    }
+    for (; r + HALF <= count; r += HALF) layernorm_gradient_sums(HALF, args, c, row + r, s->sums[r / HALF]);
+    for (; r < count; r++) layernorm_gradient_sums(1, args, c, row + r, s->sums[r / HALF] + r % HALF);
     const vf cols = vf_set1((float)args->cols);
     for (int half = 0; half < 2; half++) vf_store(s->sums[half], vf_div(vf_load(s->sums[half]), cols));
 }
@@ -217,6 +204,7 @@ SHK_INLINE void layernorm_gradient_strip(const struct shk_layernorm *args, size_
     const float *x = args->x + (ptrdiff_t)row * args->x_row + i;
     const float *dy = args->dy + (ptrdiff_t)row * args->dy_row + i;
     float *dx = args->dx + (ptrdiff_t)row * args->dx_row + i;
+    const float *stats = args->stats + (ptrdiff_t)row * args->stats_row;
     vf gamma[GRADIENT_STRIP], dgamma[GRADIENT_STRIP], dbeta[GRADIENT_STRIP];
     SHK_UNROLL
     for (int v = 0; v < strip; v++) {
@@ -224,9 +212,10 @@ SHK_INLINE void layernorm_gradient_strip(const struct shk_layernorm *args, size_
         dgamma[v] = vf_load(args->dgamma + i + 16 * v);
         dbeta[v] = vf_load(args->dbeta + i + 16 * v);
     }
-    for (size_t r = 0; r < count; r++, x += args->x_row, dy += args->dy_row, dx += args->dx_row) {
+    for (size_t r = 0; r < count;
+         r++, x += args->x_row, dy += args->dy_row, dx += args->dx_row, stats += args->stats_row) {
         const float *const sums = s->sums[r / HALF] + r % HALF;
-        const vf mean = vf_set1(s->mean[r]), rstd = vf_set1(s->rstd[r]), a = vf_set1(sums[0]), b = vf_set1(sums[HALF]);
+        const vf mean = vf_set1(stats[0]), rstd = vf_set1(stats[1]), a = vf_set1(sums[0]), b = vf_set1(sums[HALF]);
         SHK_UNROLL
         for (int v = 0; v < strip; v++) {
             const vf d = vf_load(dy + 16 * v), xhat = vf_mul(vf_sub(vf_load(x + 16 * v), mean), rstd);
