@@ -12,11 +12,12 @@
 // rows' folds overlap.
 enum { GROUP = 16 };
 
-// Vectors of each row that are taken at once through the rows of a group, with what belongs to the columns in registers.
+// Vectors of each row that are taken at once through the rows of a group, with what belongs to the columns in registers;
+// whether there are registers to fold the gradients' sums of several rows together.
 #if defined(SHK_ISA_AVX512)
-enum { OUTPUT_STRIP = 4, GRADIENT_STRIP = 4 };
+enum { OUTPUT_STRIP = 4, GRADIENT_STRIP = 4, FOLD_GRADIENTS = 1 };
 #else
-enum { OUTPUT_STRIP = 2, GRADIENT_STRIP = 1 };
+enum { OUTPUT_STRIP = 2, GRADIENT_STRIP = 1, FOLD_GRADIENTS = 0 };
 #endif
 
 static const float epsilon = 1e-5f;
@@ -188,7 +189,8 @@ SHK_INLINE void layernorm_gradient_stats(const struct shk_layernorm *args, struc
     size_t r = 0;
     vf_store(s->sums[0], vf_zero());
     vf_store(s->sums[1], vf_zero());
-    for (; r + HALF <= count; r += HALF) layernorm_gradient_sums(HALF, args, c, row + r, s->sums[r / HALF]);
+    for (; FOLD_GRADIENTS && r + HALF <= count; r += HALF)
+        layernorm_gradient_sums(HALF, args, c, row + r, s->sums[r / HALF]);
     for (; r < count; r++) layernorm_gradient_sums(1, args, c, row + r, s->sums[r / HALF] + r % HALF);
     const vf cols = vf_set1((float)args->cols);
     for (int half = 0; half < 2; half++) vf_store(s->sums[half], vf_div(vf_load(s->sums[half]), cols));
