@@ -9,20 +9,36 @@
 #include "vec8.h"
 
 #include <math.h>
+#include <string.h>
 
-// Tokens and heads whose products are summed side by side.
+// Heads whose products are summed side by side, and tokens: sums enough for one fold of all.
 #if defined(SHK_ISA_AVX512)
-enum { TOKENS = 4, HEADS = 4 };
+enum { SUMS = 16, HEADS = 4 };
 #else
-enum { TOKENS = 4, HEADS = 1 };
+enum { SUMS = 4, HEADS = 1 };
 #endif
+
+// c [heads][ld] = sums of so many heads and tokens, where heads * tokens is SUMS, or of one token.
+SHK_INLINE void shk_fold_tile(const int tokens, const int heads, const vf *sums, float *c, size_t ld) {
+    if (tokens == 1) {
+        for (int h = 0; h < heads; h++) c[(size_t)h * ld] = vf_sum(sums[h]);
+        return;
+    }
+    if (SUMS == 4) {
+        vf_sum4(sums, c);
+        return;
+    }
+    _Alignas(64) float all[16];
+    vf_store(all, vf_sum16(sums));
+    for (int h = 0; h < heads; h++) memcpy(c + (size_t)h * ld, all + h * tokens, (size_t)tokens * sizeof *c);
+}
 
 // c [heads][ld] = rows [heads][cols] times x^T, of so many heads and tokens.
 SHK_INLINE void shk_dot_tile(const int tokens, const int heads, size_t cols, const float *x, size_t x_row,
                              const float *rows, float *c, size_t ld) {
-    vf acc[HEADS][TOKENS], u[HEADS];
+    vf acc[SUMS], u[HEADS];
     SHK_UNROLL
-    for (int i = 0; i < TOKENS * heads; i++) acc[i / TOKENS][i % TOKENS] = vf_zero();
+    for (int i = 0; i < tokens * heads; i++) acc[i] = vf_zero();
     for (size_t column = 0; column < cols; column += 16) {
         SHK_UNROLL
         for (int h = 0; h < heads; h++) u[h] = vf_load(rows + (size_t)h * cols + column);
@@ -30,25 +46,19 @@ SHK_INLINE void shk_dot_tile(const int tokens, const int heads, size_t cols, con
         for (int t = 0; t < tokens; t++) {
             const vf token = vf_load(x + (size_t)t * x_row + column);
             SHK_UNROLL
-            for (int h = 0; h < heads; h++) acc[h][t] = vf_fma(u[h], token, acc[h][t]);
+            for (int h = 0; h < heads; h++) acc[h * tokens + t] = vf_fma(u[h], token, acc[h * tokens + t]);
         }
     }
-    SHK_UNROLL
-    for (int h = 0; h < heads; h++, c += ld) {
-        if (tokens == TOKENS)
-            vf_sum4(acc[h], c);
-        else
-            *c = vf_sum(acc[h][0]);
-    }
+    shk_fold_tile(tokens, heads, acc, c, ld);
 }
 
 SHK_INLINE void shk_dot_heads(const int heads, size_t tokens, size_t cols, const float *x, size_t x_row,
                               const float *rows, float *c) {
-    const size_t ld = shk_round16(tokens);
+    const size_t ld = shk_round16(tokens), side = SUMS / (size_t)heads;
     size_t t = 0;
     for (int h = 0; h < heads; h++) vf_store(c + (size_t)h * ld + ld - 16, vf_zero()); // the pad columns
-    for (; t + TOKENS <= tokens; t += TOKENS, x += TOKENS * x_row)
-        shk_dot_tile(TOKENS, heads, cols, x, x_row, rows, c + t, ld);
+    for (; t + side <= tokens; t += side, x += side * x_row)
+        shk_dot_tile(SUMS / heads, heads, cols, x, x_row, rows, c + t, ld);
     for (; t < tokens; t++, x += x_row) shk_dot_tile(1, heads, cols, x, x_row, rows, c + t, ld);
 }
 

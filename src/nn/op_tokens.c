@@ -88,11 +88,12 @@ static void embed_weight_gradient(const struct shk_op *op, const struct shk_slic
     SHK_EACH_SEGMENT(s, g) {
         if (cls) sum_samples(op, s, &g, ld, g.grads + op->u.embed.cls_grad);
         if (positions) sum_samples(op, s, &g, op->out.rows * ld, g.grads + op->u.embed.positions_grad);
+        float *db = g.grads + op->bias_grad;
+        if (g.fresh) memset(db, 0, ld * sizeof *db);
         for (size_t i = g.start; i < g.start + g.samples; i++) {
             const float *rows =
                 shk_buffer_at(s, op->u.embed.patch_rows) + i * s->plan->buffers[op->u.embed.patch_rows].per_sample;
             const float *dy = shk_rows_at(s, &op->out_grad) + i * shk_sample_stride(s, &op->out_grad);
-            bool accumulate = !(g.fresh && i == g.start);
             dy += cls ? ld : 0;
             struct shk_gemm gemm = {.m = w->row,
                                     .n = ld,
@@ -106,16 +107,9 @@ static void embed_weight_gradient(const struct shk_op *op, const struct shk_slic
                                     .c = g.grads + op->weight_grad,
                                     .c_row = 16,
                                     .c_panel = (ptrdiff_t)w->row * 16,
-                                    .accumulate = accumulate};
+                                    .accumulate = !(g.fresh && i == g.start),
+                                    .sums = db};
             s->k->gemm(&gemm);
-            float *db = g.grads + op->bias_grad;
-            struct shk_column_sum sum = {.rows = op->u.embed.patches,
-                                         .cols = ld,
-                                         .x = dy,
-                                         .row = (ptrdiff_t)ld,
-                                         .start = accumulate ? db : NULL,
-                                         .sum = db};
-            s->k->column_sum(&sum);
         }
     }
 }
