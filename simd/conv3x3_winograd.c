@@ -4,13 +4,11 @@
 // transformed, each of the 36 positions is a small matrix product, and the output transform ends in the pool.
 #include "conv3x3.h"
 
-// Blocks of TILES tiles; register blocks of GROUP tiles by PANELS panels of 16 output channels.
+// Blocks of TILES tiles; register blocks of GROUP tiles by 16 output channels.
 #if defined(SHK_ISA_AVX512)
-#define GROUP 8
-#define PANELS 2
+#define GROUP 4
 #else
 #define GROUP 6
-#define PANELS 1
 #endif
 enum { POINTS = SHK_WINOGRAD_POINTS, TILES = SHK_CONV_TILES };
 #ifdef __clang__
@@ -18,7 +16,7 @@ enum { POINTS = SHK_WINOGRAD_POINTS, TILES = SHK_CONV_TILES };
 #else
 #define UNROLL4 _Pragma("GCC unroll 4")
 #endif
-#define WIDTH (PANELS * 16 / PV_LANES)
+#define WIDTH (16 / PV_LANES) // pv of 16 output channels
 
 // A tile's place: of which sample, and its first window.
 struct place {
@@ -31,12 +29,12 @@ struct winograd {
     size_t wh, ww; // windows down and across
     size_t v_step; // floats from a position of v to the next
     float *v;      // [36][in_ld / 16][TILES][16]: the transformed input of a block
-    float *m;      // [36][PANELS][TILES][16]: its products
+    float *m;      // [36][TILES][16]: its products; or [4][6][TILES][16]: these, columns transformed
     size_t n;      // the block's tiles
     struct place at[TILES];
-    size_t panel, panels; // the output channels, in panels
+    size_t panel; // the output channels, in panels
 };
-#define M_STEP (PANELS * TILES * 16 + 16)
+#define M_STEP (TILES * 16 + 16)
 
 // ---- Weights
 
@@ -153,92 +151,6 @@ static void transform_input(const struct winograd *s) {
         transform_block(s, s->c->in_ld);
 }
 
-// ---- Products
-
-// Every position's product for `tiles` tiles from `tile` on and `width` pv of output channels. Positions follow
-// one another in one function, so that the end of one product overlaps the start of the next.
-typedef void product_function(const struct winograd *, size_t tile);
-
-SHK_INLINE void product_step(const int tiles, const int width, const float *v, const float *u, size_t u_panel,
-                             pv *acc) {
-    pv k[WIDTH];
-    SHK_UNROLL
-    for (int p = 0; p < width; p++) k[p] = pv_load(u + p * PV_LANES / 16 * u_panel + p * PV_LANES % 16);
-    SHK_UNROLL
-    for (int w = 0; w < tiles; w++) {
-        const pv x = pv_set1(v[16 * w]);
-        SHK_UNROLL
-        for (int p = 0; p < width; p++) acc[w * width + p] = pv_fma(x, k[p], acc[w * width + p]);
-    }
-}
-
-SHK_INLINE void product(const int tiles, const int width, const struct winograd *s, size_t tile) {
-    const size_t cin = s->c->cin, u_panel = POINTS * cin * 16, v_step = s->v_step;
-    const float *u = s->c->winograd + s->panel * u_panel, *bias = s->c->bias + 16 * s->panel;
-    const float *position = s->v + 16 * tile;
-    float *m = s->m + 16 * tile;
-    for (int at = 0; at < POINTS; at++, position += v_step, m += M_STEP) {
-        pv acc[GROUP * WIDTH];
-        const float *v = position;
-        SHK_UNROLL
-        for (int i = 0; i < tiles * width; i++) acc[i] = pv_zero();
-        if (at == 7) {
-            SHK_UNROLL
-            for (int i = 0; i < tiles * width; i++) acc[i] = pv_load(bias + i % width * PV_LANES);
-        }
-        size_t left = cin;
-        for (; left >= 16; left -= 16, v += TILES * 16, u += 256) {
-            UNROLL4
-            for (int ci = 0; ci < 16; ci++) product_step(tiles, width, v + ci, u + 16 * ci, u_panel, acc);
-        }
-        for (; left; left--, v++, u += 16) product_step(tiles, width, v, u, u_panel, acc);
-        SHK_UNROLL
-        for (int i = 0; i < tiles * width; i++) {
-            const int lane = i % width * PV_LANES;
-            pv_store(m + lane / 16 * (TILES * 16) + i / width * 16 + lane % 16, acc[i]);
-        }
-    }
-}
-
-#define PRODUCT(tiles, panels)                                                                                         \
-    static __attribute__((noinline)) void product_##tiles##x##panels(const struct winograd *s, size_t tile) {          \
-        product(tiles, panels * 16 / PV_LANES, s, tile);                                                               \
-    }
-PRODUCT(1, 1)
-PRODUCT(2, 1)
-PRODUCT(3, 1)
-PRODUCT(4, 1)
-PRODUCT(5, 1)
-PRODUCT(6, 1)
-#if PANELS == 2
-PRODUCT(7, 1)
-PRODUCT(8, 1)
-PRODUCT(1, 2)
-PRODUCT(2, 2)
-PRODUCT(3, 2)
-PRODUCT(4, 2)
-PRODUCT(5, 2)
-PRODUCT(6, 2)
-PRODUCT(7, 2)
-PRODUCT(8, 2)
-static product_function *const products[PANELS][GROUP] = {
-    {product_1x1, product_2x1, product_3x1, product_4x1, product_5x1, product_6x1, product_7x1, product_8x1},
-    {product_1x2, product_2x2, product_3x2, product_4x2, product_5x2, product_6x2, product_7x2, product_8x2}};
-#else
-static product_function *const products[PANELS][GROUP] = {
-    {product_1x1, product_2x1, product_3x1, product_4x1, product_5x1, product_6x1}};
-#endif
-
-// The block's tiles in groups of like size.
-static void multiply(const struct winograd *s) {
-    size_t tile = 0;
-    for (size_t groups = (s->n + GROUP - 1) / GROUP; groups; groups--) {
-        const size_t n = (s->n - tile + groups - 1) / groups;
-        products[s->panels - 1][n - 1](s, tile);
-        tile += n;
-    }
-}
-
 // ---- Output
 
 // A^T of six values.
@@ -251,8 +163,9 @@ SHK_INLINE void transform_output_six(const vf *m, vf *z, const int z_step) {
 }
 
 // Two rows of a tile's pixels (s: [2][6]) are two windows; the second may not exist.
-SHK_INLINE void pool_rows(const struct winograd *w, const vf *s, const struct place *at, size_t wy, size_t channel) {
+SHK_INLINE void pool_rows(const struct winograd *w, const vf *s, const struct place *at, size_t wy) {
     const struct shk_conv_pool *c = w->c;
+    const size_t channel = 16 * w->panel;
     vf upper[4], lower[4];
     transform_output_six(s, upper, 1);
     transform_output_six(s + 6, lower, 1);
@@ -264,8 +177,12 @@ SHK_INLINE void pool_rows(const struct winograd *w, const vf *s, const struct pl
     pool((const vf[4]){upper[2], upper[3], lower[2], lower[3]}, true, out + c->out_px, arg ? arg + c->cout : NULL);
 }
 
-SHK_INLINE void output_tile(const struct winograd *w, const float *m, const struct place *at, size_t channel) {
-    vf s[24]; // [4][6]
+// s[4][6] of a tile, its columns transformed.
+SHK_INLINE void load_columns(const float *m, vf *s) {
+#ifdef SHK_ISA_AVX512
+    SHK_UNROLL
+    for (int i = 0; i < 24; i++) s[i] = vf_load(m + i * M_STEP);
+#else
     SHK_UNROLL
     for (int x = 0; x < 6; x++) {
         vf p[6];
@@ -273,14 +190,157 @@ SHK_INLINE void output_tile(const struct winograd *w, const float *m, const stru
         for (int y = 0; y < 6; y++) p[y] = vf_load(m + (6 * y + x) * M_STEP);
         transform_output_six(p, s + x, 6);
     }
-    pool_rows(w, s, at, at->wy, channel);
-    if (at->wy + 1 < w->wh) pool_rows(w, s + 12, at, at->wy + 1, channel);
+#endif
 }
 
-static void transform_output(const struct winograd *s) {
-    for (size_t p = 0; p < s->panels; p++)
-        for (size_t i = 0; i < s->n; i++)
-            output_tile(s, s->m + p * (TILES * 16) + 16 * i, &s->at[i], 16 * (s->panel + p));
+static void transform_output(const struct winograd *w) {
+    for (size_t i = 0; i < w->n; i++) {
+        const struct place *at = &w->at[i];
+        vf s[24];
+        load_columns(w->m + 16 * i, s);
+        pool_rows(w, s, at, at->wy);
+        if (at->wy + 1 < w->wh) pool_rows(w, s + 12, at, at->wy + 1);
+    }
+}
+
+// ---- Products
+
+// All positions' products for `tiles` tiles from `tile` on and 16 output channels. Positions follow one another in one
+// function, so that the end of one product overlaps the start of the next.
+typedef void product_function(const struct winograd *, size_t tile);
+
+#ifdef SHK_ISA_AVX512
+
+// Six positions below one another: two pointers that stay and three offsets that advance, since more would be spilled.
+struct column {
+    const float *half[2];
+    ptrdiff_t at[3];
+};
+
+SHK_INLINE struct column column_of(const float *first, ptrdiff_t step) {
+    struct column c = {{first, first + 3 * step}, {0, step, 2 * step}};
+    __asm__("" : "+r"(c.half[1]));
+    return c;
+}
+
+SHK_INLINE void advance_column(struct column *c, ptrdiff_t by) {
+    c->at[0] += by;
+    c->at[1] += by;
+    c->at[2] += by;
+}
+
+SHK_INLINE void product_step(const int tiles, const struct column *v, const struct column *u, const int ci, vf *acc) {
+    vf k[6];
+    SHK_UNROLL
+    for (int y = 0; y < 6; y++) {
+        k[y] = vf_load(u->half[y / 3] + u->at[y % 3] + 16 * ci);
+        __asm__("" : "+v"(k[y])); // else gcc loads it once for each tile
+    }
+    SHK_UNROLL
+    for (int i = 0; i < tiles * 6; i++) {
+        const int y = i % 6;
+        acc[i] = vf_fma(vf_set1(v->half[y / 3][v->at[y % 3] + i / 6 * 16 + ci]), k[y], acc[i]);
+    }
+}
+
+// A column's six positions in registers, and from there through A^T.
+SHK_INLINE void product(const int tiles, const struct winograd *s, size_t tile) {
+    const size_t cin = s->c->cin;
+    const float *weights = s->c->winograd + s->panel * POINTS * cin * 16;
+    for (size_t x = 0; x < 6; x++) {
+        struct column u = column_of(weights + x * cin * 16, (ptrdiff_t)(6 * cin * 16));
+        struct column v = column_of(s->v + x * s->v_step + 16 * tile, (ptrdiff_t)(6 * s->v_step));
+        vf acc[GROUP * 6];
+        SHK_UNROLL
+        for (int i = 0; i < tiles * 6; i++) acc[i] = vf_zero();
+        if (x == 1) {
+            SHK_UNROLL
+            for (int t = 0; t < tiles; t++) acc[6 * t + 1] = vf_load(s->c->bias + 16 * s->panel);
+        }
+        size_t left = cin;
+        for (; left >= 16; left -= 16, advance_column(&v, TILES * 16 - 16)) {
+            for (int i = 0; i < 4; i++, advance_column(&v, 4), advance_column(&u, 64)) {
+                SHK_UNROLL
+                for (int ci = 0; ci < 4; ci++) product_step(tiles, &v, &u, ci, acc);
+            }
+        }
+        for (; left; left--, advance_column(&v, 1), advance_column(&u, 16)) product_step(tiles, &v, &u, 0, acc);
+        float *m = s->m + x * M_STEP + 16 * tile;
+        SHK_UNROLL
+        for (int t = 0; t < tiles; t++) {
+            vf z[4];
+            transform_output_six(acc + 6 * t, z, 1);
+            SHK_UNROLL
+            for (int r = 0; r < 4; r++) vf_store(m + 6 * r * M_STEP + 16 * t, z[r]);
+        }
+    }
+}
+
+#else
+
+SHK_INLINE void product_step(const int tiles, const float *v, const float *u, pv *acc) {
+    pv k[WIDTH];
+    SHK_UNROLL
+    for (int p = 0; p < WIDTH; p++) k[p] = pv_load(u + p * PV_LANES);
+    SHK_UNROLL
+    for (int w = 0; w < tiles; w++) {
+        const pv x = pv_set1(v[16 * w]);
+        SHK_UNROLL
+        for (int p = 0; p < WIDTH; p++) acc[w * WIDTH + p] = pv_fma(x, k[p], acc[w * WIDTH + p]);
+    }
+}
+
+SHK_INLINE void product(const int tiles, const struct winograd *s, size_t tile) {
+    const size_t cin = s->c->cin, v_step = s->v_step;
+    const float *u = s->c->winograd + s->panel * POINTS * cin * 16, *bias = s->c->bias + 16 * s->panel;
+    const float *position = s->v + 16 * tile;
+    float *m = s->m + 16 * tile;
+    for (int at = 0; at < POINTS; at++, position += v_step, m += M_STEP) {
+        pv acc[GROUP * WIDTH];
+        const float *v = position;
+        SHK_UNROLL
+        for (int i = 0; i < tiles * WIDTH; i++) acc[i] = pv_zero();
+        if (at == 7) {
+            SHK_UNROLL
+            for (int i = 0; i < tiles * WIDTH; i++) acc[i] = pv_load(bias + i % WIDTH * PV_LANES);
+        }
+        size_t left = cin;
+        for (; left >= 16; left -= 16, v += TILES * 16, u += 256) {
+            UNROLL4
+            for (int ci = 0; ci < 16; ci++) product_step(tiles, v + ci, u + 16 * ci, acc);
+        }
+        for (; left; left--, v++, u += 16) product_step(tiles, v, u, acc);
+        SHK_UNROLL
+        for (int i = 0; i < tiles * WIDTH; i++) pv_store(m + i / WIDTH * 16 + i % WIDTH * PV_LANES, acc[i]);
+    }
+}
+
+#endif
+
+#define PRODUCT(tiles)                                                                                                 \
+    static __attribute__((noinline)) void product_##tiles(const struct winograd *s, size_t tile) {                     \
+        product(tiles, s, tile);                                                                                       \
+    }
+PRODUCT(1)
+PRODUCT(2)
+PRODUCT(3)
+PRODUCT(4)
+#if GROUP > 4
+PRODUCT(5)
+PRODUCT(6)
+static product_function *const products[GROUP] = {product_1, product_2, product_3, product_4, product_5, product_6};
+#else
+static product_function *const products[GROUP] = {product_1, product_2, product_3, product_4};
+#endif
+
+// The block's tiles in groups of like size.
+static void multiply(const struct winograd *s) {
+    size_t tile = 0;
+    for (size_t groups = (s->n + GROUP - 1) / GROUP; groups; groups--) {
+        const size_t n = (s->n - tile + groups - 1) / groups;
+        products[n - 1](s, tile);
+        tile += n;
+    }
 }
 
 // The next tile of all samples, row-major.
@@ -296,13 +356,11 @@ static void advance(const struct winograd *s, struct place *next) {
 
 void SHK_KERNEL(conv_pool_winograd)(const struct shk_conv_pool *c) {
     struct winograd s = {.c = c, .wh = c->h / 2, .ww = c->w / 2, .v_step = c->in_ld * TILES + 16, .v = c->scratch};
-    const size_t panels = c->cout / 16;
     s.m = s.v + POINTS * s.v_step;
     for (struct place next = {0, 0, 0}; next.sample < c->samples;) {
         for (s.n = 0; s.n < TILES && next.sample < c->samples; advance(&s, &next)) s.at[s.n++] = next;
         transform_input(&s);
-        for (s.panel = 0; s.panel < panels; s.panel += s.panels) {
-            s.panels = panels - s.panel < PANELS ? panels - s.panel : PANELS;
+        for (s.panel = 0; s.panel < c->cout / 16; s.panel++) {
             multiply(&s);
             transform_output(&s);
         }

@@ -134,7 +134,7 @@ struct shk_conv_weights {
     const float *taps; // [16][9][in_ld]
     float *winograd;   // [36][cin][16]
 };
-// A block of tiles transformed, and their products with two panels; the masks of a row of windows and a packed slice
+// A block of tiles transformed, and their products with a panel; the masks of a row of windows and a packed slice
 // of taps for dgrad; a chunk of windows for wgrad; an image with its rows in pairs.
 #define SHK_WINOGRAD_POINTS 36
 #define SHK_CONV_TILES 16
@@ -149,7 +149,7 @@ static inline size_t shk_conv_chunk_rows(size_t h, size_t w) {
 }
 static inline size_t shk_conv_pool_scratch(size_t h, size_t w, size_t in_ld) {
     const size_t image = (h + 1) * (w + 2) * 2 * sizeof(float), taps = SHK_CONV_BLOCK * 9 * 16 * sizeof(float);
-    const size_t forward = SHK_WINOGRAD_POINTS * ((in_ld + 32) * SHK_CONV_TILES + 32) * sizeof(float);
+    const size_t forward = SHK_WINOGRAD_POINTS * ((in_ld + 16) * SHK_CONV_TILES + 32) * sizeof(float);
     const size_t dgrad = SHK_CONV_POOL_MASKS(w) + taps;
     const size_t packed = in_ld > 16 ? shk_conv_chunk_rows(h, w) * (w + 2) * in_ld * sizeof(float) : 0;
     const size_t wgrad = SHK_CONV_POOL_CHUNK + packed, backward = dgrad > wgrad ? dgrad : wgrad;
