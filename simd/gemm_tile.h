@@ -32,13 +32,13 @@ struct gemm_rows {
 // One step of k. sums [width] += B's row, unless NULL.
 GEMM_INLINE void gemm_tile_step(const int rows, const int width, const struct gemm_rows *a, const int step,
                                 const float *b, ptrdiff_t b_panel, vf acc[GEMM_ACC], vf *sums) {
+    const bool once = rows == 2 || (rows == 3 && GEMM_ROWS > 6); // else gcc sees to it, or registers are few
     vf v[8], x = vf_zero();
     SHK_UNROLL
     for (int w = 0; w < width; w++) {
-        v[w] = vf_load(b + w * b_panel);
+        v[w] = once ? vf_load_once(b + w * b_panel) : vf_load(b + w * b_panel);
         if (sums) sums[w] = vf_add(sums[w], v[w]);
     }
-    if (rows == 2 || (rows == 3 && GEMM_ROWS > 6)) __asm__("" ::: "memory"); // else gcc loads B once for each row
     SHK_UNROLL
     for (int t = 0; t < rows * width; t++) {
         const int r = t / width;

@@ -42,6 +42,11 @@ SHK_INLINE vm vm_first(size_t n) {
 }
 
 SHK_INLINE vf vf_load(const float *p) { return (vf){_mm256_load_ps(p), _mm256_load_ps(p + 8)}; }
+SHK_INLINE vf vf_load_once(const float *p) {
+    vf a = vf_load(p);
+    __asm__("" : "+x"(a.lo), "+x"(a.hi));
+    return a;
+}
 SHK_INLINE vf vf_loadu(const float *p) { return (vf){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 SHK_INLINE void vf_store(float *p, vf a) {
     _mm256_store_ps(p, a.lo);

@@ -17,6 +17,11 @@ typedef __mmask16 vm;
 SHK_INLINE vm vm_first(size_t n) { return (vm)((1u << n) - 1); }
 
 SHK_INLINE vf vf_load(const float *p) { return _mm512_load_ps(p); }
+SHK_INLINE vf vf_load_once(const float *p) {
+    vf a = _mm512_load_ps(p);
+    __asm__("" : "+v"(a));
+    return a;
+}
 SHK_INLINE vf vf_loadu(const float *p) { return _mm512_loadu_ps(p); }
 SHK_INLINE void vf_store(float *p, vf a) { _mm512_store_ps(p, a); }
 SHK_INLINE void vf_storeu(float *p, vf a) { _mm512_storeu_ps(p, a); }
