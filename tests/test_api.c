@@ -121,7 +121,7 @@ static void test_profile(void **state) {
         assert_true(profile.row[i].seconds >= 0);
         flops += profile.row[i].flops;
     }
-    assert_true(flops > 0.4 * nominal && flops < 0.5 * nominal); // 4.18 of 9.25 MFLOP a sample are computed
+    assert_true(flops > 0.35 * nominal && flops < 0.44 * nominal); // 4.02 of 9.25 MFLOP, less what is not alive
     assert_true(profile.peak_flops > 0 && profile.bandwidth > 0);
     shk_profile_free(&profile);
     shk_model_free(model);

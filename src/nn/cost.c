@@ -10,14 +10,15 @@ static double linear_flops(const struct shk_op *op, enum shk_phase phase, bool l
     return product(op->in.rows, op->u.linear.columns, shk_linear_inputs(op));
 }
 
-// An image is convolved directly, in 36 products a window; a map by Winograd's F(4x4,3x3), in 36 a tile of 2x2 windows. Backward, one position in
-// four of a window takes part.
+// An image is convolved directly, in 36 products a window, but one of one channel by Winograd's F(2x2,3x3), in 16; a map
+// by F(4x4,3x3), in 36 a tile of 2x2 windows. Backward, one position in four of a window takes part.
 static double conv_flops(const struct shk_op *op, enum shk_phase phase) {
     size_t wh = op->u.conv.h / 2, ww = op->u.conv.w / 2;
     double windows = (double)(wh * ww), tiles = (double)((wh + 1) / 2 * ((ww + 1) / 2));
     double channels = (double)(op->u.conv.cin * op->u.conv.cout);
     bool image = op->weight->derived == SHK_NOT_DERIVED;
-    if (phase == SHK_FORWARD) return 2 * (image ? windows : tiles) * channels * 36;
+    if (phase == SHK_FORWARD)
+        return 2 * channels * (!image ? 36 * tiles : op->u.conv.cin == 1 ? 16 * windows : 36 * windows);
     if (phase == SHK_INPUT_GRADIENT && image) return 0;
     return 2 * windows * channels * 9;
 }
