@@ -112,15 +112,18 @@ struct tiles {
         tile(walk, rows, width, g, a, b, c, next, column, row);                                                        \
     }
 
-#if GEMM_ROWS > 6
-enum { FEW_ROWS_WIDTH = 4, ONE_ROW_WIDTH = 8 };
-#define TILES(set, walk)                                                                                               \
+#define LOW_TILES(set, walk)                                                                                           \
     TILE(set, walk, 1, 1)                                                                                              \
     TILE(set, walk, 2, 1)                                                                                              \
     TILE(set, walk, 3, 1)                                                                                              \
     TILE(set, walk, 4, 1)                                                                                              \
     TILE(set, walk, 5, 1)                                                                                              \
-    TILE(set, walk, 6, 1)                                                                                              \
+    TILE(set, walk, 6, 1)
+
+#if GEMM_ROWS > 6
+enum { FEW_ROWS_WIDTH = 4, ONE_ROW_WIDTH = 8 };
+#define TILES(set, walk)                                                                                               \
+    LOW_TILES(set, walk)                                                                                               \
     TILE(set, walk, 7, 1)                                                                                              \
     TILE(set, walk, 8, 1)                                                                                              \
     TILE(set, walk, 9, 1)                                                                                              \
@@ -157,12 +160,7 @@ static const struct tiles *tiles_of(const struct shk_gemm *g) { return g->a_col 
 #else
 enum { FEW_ROWS_WIDTH = 2, ONE_ROW_WIDTH = 4 };
 #define TILES(set, walk)                                                                                               \
-    TILE(set, walk, 1, 1)                                                                                              \
-    TILE(set, walk, 2, 1)                                                                                              \
-    TILE(set, walk, 3, 1)                                                                                              \
-    TILE(set, walk, 4, 1)                                                                                              \
-    TILE(set, walk, 5, 1)                                                                                              \
-    TILE(set, walk, 6, 1)                                                                                              \
+    LOW_TILES(set, walk)                                                                                               \
     TILE(set, walk, 1, 4)                                                                                              \
     TILE(set, walk, 1, 2)                                                                                              \
     TILE(set, walk, 2, 2)                                                                                              \
