@@ -18,7 +18,7 @@ void SHK_KERNEL(conv_pool_winograd)(const struct shk_conv_pool *);
 
 #define CONV_DEAD 4u // arg of a window whose maximum is not positive
 
-// Sixteen winners <-> 32-bit lanes (AVX-512 makes them as bytes, below).
+// Sixteen winners <-> 32-bit lanes (AVX-512 and AVX2 make them in narrower ones, below).
 #if defined(SHK_ISA_AVX512)
 SHK_INLINE vi arg_load(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)p)); }
 #elif defined(SHK_ISA_AVX2)

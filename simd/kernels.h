@@ -26,7 +26,8 @@ static inline size_t shk_round16(size_t n) { return (n + 15) & ~(size_t)15; }
 // output starts at C (accumulate), else at bias[n], else at 0; then k ascending; then, if relu, vf_max(0, x), which
 // lets NaN and -0 through; then x*scale where bit n%16 of keep(i, n/16) is set, else 0 (dropout, and the gradient of
 // a ReLU and dropout); then, unless alive is NULL, that bit of alive(i, n/16) = x > 0; then times factor(i, n); then
-// times row_factor[i]; then addend(i, n) + x.
+// times row_factor[i]; then addend(i, n) + x. And
+// sums[n] += B(k, n), k ascending, unless sums is NULL: the gradient of a bias.
 struct shk_gemm {
     size_t m, n, k;         // n: multiple of 16; m, k: any
     const float *a;         // alignment: any
@@ -83,12 +84,12 @@ struct shk_sparse_gemm {
 //
 // forward reads in, bias, and panels or winograd; writes out, and arg unless NULL. An image of 2 to 4 channels: z is one
 //   chain from bias over (t, ci) ascending.
-//   An image of one channel: Winograd's F(2x2, 3x3) (Lavin and Gray 2016), a tile being one window. U = (G g) G^T,
-//   in double and rounded at the end, columns (ky) first, where G takes three taps to (g0, (a + g1)/2, (a - g1)/2, g2)
-//   with a = g0 + g2. The 4x4 pixels d under the window become V = (B^T d) B, columns first, where B^T takes four values
-//   to (d0 - d2, d1 + d2, d2 - d1, d1 - d3). s = A^T (U*V), in column x: s[0] = fma(V[0], U[0], fma(V[2], U[2], m)), s[1] = fnma(V[3], U[3],
-//   fnma(V[2], U[2], m)), where m = V[1]*U[1], but fma(V[1], U[1], bias) in column 1 (it reaches all of z). z = s A, where
-//   a row becomes ((s0 + s1) + s2, (s1 - s2) - s3).
+//   An image of one channel: Winograd's F(2x2, 3x3) (Lavin and Gray 2016), a tile being one window. U = (G g) G^T, in
+//   double and rounded at the end, columns (ky) first, where G takes three taps to (g0, (a + g1)/2, (a - g1)/2, g2)
+//   with a = g0 + g2. The 4x4 pixels d under the window become V = (B^T d) B, columns first, where B^T takes four
+//   values to (d0 - d2, d1 + d2, d2 - d1, d1 - d3). s = A^T (U*V), in column x: s[0] = fma(V[0], U[0], fma(V[2], U[2],
+//   m)), s[1] = fnma(V[3], U[3], fnma(V[2], U[2], m)), where m = V[1]*U[1], but fma(V[1], U[1], bias) in column 1 (it
+//   reaches all of z). z = s A, where a row becomes ((s0 + s1) + s2, (s1 - s2) - s3).
 //   A map: Winograd's F(4x4, 3x3) on tiles of 2x2 windows, the first at window (0, 0). Per tile and ci the patch
 //   d[6][6] of `in`, from the pixel of its first window on (zeros beyond the map), becomes V = (B^T d) B, columns
 //   first, where B^T takes six values to (fma(4, d0, fma(-5, d2, d4)), a + b, a - b, fma(2, f, e), fma(-2, f, e),
@@ -256,8 +257,8 @@ struct shk_layernorm {
     const float *gamma, *beta; // [round16(cols)], pads 0
     float *y;
     ptrdiff_t y_row;
-    float *stats; // [rows][2], any alignment
-    ptrdiff_t stats_row;
+    float *stats;        // [rows], two each, any alignment
+    ptrdiff_t stats_row; // any
     const float *dy;
     ptrdiff_t dy_row;
     float *dx; // may be dy
