@@ -169,7 +169,7 @@ tsan:
 	$(TSAN_RUN) --model tinyvit-pre
 
 # The kernels' tests on NEON, cross-compiled and emulated.
-EMULATED_TESTS := gemm conv3x3 attention cls_attention rowwise elementwise optimizer math
+EMULATED_TESTS := gemm conv3x3 conv3x3_close attention cls_attention rowwise elementwise optimizer math
 EMULATED_BIN := $(EMULATED_TESTS:%=build/aarch64/tests/test_%)
 test-neon:
 	$(MAKE) CC=aarch64-linux-gnu-gcc BUILD=build/aarch64 CORE_ONLY=1 $(EMULATED_BIN)
