@@ -205,9 +205,8 @@ static void transform_output(const struct winograd *w) {
 
 // ---- Products
 
-// All positions' products for `tiles` tiles from `tile` on and 16 output channels. Positions follow one another in one
-// function, so that the end of one product overlaps the start of the next.
-typedef void product_function(const struct winograd *, size_t tile);
+// The products of six positions, a column (AVX-512) or a row, for `tiles` tiles from `tile` on and 16 output channels.
+typedef void product_function(const struct winograd *, size_t six, size_t tile);
 
 #ifdef SHK_ISA_AVX512
 
@@ -241,35 +240,33 @@ SHK_INLINE void product_step(const int tiles, const struct column *v, const stru
 }
 
 // A column's six positions in registers, and from there through A^T.
-SHK_INLINE void product(const int tiles, const struct winograd *s, size_t tile) {
+SHK_INLINE void product(const int tiles, const struct winograd *s, size_t x, size_t tile) {
     const size_t cin = s->c->cin;
     const float *weights = s->c->winograd + s->panel * POINTS * cin * 16;
-    for (size_t x = 0; x < 6; x++) {
-        struct column u = column_of(weights + x * cin * 16, (ptrdiff_t)(6 * cin * 16));
-        struct column v = column_of(s->v + x * s->v_step + 16 * tile, (ptrdiff_t)(6 * s->v_step));
-        vf acc[GROUP * 6];
+    struct column u = column_of(weights + x * cin * 16, (ptrdiff_t)(6 * cin * 16));
+    struct column v = column_of(s->v + x * s->v_step + 16 * tile, (ptrdiff_t)(6 * s->v_step));
+    vf acc[GROUP * 6];
+    SHK_UNROLL
+    for (int i = 0; i < tiles * 6; i++) acc[i] = vf_zero();
+    if (x == 1) {
         SHK_UNROLL
-        for (int i = 0; i < tiles * 6; i++) acc[i] = vf_zero();
-        if (x == 1) {
+        for (int t = 0; t < tiles; t++) acc[6 * t + 1] = vf_load(s->c->bias + 16 * s->panel);
+    }
+    size_t left = cin;
+    for (; left >= 16; left -= 16, advance_column(&v, TILES * 16 - 16)) {
+        for (int i = 0; i < 4; i++, advance_column(&v, 4), advance_column(&u, 64)) {
             SHK_UNROLL
-            for (int t = 0; t < tiles; t++) acc[6 * t + 1] = vf_load(s->c->bias + 16 * s->panel);
+            for (int ci = 0; ci < 4; ci++) product_step(tiles, &v, &u, ci, acc);
         }
-        size_t left = cin;
-        for (; left >= 16; left -= 16, advance_column(&v, TILES * 16 - 16)) {
-            for (int i = 0; i < 4; i++, advance_column(&v, 4), advance_column(&u, 64)) {
-                SHK_UNROLL
-                for (int ci = 0; ci < 4; ci++) product_step(tiles, &v, &u, ci, acc);
-            }
-        }
-        for (; left; left--, advance_column(&v, 1), advance_column(&u, 16)) product_step(tiles, &v, &u, 0, acc);
-        float *m = s->m + x * M_STEP + 16 * tile;
+    }
+    for (; left; left--, advance_column(&v, 1), advance_column(&u, 16)) product_step(tiles, &v, &u, 0, acc);
+    float *m = s->m + x * M_STEP + 16 * tile;
+    SHK_UNROLL
+    for (int t = 0; t < tiles; t++) {
+        vf z[4];
+        transform_output_six(acc + 6 * t, z, 1);
         SHK_UNROLL
-        for (int t = 0; t < tiles; t++) {
-            vf z[4];
-            transform_output_six(acc + 6 * t, z, 1);
-            SHK_UNROLL
-            for (int r = 0; r < 4; r++) vf_store(m + 6 * r * M_STEP + 16 * t, z[r]);
-        }
+        for (int r = 0; r < 4; r++) vf_store(m + 6 * r * M_STEP + 16 * t, z[r]);
     }
 }
 
@@ -287,17 +284,18 @@ SHK_INLINE void product_step(const int tiles, const float *v, const float *u, pv
     }
 }
 
-SHK_INLINE void product(const int tiles, const struct winograd *s, size_t tile) {
+// A row's six positions.
+SHK_INLINE void product(const int tiles, const struct winograd *s, size_t y, size_t tile) {
     const size_t cin = s->c->cin, v_step = s->v_step;
-    const float *u = s->c->winograd + s->panel * POINTS * cin * 16, *bias = s->c->bias + 16 * s->panel;
-    const float *position = s->v + 16 * tile;
-    float *m = s->m + 16 * tile;
-    for (int at = 0; at < POINTS; at++, position += v_step, m += M_STEP) {
+    const float *u = s->c->winograd + (s->panel * POINTS + 6 * y) * cin * 16, *bias = s->c->bias + 16 * s->panel;
+    const float *position = s->v + 6 * y * v_step + 16 * tile;
+    float *m = s->m + 6 * y * M_STEP + 16 * tile;
+    for (size_t x = 0; x < 6; x++, position += v_step, m += M_STEP) {
         pv acc[GROUP * WIDTH];
         const float *v = position;
         SHK_UNROLL
         for (int i = 0; i < tiles * WIDTH; i++) acc[i] = pv_zero();
-        if (at == 7) {
+        if (x == 1 && y == 1) {
             SHK_UNROLL
             for (int i = 0; i < tiles * WIDTH; i++) acc[i] = pv_load(bias + i % WIDTH * PV_LANES);
         }
@@ -315,8 +313,8 @@ SHK_INLINE void product(const int tiles, const struct winograd *s, size_t tile) 
 #endif
 
 #define PRODUCT(tiles)                                                                                                 \
-    static __attribute__((noinline)) void product_##tiles(const struct winograd *s, size_t tile) {                     \
-        product(tiles, s, tile);                                                                                       \
+    static __attribute__((noinline)) void product_##tiles(const struct winograd *s, size_t six, size_t tile) {         \
+        product(tiles, s, six, tile);                                                                                  \
     }
 PRODUCT(1)
 PRODUCT(2)
@@ -330,13 +328,15 @@ static product_function *const products[GROUP] = {product_1, product_2, product_
 static product_function *const products[GROUP] = {product_1, product_2, product_3, product_4};
 #endif
 
-// The block's tiles in groups of like size.
+// Six positions at a time, whose weights stay in L1 while the block's tiles take them, in groups of like size.
 static void multiply(const struct winograd *s) {
-    size_t tile = 0;
-    for (size_t groups = (s->n + GROUP - 1) / GROUP; groups; groups--) {
-        const size_t n = (s->n - tile + groups - 1) / groups;
-        products[n - 1](s, tile);
-        tile += n;
+    for (size_t six = 0; six < POINTS / 6; six++) {
+        size_t tile = 0;
+        for (size_t groups = (s->n + GROUP - 1) / GROUP; groups; groups--) {
+            const size_t n = (s->n - tile + groups - 1) / groups;
+            products[n - 1](s, six, tile);
+            tile += n;
+        }
     }
 }
 
