@@ -114,7 +114,7 @@ SHK_INLINE size_t lowest_bit(uint64_t m) { return (size_t)__builtin_ctzll(m); }
 #define PV_LANES 8
 typedef __m256 pv;
 typedef struct {
-    __m256i at;
+    __m256i at; // bytes of the four floats, as below
     __m256 alive;
 } pv_choice;
 SHK_INLINE pv pv_zero(void) { return _mm256_setzero_ps(); }
@@ -127,13 +127,15 @@ SHK_INLINE pv pv_sub(pv a, pv b) { return _mm256_sub_ps(a, b); }
 SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return _mm256_fmadd_ps(a, b, c); }
 SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
     const __m256i a = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)arg));
-    return (pv_choice){_mm256_or_si256(_mm256_slli_epi32(a, 1), _mm256_srli_epi32(a, 1)),
+    const __m256i bytes = _mm256_setr_epi32(0x03020100, 0x0b0a0908, 0x07060504, 0x0f0e0d0c, -1, -1, -1, -1);
+    return (pv_choice){_mm256_permutevar8x32_epi32(bytes, a),
                        _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)CONV_DEAD), a))};
 }
 typedef const float *pv_eight;
 SHK_INLINE pv_eight pv_pixels(const float *p) { return p; }
 SHK_INLINE pv pv_pick(pv_eight p, const int x, pv_choice c) {
-    return _mm256_and_ps(c.alive, _mm256_permutevar_ps(_mm256_broadcast_ps((const __m128 *)(p + 2 * x)), c.at));
+    const __m128 *pairs = (const __m128 *)(p + 2 * x);
+    return _mm256_castsi256_ps(_mm256_shuffle_epi8(_mm256_castps_si256(_mm256_broadcast_ps(pairs)), c.at));
 }
 SHK_INLINE pv pv_alive(pv d, pv_choice c) { return _mm256_blendv_ps(_mm256_set1_ps(-0.0f), d, c.alive); }
 #elif defined(SHK_ISA_NEON)
@@ -167,7 +169,7 @@ SHK_INLINE pv pv_alive(pv d, pv_choice c) { return vbslq_f32(c.alive, d, vdupq_n
 #else
 #define PV_LANES 16
 typedef vf pv;
-typedef vf pv_eight; // of which eight lanes are read
+typedef vf pv_eight; // the other lanes are 0
 typedef struct {
     vi at[3]; // from each pair on
     vm alive;
@@ -181,16 +183,16 @@ SHK_INLINE pv pv_add(pv a, pv b) { return vf_add(a, b); }
 SHK_INLINE pv pv_sub(pv a, pv b) { return vf_sub(a, b); }
 SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return vf_fma(a, b, c); }
 SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
-    const vi a = arg_load(arg);
-    const vi at = vi_and(vi_or(vi_shl(a, 1), vi_shr(a, 1)), vi_set1(3));
+    static const uint32_t by_arg[16] = {0, 2, 1, 3, 8}; // lane 8 is 0, and so are those after it
+    const vi a = arg_load(arg), at = vf_as_vi(vf_permute(vi_as_vf(vi_loadu(by_arg)), a));
     return (pv_choice){{at, vi_add(at, vi_set1(2)), vi_add(at, vi_set1(4))}, vi_lt(a, vi_set1(CONV_DEAD))};
 }
 #ifdef SHK_ISA_AVX512
-SHK_INLINE pv_eight pv_pixels(const float *p) { return _mm512_castps256_ps512(_mm256_loadu_ps(p)); }
+SHK_INLINE pv_eight pv_pixels(const float *p) { return _mm512_zextps256_ps512(_mm256_loadu_ps(p)); }
 #else
 SHK_INLINE pv_eight pv_pixels(const float *p) { return vf_load_n(p, 8); }
 #endif
-SHK_INLINE pv pv_pick(pv_eight p, const int x, pv_choice c) { return vf_keep(c.alive, vf_permute(p, c.at[x])); }
+SHK_INLINE pv pv_pick(pv_eight p, const int x, pv_choice c) { return vf_permute(p, c.at[x]); }
 SHK_INLINE pv pv_alive(pv d, pv_choice c) { return vf_select(c.alive, d, vf_set1(-0.0f)); }
 #endif
 

@@ -103,7 +103,7 @@ void SHK_KERNEL(conv_pool_dgrad)(const struct shk_conv_pool *c) {
 
 // ---- Weight gradient
 
-#define CHUNK SHK_CONV_CHUNK // windows that are worked on at a time
+#define CHUNK SHK_CONV_CHUNK // windows that are worked on at a time, at most
 #define CHANNELS 32          // and output channels
 #ifdef SHK_ISA_AVX512
 #define GROUP 32 // input channels in registers at a time
@@ -131,9 +131,10 @@ SHK_INLINE size_t winner_load(const struct winner *w, pv *value) {
 }
 #endif
 
-// What is known of a chunk, by window and output channel.
+// What is known of a chunk, by window and output channel. Rows are padded, so that one channel's winners, read window
+// after window, share no few sets of L1.
 struct chunk {
-    _Alignas(64) struct winner winner[CHUNK][CHANNELS];
+    _Alignas(64) struct winner winner[CHUNK][CHANNELS + 8];
     _Alignas(64) uint32_t alive[CHUNK];      // bit: channel
     _Alignas(64) uint64_t windows[CHANNELS]; // bit: window, of those alive
 };
@@ -269,9 +270,9 @@ static void chunk_add(const struct shk_conv_pool *c, const struct chunk *k, cons
 static void map_wgrad(const struct shk_conv_pool *c) {
     struct chunk *k = c->scratch;
     float *packed = (float *)c->scratch + SHK_CONV_POOL_CHUNK / sizeof(float);
-    const size_t windows = c->samples * (c->h / 2) * (c->w / 2);
-    for (size_t first = 0; first < windows; first += CHUNK) {
-        const struct region r = region_of(c, first, windows - first < CHUNK ? windows - first : CHUNK);
+    const size_t windows = c->samples * (c->h / 2) * (c->w / 2), most = shk_conv_chunk(c->in_ld);
+    for (size_t first = 0; first < windows; first += most) {
+        const struct region r = region_of(c, first, windows - first < most ? windows - first : most);
         for (size_t l = 0; l < c->in_ld && c->in_ld > 16; l += group_at(l, c->in_ld))
             pack_group(c, &r, l, group_at(l, c->in_ld), packed + l * r.pixels);
         for (size_t co = 0; co < c->cout; co += CHANNELS) {
@@ -284,22 +285,49 @@ static void map_wgrad(const struct shk_conv_pool *c) {
     }
 }
 
-// PV_LANES output channels, one input channel. zip: [y][x][2], pixel (y, x) beside (y + 1, x).
-SHK_INLINE void image_lanes(const struct shk_conv_pool *c, const float *zip, float *dw, const size_t tap_ld, size_t co,
-                            float *dbias) {
+// ---- Weight gradient of images
+
+#if PV_LANES == 16
+#define AHEAD 1 // a window is made ready while the one before it is summed, which hides the latency of its choices
+#else
+#define AHEAD 0 // for which registers are too few
+#endif
+
+// What is needed of a window to sum it.
+struct ready {
+    pv_choice choice;
+    pv d;
+};
+
+SHK_INLINE struct ready window_ready(const uint8_t *arg, const float *dout) {
+    const pv_choice choice = pv_choose(arg);
+    return (struct ready){choice, pv_alive(pv_load(dout), choice)};
+}
+
+// PV_LANES output channels, one input channel. zip: [y][x][2], pixel (y, x) beside (y + 1, x), in rows of `row` floats.
+SHK_INLINE void image_lanes(const struct shk_conv_pool *c, const float *zip, size_t row, float *dw, const size_t tap_ld,
+                            size_t co, float *dbias) {
+    const size_t ww = c->w / 2;
     pv acc[9], bias = dbias ? pv_load(dbias) : pv_zero();
     SHK_UNROLL
     for (int t = 0; t < 9; t++) acc[t] = pv_load(dw + t * tap_ld);
-    const size_t row = 2 * (c->w + 2);
-    const uint8_t *arg = c->arg + co;
     for (size_t wy = 0; wy < c->h / 2; wy++) {
+        const uint8_t *arg = c->arg + wy * ww * c->cout + co;
         const float *dout = c->dout + (ptrdiff_t)wy * c->out_row + co, *z = zip + 2 * wy * row;
-        for (size_t wx = 0; wx < c->w / 2; wx++, arg += c->cout, dout += c->out_px, z += 4) {
-            const pv_choice choice = pv_choose(arg);
-            const pv d = pv_alive(pv_load(dout), choice);
-            bias = pv_add(bias, d);
+        struct ready next = window_ready(arg, dout);
+        for (size_t wx = 0; wx < ww; wx++, z += 4) {
+            const struct ready window = AHEAD ? next : window_ready(arg, dout);
+            if (wx + 1 < ww) {
+                arg += c->cout;
+                dout += c->out_px;
+            }
+            if (AHEAD) next = window_ready(arg, dout);
+            bias = pv_add(bias, window.d);
             SHK_UNROLL
-            for (int t = 0; t < 9; t++) acc[t] = pv_fma(pv_pick(pv_pixels(z + t / 3 * row), t % 3, choice), d, acc[t]);
+            for (int t = 0; t < 9; t++) {
+                const pv pixels = pv_pick(pv_pixels(z + t / 3 * row), t % 3, window.choice);
+                acc[t] = pv_fma(pixels, window.d, acc[t]);
+            }
         }
     }
     if (dbias) pv_store(dbias, bias);
@@ -307,10 +335,10 @@ SHK_INLINE void image_lanes(const struct shk_conv_pool *c, const float *zip, flo
     for (int t = 0; t < 9; t++) pv_store(dw + t * tap_ld, acc[t]);
 }
 
-// One input channel of the image: zip[y][x] = pixels (y, x) and (y + 1, x).
-SHK_INLINE void zip_rows(const struct shk_conv_pool *c, const float *in, const size_t ld, float *restrict zip) {
-    const size_t wide = c->w + 2;
-    for (size_t y = 0; y <= c->h; y++, in += wide * ld, zip += 2 * wide) {
+// The pixels of one input channel, with rows in pairs.
+static void zip_channel(const struct shk_conv_pool *c, const float *in, size_t row, float *restrict zip) {
+    const size_t wide = c->w + 2, ld = c->in_ld;
+    for (size_t y = 0; y <= c->h; y++, in += wide * ld, zip += row) {
         const float *upper = in, *lower = in + wide * ld;
         for (size_t x = 0; x < wide; x++) {
             zip[2 * x] = upper[x * ld];
@@ -319,16 +347,33 @@ SHK_INLINE void zip_rows(const struct shk_conv_pool *c, const float *in, const s
     }
 }
 
+// The same where there is but one.
+static void zip_only(const struct shk_conv_pool *c, size_t row, float *zip) {
+    const size_t wide = c->w + 2;
+    for (size_t x = 0; x < wide; x += 16) {
+        const size_t n = wide - x < 16 ? wide - x : 16;
+        const float *in = c->in + x;
+        vf upper = vf_load_n(in, n);
+        for (size_t y = 0; y <= c->h; y++) {
+            in += wide;
+            const vf lower = vf_load_n(in, n);
+            vf_store_pairs(zip + y * row + 2 * x, upper, lower);
+            upper = lower;
+        }
+    }
+}
+
 static void image_wgrad(const struct shk_conv_pool *c) {
+    const size_t row = shk_conv_pairs(c->w);
     float *zip = c->scratch;
     for (size_t ci = 0; ci < c->cin; ci++) {
         if (c->in_ld == 1)
-            zip_rows(c, c->in, 1, zip);
+            zip_only(c, row, zip);
         else
-            zip_rows(c, c->in + ci, c->in_ld, zip);
+            zip_channel(c, c->in + ci, row, zip);
         for (size_t co = 0; co < c->cout; co += PV_LANES) {
             float *dw = c->dweight + (co / 16 * 9 * c->cin + ci) * 16 + co % 16;
-            image_lanes(c, zip, dw, c->cin * 16, co, ci == 0 ? c->dbias + co : NULL);
+            image_lanes(c, zip, row, dw, c->cin * 16, co, ci == 0 ? c->dbias + co : NULL);
         }
     }
 }

@@ -141,18 +141,22 @@ struct shk_conv_weights {
 #define SHK_CONV_TILES 16
 #define SHK_CONV_BLOCK 32
 #define SHK_CONV_POOL_MASKS(w) (((w) / 2 * 32 + 63) & ~(size_t)63)
-#define SHK_CONV_CHUNK 32
-#define SHK_CONV_POOL_CHUNK (17 * 1024)
+#define SHK_CONV_CHUNK 64
+#define SHK_CONV_POOL_CHUNK (21 * 1024)
+// Windows of a chunk, at most SHK_CONV_CHUNK: the pixels under them and what is known of them fit L1.
+static inline size_t shk_conv_chunk(size_t in_ld) { return in_ld > 16 ? 32 : 64; }
 // Rows of pixels under a chunk's windows: two for each row of windows, and up to three more for each sample.
-static inline size_t shk_conv_chunk_rows(size_t h, size_t w) {
-    const size_t wh = h / 2, ww = w / 2;
-    return 2 * (SHK_CONV_CHUNK / ww + 2) + 3 * (SHK_CONV_CHUNK / (wh * ww) + 2);
+static inline size_t shk_conv_chunk_rows(size_t h, size_t w, size_t in_ld) {
+    const size_t wh = h / 2, ww = w / 2, chunk = shk_conv_chunk(in_ld);
+    return 2 * (chunk / ww + 2) + 3 * (chunk / (wh * ww) + 2);
 }
+// Floats of two rows of pixels side by side, in whole vectors.
+static inline size_t shk_conv_pairs(size_t w) { return 2 * ((w + 2 + 15) & ~(size_t)15); }
 static inline size_t shk_conv_pool_scratch(size_t h, size_t w, size_t in_ld) {
-    const size_t image = (h + 1) * (w + 2) * 2 * sizeof(float), taps = SHK_CONV_BLOCK * 9 * 16 * sizeof(float);
+    const size_t image = (h + 1) * shk_conv_pairs(w) * sizeof(float), taps = SHK_CONV_BLOCK * 9 * 16 * sizeof(float);
     const size_t forward = SHK_WINOGRAD_POINTS * ((in_ld + 16) * SHK_CONV_TILES + 32) * sizeof(float);
     const size_t dgrad = SHK_CONV_POOL_MASKS(w) + taps;
-    const size_t packed = in_ld > 16 ? shk_conv_chunk_rows(h, w) * (w + 2) * in_ld * sizeof(float) : 0;
+    const size_t packed = in_ld > 16 ? shk_conv_chunk_rows(h, w, in_ld) * (w + 2) * in_ld * sizeof(float) : 0;
     const size_t wgrad = SHK_CONV_POOL_CHUNK + packed, backward = dgrad > wgrad ? dgrad : wgrad;
     if (in_ld < 16) return (image + 63) & ~(size_t)63;
     return forward > backward ? forward : backward;
