@@ -29,7 +29,8 @@ struct shk_engine {
     size_t steps;      // taken so far
     float *workspaces; // [workers][workspace_stride]
     size_t workspace_stride;
-    float *batch_space, *shard_grads, *m, *v;
+    float *batch_space, *shard_grads;
+    float *moments, *m, *v; // the optimizer's state, and where in it each moment lies as the weights do
     // Where the step clips: the largest norm; all gradients, where the weights of each are; and the sums of squares of their
     // blocks, [blocks][16], of which the first is used. Else NULL.
     double clip_norm;
