@@ -46,7 +46,7 @@ SHK_INLINE void adam_step(const struct shk_adam *args, const struct adam *k, siz
 }
 
 // check: 0 as long as every v is finite, else NaN.
-SHK_INLINE vf adam_check(vf v, vf check) { return vf_fma(v, vf_zero(), check); }
+SHK_INLINE vf adam_check(vf v, vf check) { return vf_add(check, vf_sub(v, v)); }
 SHK_INLINE void adam_report(const struct shk_adam *args, vf check) {
     if (vm_bits(vf_eq(check, vf_zero())) != 0xffff) *args->finite = false;
 }
