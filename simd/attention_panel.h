@@ -5,12 +5,7 @@
 // acc[r] = row r of x [rows][d] times a panel [d][16]: one chain over d.
 GEMM_INLINE void V(product)(const int rows, size_t d, const float *x, ptrdiff_t ld, const float *panel, VEC acc[ROWS]) {
     enum { STEPS = GEMM_ROWS > 6 ? 4 : 1 }; // with few registers gcc would spill
-    struct gemm_rows g = {.offset = {0, ld, 2 * ld}};
-    SHK_UNROLL
-    for (int p = 0; p < (rows + 2) / 3; p++) {
-        g.group[p] = x + 3 * p * ld;
-        __asm__("" : "+r"(g.group[p])); // not to be computed again from its neighbour at every step
-    }
+    struct gemm_rows g = gemm_rows_of(rows, x, ld);
     SHK_UNROLL
     for (int r = 0; r < rows; r++) acc[r] = V(zero)();
     for (const float *const end = panel + 16 * d; panel != end;) {

@@ -231,7 +231,7 @@ SHK_INLINE void advance_column(struct column *c, ptrdiff_t by) {
 SHK_INLINE void product_step(const int tiles, const struct column *v, const struct column *u, const int ci, vf *acc) {
     vf k[6];
     SHK_UNROLL
-    for (int y = 0; y < 6; y++) k[y] = vf_load_once(u->half[y / 3] + u->at[y % 3] + 16 * ci);
+    for (int y = 0; y < 6; y++) k[y] = vf_held(vf_load(u->half[y / 3] + u->at[y % 3] + 16 * ci));
     SHK_UNROLL
     for (int i = 0; i < tiles * 6; i++) {
         const int y = i % 6;

@@ -13,7 +13,11 @@
 typedef void tile_function(const struct shk_gemm *g, const float *a, const float *b, float *c, const float *next,
                            size_t column, size_t row);
 
-// What follows the sums.
+// What ends a tile: its stores alone; one operation before these, for the products that take most of the time; anything. All
+// but the last leave their last steps of k to the end.
+enum gemm_end { GEMM_PLAIN, GEMM_FACTOR, GEMM_ROW_FACTOR, GEMM_ADDEND, GEMM_ANY };
+
+// Anything that may follow the sums.
 GEMM_INLINE void epilogue(const int rows, const int width, const struct shk_gemm *g, size_t column, size_t row,
                           vf acc[GEMM_ACC]) {
     if (g->relu) {
@@ -62,121 +66,206 @@ GEMM_INLINE void epilogue(const int rows, const int width, const struct shk_gemm
     }
 }
 
-GEMM_INLINE void tile(const enum gemm_walk walk, const int rows, const int width, const struct shk_gemm *g,
-                      const float *a, const float *b, float *c, const float *next, size_t column, size_t row) {
-    vf acc[GEMM_ACC];
+// The only operation that follows a row's sums.
+GEMM_INLINE void end_row(const enum gemm_end end, const int width, const struct shk_gemm *g, size_t column,
+                         ptrdiff_t row, vf *acc) {
+    if (end == GEMM_FACTOR) {
+        const float *x = g->factor + row * g->factor_row + (ptrdiff_t)column;
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) acc[w] = vf_mul(acc[w], vf_load(x + 16 * w));
+    }
+    if (end == GEMM_ROW_FACTOR) {
+        const vf x = vf_set1(g->row_factor[row]);
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) acc[w] = vf_mul(acc[w], x);
+    }
+    if (end == GEMM_ADDEND) {
+        const float *x = g->addend + row * g->addend_row + (ptrdiff_t)(column / 16) * g->addend_panel;
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) acc[w] = vf_add(vf_load(x + w * g->addend_panel), acc[w]);
+    }
+}
+
+// The tile's last `steps` of k, the operation, and its stores, row by row.
+GEMM_INLINE void finish(const enum gemm_end end, const int steps, const int rows, const int width,
+                        const struct shk_gemm *g, const struct gemm_rows *a, ptrdiff_t a_col, const float *b, float *c,
+                        const float *next, size_t column, size_t row, vf acc[GEMM_ACC]) {
     const ptrdiff_t c_row = g->c_row, c_panel = g->c_panel;
+    __asm__("" : "+r"(b), "+r"(c)); // addresses from here: kept from above they would be spilled
+    vf last[8 * GEMM_LAST];
+    SHK_UNROLL
+    for (int i = 0; i < steps * width; i++) {
+        const float *x = b + i / width * g->b_row + i % width * g->b_panel;
+        last[i] = rows > 1 ? vf_held(vf_load(x)) : vf_load(x);
+    }
+    SHK_UNROLL
+    for (int r = 0; r < rows; r++, c += c_row, next += c_row) {
+        gemm_row_fma(steps, width, r, a, a_col, last, acc + r * width);
+        end_row(end, width, g, column, (ptrdiff_t)row + r, acc + r * width);
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) {
+            vf_store(c + w * c_panel, acc[r * width + w]);
+            __builtin_prefetch(next + w * c_panel, 1);
+        }
+    }
+}
+
+// sums += `steps` rows of B.
+GEMM_INLINE void sum_rows(const int width, const struct shk_gemm *g, const float *b, const int steps, vf *sums) {
+    SHK_UNROLL
+    for (int i = 0; i < steps; i++, b += g->b_row) {
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) sums[w] = vf_add(sums[w], vf_load(b + w * g->b_panel));
+    }
+}
+
+GEMM_INLINE void tile(const enum gemm_walk walk, const enum gemm_end end, const int rows, const int width,
+                      const struct shk_gemm *g, const float *a, const float *b, float *c, const float *next,
+                      size_t column, size_t row) {
+    const int steps = end == GEMM_ANY ? 0 : GEMM_LAST;
+    const size_t k = g->k - (size_t)steps;
+    const ptrdiff_t a_col = walk == GEMM_BY_FOUR ? 1 : g->a_col;
+    struct gemm_rows at = gemm_rows_of(rows, a, g->a_row);
+    vf acc[GEMM_ACC];
     if (g->accumulate) {
         SHK_UNROLL
-        for (int t = 0; t < rows * width; t++) acc[t] = vf_load(c + t / width * c_row + t % width * c_panel);
+        for (int t = 0; t < rows * width; t++) acc[t] = vf_load(c + t / width * g->c_row + t % width * g->c_panel);
     } else {
         SHK_UNROLL
         for (int t = 0; t < rows * width; t++)
             acc[t] = g->bias ? vf_load(g->bias + column + 16 * (t % width)) : vf_zero();
     }
-    SHK_UNROLL
-    for (int t = 0; t < rows * width; t++) {
-        __builtin_prefetch(next + t % width * c_panel, 1);
-        if (t % width == width - 1) next += c_row;
-    }
     if (walk == GEMM_BY_ONE && g->sums && row == 0) {
         vf sums[8];
         SHK_UNROLL
         for (int w = 0; w < width; w++) sums[w] = vf_load(g->sums + column + 16 * w);
-        gemm_tile_fma(walk, rows, width, g->k, a, g->a_row, g->a_col, b, g->b_row, g->b_panel, acc, sums);
+        b = gemm_tile_fma(walk, rows, width, k, &at, a_col, b, g->b_row, g->b_panel, acc, sums);
+        sum_rows(width, g, b, steps, sums);
         SHK_UNROLL
         for (int w = 0; w < width; w++) vf_store(g->sums + column + 16 * w, sums[w]);
     } else {
-        gemm_tile_fma(walk, rows, width, g->k, a, g->a_row, walk == GEMM_BY_FOUR ? 1 : g->a_col, b, g->b_row,
-                      g->b_panel, acc, NULL);
+        b = gemm_tile_fma(walk, rows, width, k, &at, a_col, b, g->b_row, g->b_panel, acc, NULL);
     }
-    epilogue(rows, width, g, column, row, acc);
-    __asm__("" : "+r"(c)); // addresses anew: kept from above they would be spilled
     SHK_UNROLL
-    for (int r = 0; r < rows; r++, c += c_row) {
-        SHK_UNROLL
-        for (int w = 0; w < width; w++) vf_store(c + w * c_panel, acc[r * width + w]);
-    }
+    for (int t = 0; t < rows * width; t++) acc[t] = vf_held(acc[t]); // all of them: else some would be spilled above
+    if (end == GEMM_ANY) epilogue(rows, width, g, column, row, acc);
+    finish(end, steps, rows, width, g, &at, a_col, b, c, next, column, row, acc);
 }
 
-// The tiles of one walk, by height: one panel; GEMM_WIDTH panels; and wider ones for products that have no more than three
-// rows.
+// The tiles of one walk and end, by height: one panel; GEMM_WIDTH panels; and wider ones for products that have no more than
+// three rows.
 struct tiles {
     tile_function *narrow[GEMM_ROWS + 1], *wide[GEMM_ROWS + 1], *few_rows[4], *one_row[2];
 };
 
-#define TILE(set, walk, rows, width)                                                                                   \
+#define TILE(set, walk, end, rows, width)                                                                              \
     static __attribute__((noinline)) void set##_##rows##x##width(const struct shk_gemm *g, const float *a,             \
                                                                  const float *b, float *c, const float *next,          \
                                                                  size_t column, size_t row) {                          \
-        tile(walk, rows, width, g, a, b, c, next, column, row);                                                        \
+        tile(walk, end, rows, width, g, a, b, c, next, column, row);                                                   \
     }
 
-#define LOW_TILES(set, walk)                                                                                           \
-    TILE(set, walk, 1, 1)                                                                                              \
-    TILE(set, walk, 2, 1)                                                                                              \
-    TILE(set, walk, 3, 1)                                                                                              \
-    TILE(set, walk, 4, 1)                                                                                              \
-    TILE(set, walk, 5, 1)                                                                                              \
-    TILE(set, walk, 6, 1)
+#define LOW_TILES(set, walk, end)                                                                                      \
+    TILE(set, walk, end, 1, 1)                                                                                         \
+    TILE(set, walk, end, 2, 1)                                                                                         \
+    TILE(set, walk, end, 3, 1)                                                                                         \
+    TILE(set, walk, end, 4, 1)                                                                                         \
+    TILE(set, walk, end, 5, 1)                                                                                         \
+    TILE(set, walk, end, 6, 1)
 
 #if GEMM_ROWS > 6
 enum { FEW_ROWS_WIDTH = 4, ONE_ROW_WIDTH = 8 };
-#define TILES(set, walk)                                                                                               \
-    LOW_TILES(set, walk)                                                                                               \
-    TILE(set, walk, 7, 1)                                                                                              \
-    TILE(set, walk, 8, 1)                                                                                              \
-    TILE(set, walk, 9, 1)                                                                                              \
-    TILE(set, walk, 10, 1)                                                                                             \
-    TILE(set, walk, 11, 1)                                                                                             \
-    TILE(set, walk, 12, 1)                                                                                             \
-    TILE(set, walk, 13, 1)                                                                                             \
-    TILE(set, walk, 4, 2)                                                                                              \
-    TILE(set, walk, 5, 2)                                                                                              \
-    TILE(set, walk, 6, 2)                                                                                              \
-    TILE(set, walk, 7, 2)                                                                                              \
-    TILE(set, walk, 8, 2)                                                                                              \
-    TILE(set, walk, 9, 2)                                                                                              \
-    TILE(set, walk, 10, 2)                                                                                             \
-    TILE(set, walk, 11, 2)                                                                                             \
-    TILE(set, walk, 12, 2)                                                                                             \
-    TILE(set, walk, 13, 2)                                                                                             \
-    TILE(set, walk, 1, 8)                                                                                              \
-    TILE(set, walk, 1, 4)                                                                                              \
-    TILE(set, walk, 2, 4)                                                                                              \
-    TILE(set, walk, 3, 4)                                                                                              \
-    static const struct tiles set = {                                                                                  \
+#define TILES(set, walk, end)                                                                                          \
+    LOW_TILES(set, walk, end)                                                                                          \
+    TILE(set, walk, end, 7, 1)                                                                                         \
+    TILE(set, walk, end, 8, 1)                                                                                         \
+    TILE(set, walk, end, 9, 1)                                                                                         \
+    TILE(set, walk, end, 10, 1)                                                                                        \
+    TILE(set, walk, end, 11, 1)                                                                                        \
+    TILE(set, walk, end, 12, 1)                                                                                        \
+    TILE(set, walk, end, 13, 1)                                                                                        \
+    TILE(set, walk, end, 4, 2)                                                                                         \
+    TILE(set, walk, end, 5, 2)                                                                                         \
+    TILE(set, walk, end, 6, 2)                                                                                         \
+    TILE(set, walk, end, 7, 2)                                                                                         \
+    TILE(set, walk, end, 8, 2)                                                                                         \
+    TILE(set, walk, end, 9, 2)                                                                                         \
+    TILE(set, walk, end, 10, 2)                                                                                        \
+    TILE(set, walk, end, 11, 2)                                                                                        \
+    TILE(set, walk, end, 12, 2)                                                                                        \
+    TILE(set, walk, end, 13, 2)                                                                                        \
+    TILE(set, walk, end, 1, 8)                                                                                         \
+    TILE(set, walk, end, 1, 4)                                                                                         \
+    TILE(set, walk, end, 2, 4)                                                                                         \
+    TILE(set, walk, end, 3, 4)                                                                                         \
+    TABLE(set, set)
+// The highest tiles of another end than `set`, whose tiles the others are.
+#define HIGHEST_TILES(highest, set, walk, end)                                                                         \
+    TILE(highest, walk, end, 12, 1)                                                                                    \
+    TILE(highest, walk, end, 13, 1)                                                                                    \
+    TILE(highest, walk, end, 12, 2)                                                                                    \
+    TILE(highest, walk, end, 13, 2)                                                                                    \
+    TABLE(highest, set)
+#define TABLE(highest, set)                                                                                            \
+    static const struct tiles highest = {                                                                              \
         .narrow = {NULL, set##_1x1, set##_2x1, set##_3x1, set##_4x1, set##_5x1, set##_6x1, set##_7x1, set##_8x1,       \
-                   set##_9x1, set##_10x1, set##_11x1, set##_12x1, set##_13x1},                                         \
+                   set##_9x1, set##_10x1, set##_11x1, highest##_12x1, highest##_13x1},                                 \
         .wide = {NULL, NULL, NULL, NULL, set##_4x2, set##_5x2, set##_6x2, set##_7x2, set##_8x2, set##_9x2, set##_10x2, \
-                 set##_11x2, set##_12x2, set##_13x2},                                                                  \
+                 set##_11x2, highest##_12x2, highest##_13x2},                                                          \
         .few_rows = {NULL, set##_1x4, set##_2x4, set##_3x4},                                                           \
         .one_row = {NULL, set##_1x8},                                                                                  \
     };
-TILES(by_four, GEMM_BY_FOUR)
-TILES(by_one, GEMM_BY_ONE)
-
-static const struct tiles *tiles_of(const struct shk_gemm *g) { return g->a_col == 1 && !g->sums ? &by_four : &by_one; }
 #else
 enum { FEW_ROWS_WIDTH = 2, ONE_ROW_WIDTH = 4 };
-#define TILES(set, walk)                                                                                               \
-    LOW_TILES(set, walk)                                                                                               \
-    TILE(set, walk, 1, 4)                                                                                              \
-    TILE(set, walk, 1, 2)                                                                                              \
-    TILE(set, walk, 2, 2)                                                                                              \
-    TILE(set, walk, 3, 2)                                                                                              \
-    static const struct tiles set = {                                                                                  \
-        .narrow = {NULL, set##_1x1, set##_2x1, set##_3x1, set##_4x1, set##_5x1, set##_6x1},                            \
-        .wide = {NULL, set##_1x1, set##_2x1, set##_3x1, set##_4x1, set##_5x1, set##_6x1},                              \
+#define TILES(set, walk, end)                                                                                          \
+    LOW_TILES(set, walk, end)                                                                                          \
+    TILE(set, walk, end, 1, 4)                                                                                         \
+    TILE(set, walk, end, 1, 2)                                                                                         \
+    TILE(set, walk, end, 2, 2)                                                                                         \
+    TILE(set, walk, end, 3, 2)                                                                                         \
+    TABLE(set, set)
+#define HIGHEST_TILES(highest, set, walk, end)                                                                         \
+    TILE(highest, walk, end, 5, 1)                                                                                     \
+    TILE(highest, walk, end, 6, 1)                                                                                     \
+    TABLE(highest, set)
+#define TABLE(highest, set)                                                                                            \
+    static const struct tiles highest = {                                                                              \
+        .narrow = {NULL, set##_1x1, set##_2x1, set##_3x1, set##_4x1, highest##_5x1, highest##_6x1},                    \
+        .wide = {NULL, set##_1x1, set##_2x1, set##_3x1, set##_4x1, highest##_5x1, highest##_6x1},                      \
         .few_rows = {NULL, set##_1x2, set##_2x2, set##_3x2},                                                           \
         .one_row = {NULL, set##_1x4},                                                                                  \
     };
-TILES(by_one, GEMM_BY_ONE)
+#endif
+
+// The tiles of a walk, by what ends them.
+#define ENDS(walk_tiles, walk)                                                                                         \
+    TILES(walk_tiles##_plain, walk, GEMM_PLAIN)                                                                        \
+    TILES(walk_tiles##_any, walk, GEMM_ANY)                                                                            \
+    HIGHEST_TILES(walk_tiles##_factor, walk_tiles##_any, walk, GEMM_FACTOR)                                            \
+    HIGHEST_TILES(walk_tiles##_row_factor, walk_tiles##_any, walk, GEMM_ROW_FACTOR)                                    \
+    HIGHEST_TILES(walk_tiles##_addend, walk_tiles##_any, walk, GEMM_ADDEND)                                            \
+    static const struct tiles *const walk_tiles[] = {                                                                  \
+        [GEMM_PLAIN] = &walk_tiles##_plain,   [GEMM_FACTOR] = &walk_tiles##_factor,                                    \
+        [GEMM_ADDEND] = &walk_tiles##_addend, [GEMM_ROW_FACTOR] = &walk_tiles##_row_factor,                            \
+        [GEMM_ANY] = &walk_tiles##_any,                                                                                \
+    };
+ENDS(by_one, GEMM_BY_ONE)
+
+static enum gemm_end end_of(const struct shk_gemm *g) {
+    if (g->k < GEMM_LAST || g->relu || g->keep || g->alive) return GEMM_ANY;
+    if (!g->factor && !g->row_factor) return g->addend ? GEMM_ADDEND : GEMM_PLAIN;
+    if (g->addend || (g->factor && g->row_factor)) return GEMM_ANY;
+    return g->factor ? GEMM_FACTOR : GEMM_ROW_FACTOR;
+}
+
+#if GEMM_ROWS > 6
+ENDS(by_four, GEMM_BY_FOUR)
 
 static const struct tiles *tiles_of(const struct shk_gemm *g) {
-    (void)g;
-    return &by_one;
+    return (g->a_col == 1 && !g->sums ? by_four : by_one)[end_of(g)];
 }
+#else
+static const struct tiles *tiles_of(const struct shk_gemm *g) { return by_one[end_of(g)]; }
 #endif
 
 // The tiles for products of m rows where `left` panels are left, and how many panels they take.

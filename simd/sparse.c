@@ -81,7 +81,7 @@ SHK_INLINE void add_shared(const int width, uint64_t word, const float *a0, cons
         const vf x0 = vf_spread(a0 + s), x1 = vf_spread(a1 + s);
         SHK_UNROLL
         for (int w = 0; w < width; w++) {
-            const vf y = vf_load_once(b + s * b_row + 16 * w);
+            const vf y = vf_held(vf_load(b + s * b_row + 16 * w));
             acc0[w] = vf_fma(x0, y, acc0[w]);
             acc1[w] = vf_fma(x1, y, acc1[w]);
         }

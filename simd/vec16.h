@@ -4,7 +4,7 @@
 //
 //   types     vf: 16 floats; vi: 16 x 32 bits (unsigned unless said); vm: 16 lane flags
 //   memory    vf_load/vf_store (64-byte aligned), vf_loadu/vf_storeu (any)
-//             vf_load_once(p) = vf_load(p) in a register, where a compiler would load for each use anew
+//             vf_held(a) = a, in a register from here on, where a compiler would load for each use anew, or spill
 //             vf_load_n(p, n)/vf_store_n(p, v, n): the first n lanes (0..16); nothing beyond is touched, missing lanes read as 0
 //             vf_store_pairs(p, a, b): a[0], b[0], a[1], b[1], ... (64-byte aligned)
 //             vi_load/vi_store/vi_loadu/vi_storeu (uint32_t *)

@@ -42,8 +42,7 @@ SHK_INLINE vm vm_first(size_t n) {
 }
 
 SHK_INLINE vf vf_load(const float *p) { return (vf){_mm256_load_ps(p), _mm256_load_ps(p + 8)}; }
-SHK_INLINE vf vf_load_once(const float *p) {
-    vf a = vf_load(p);
+SHK_INLINE vf vf_held(vf a) {
     __asm__("" : "+x"(a.lo), "+x"(a.hi));
     return a;
 }

@@ -17,8 +17,7 @@ typedef __mmask16 vm;
 SHK_INLINE vm vm_first(size_t n) { return (vm)((1u << n) - 1); }
 
 SHK_INLINE vf vf_load(const float *p) { return _mm512_load_ps(p); }
-SHK_INLINE vf vf_load_once(const float *p) {
-    vf a = _mm512_load_ps(p);
+SHK_INLINE vf vf_held(vf a) {
     __asm__("" : "+v"(a));
     return a;
 }

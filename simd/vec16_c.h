@@ -31,7 +31,7 @@ SHK_INLINE vf vf_loadu(const float *p) {
     return r;
 }
 SHK_INLINE vf vf_load(const float *p) { return vf_loadu(__builtin_assume_aligned(p, 64)); }
-SHK_INLINE vf vf_load_once(const float *p) { return vf_load(p); }
+SHK_INLINE vf vf_held(vf a) { return a; }
 SHK_INLINE void vf_storeu(float *p, vf a) { memcpy(p, &a, sizeof a); }
 SHK_INLINE void vf_store(float *p, vf a) { vf_storeu(__builtin_assume_aligned(p, 64), a); }
 SHK_INLINE vf vf_load_n(const float *p, size_t n) {

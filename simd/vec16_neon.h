@@ -35,7 +35,7 @@ SHK_INLINE vf vi_as_vf(vi a) { SHK_QUADS(vf, vreinterpretq_f32_u32(a.q[i])); }
 
 SHK_INLINE vf vf_loadu(const float *p) { SHK_QUADS(vf, vld1q_f32(p + 4 * i)); }
 SHK_INLINE vf vf_load(const float *p) { return vf_loadu(__builtin_assume_aligned(p, 64)); }
-SHK_INLINE vf vf_load_once(const float *p) { return vf_load(p); }
+SHK_INLINE vf vf_held(vf a) { return a; }
 SHK_INLINE void vf_storeu(float *p, vf a) {
     for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, a.q[i]);
 }

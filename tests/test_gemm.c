@@ -91,7 +91,28 @@ static uint16_t *copy_bits(const uint16_t *bits, size_t n) {
     return copy;
 }
 
-static void make(struct setup *s, size_t m, size_t n, size_t k, int a_layout, int b_layout, int c_layout, int start) {
+// What follows the sums: one thing, or any at random.
+enum end { NO_END, FACTOR_END, ROW_FACTOR_END, OTHER_ADDEND_END, C_ADDEND_END, ENDS, ANY_END = ENDS };
+
+static void make_end(struct setup *s, enum end end) {
+    struct shk_gemm *g = &s->g;
+    if (end == FACTOR_END) s->factor = rows_of(g->m, g->n, &g->factor_row);
+    if (end == ROW_FACTOR_END) kt_fill(s->row_factor = kt_floats_any(g->m), g->m, -1, 1);
+    if (end == C_ADDEND_END) make_addend(s, 1);
+    if (end == OTHER_ADDEND_END) make_addend(s, 2 + (int)kt_below(3));
+}
+
+static void make_any_end(struct setup *s) {
+    const size_t bits = s->g.m * (size_t)s->g.keep_row;
+    if (!kt_below(3)) make_end(s, FACTOR_END);
+    if (!kt_below(3)) make_end(s, ROW_FACTOR_END);
+    make_addend(s, (int)kt_below(5));
+    if (!kt_below(3)) s->g.keep = s->keep = random_bits(bits);
+    if (!kt_below(3)) s->g.alive = s->alive = random_bits(bits);
+}
+
+static void make(struct setup *s, size_t m, size_t n, size_t k, int a_layout, int b_layout, int c_layout, int start,
+                 enum end end) {
     *s = (struct setup){.g = {.m = m, .n = n, .k = k}};
     struct shk_gemm *g = &s->g;
     make_a(s, a_layout);
@@ -104,13 +125,12 @@ static void make(struct setup *s, size_t m, size_t n, size_t k, int a_layout, in
     g->relu = start >= 3;
     if (g->accumulate) fill_layout(s->c, m, n, g->c_row, g->c_panel);
     if (start % 3 == 2) g->bias = s->bias = kt_random(n, -1, 1);
-    s->factor = kt_below(3) ? NULL : rows_of(m, n, &g->factor_row);
-    if (!kt_below(3)) kt_fill(s->row_factor = kt_floats_any(m), m, -1, 1);
-    make_addend(s, (int)kt_below(5));
     g->keep_row = (ptrdiff_t)(n / 16 + kt_below(3));
     g->scale = kt_uniform(1, 2);
-    if (!kt_below(3)) g->keep = s->keep = random_bits(m * (size_t)g->keep_row);
-    if (!kt_below(3)) g->alive = s->alive = random_bits(m * (size_t)g->keep_row);
+    if (end == ANY_END)
+        make_any_end(s);
+    else
+        make_end(s, end);
     if (!kt_below(3)) s->sums = kt_random(n, -1, 1);
     g->factor = s->factor;
     g->row_factor = s->row_factor;
@@ -252,11 +272,15 @@ static void check(struct setup *s) {
     free(want);
 }
 
-static void run(size_t m, size_t n, size_t k, int a, int b, int c, int start) {
+static void run_end(size_t m, size_t n, size_t k, int a, int b, int c, int start, enum end end) {
     struct setup s;
-    make(&s, m, n, k, a, b, c, start);
+    make(&s, m, n, k, a, b, c, start, end);
     check(&s);
     destroy(&s);
+}
+
+static void run(size_t m, size_t n, size_t k, int a, int b, int c, int start) {
+    run_end(m, n, k, a, b, c, start, ANY_END);
 }
 
 static void random_layout(size_t m, size_t n, size_t k) {
@@ -293,7 +317,6 @@ static void test_model_sizes(void **state) {
     kt_report();
 }
 
-// One NaN in A reaches its row, through relu too, and no other.
 // Sums so long that columns of A go in pieces, with all that may follow the last.
 static void test_long_sums(void **state) {
     (void)state;
@@ -301,17 +324,28 @@ static void test_long_sums(void **state) {
     kt_report();
 }
 
+// Each end alone, in tiles of every height and sums of few steps.
+static void test_ends(void **state) {
+    (void)state;
+    for (int end = NO_END; end < ENDS; end++)
+        for (size_t m = 1; m <= 28; m++)
+            for (int a = 0; a < A_LAYOUTS; a++) {
+                const int b = (int)kt_below(B_LAYOUTS), c = (int)kt_below(C_LAYOUTS);
+                run_end(m, 16 + 16 * kt_below(4), 1 + kt_below(9), a, b, c, (int)kt_below(3), (enum end)end);
+            }
+    kt_report();
+}
+
+// One NaN in A reaches its row, through relu too, and no other.
 static void test_special_values(void **state) {
     (void)state;
     for (size_t m = 1; m <= 16; m++) KT_FOR_ISAS(kernels) {
             for (int relu = 0; relu < 2; relu++) {
                 struct setup s;
-                make(&s, m, 48, 5, ROWS_OF_A, PANELS_OF_B, ROWS_OF_C, 3 * relu);
+                make(&s, m, 48, 5, ROWS_OF_A, PANELS_OF_B, ROWS_OF_C, 3 * relu, NO_END);
                 const size_t row = kt_below(m);
                 s.a[row * (size_t)s.g.a_row + kt_below(5)] = NAN;
                 s.g.c = s.c;
-                s.g.factor = s.g.row_factor = s.g.addend = NULL;
-                s.g.keep = s.g.alive = NULL;
                 s.g.sums = NULL;
                 kernels->gemm(&s.g);
                 for (size_t i = 0; i < m; i++)
@@ -328,4 +362,4 @@ static void test_special_values(void **state) {
 }
 
 KT_MAIN(cmocka_unit_test(test_remainders), cmocka_unit_test(test_layouts), cmocka_unit_test(test_model_sizes),
-        cmocka_unit_test(test_long_sums), cmocka_unit_test(test_special_values))
+        cmocka_unit_test(test_long_sums), cmocka_unit_test(test_ends), cmocka_unit_test(test_special_values))
