@@ -67,8 +67,9 @@ struct shk_segment {
     size_t start, samples; // in the slice
     bool fresh;            // the shard's first samples: its gradients are written, not added to
     float *grads;          // the shard's gradient buffer
-    float *sums;           // the same for the weights of linear layers: the group's, where the slice is grouped
+    float *sums;           // the same for what is groupable: the group's, where the slice is grouped
     bool adds;             // to these, since they hold the group's shards before
+    float *apart;          // then for what can't be added where it is made: one for the whole group; else the sums
 };
 
 // Steps through a slice's shards, starting from {.shard = slice->shard}; false when there are no more.

@@ -55,16 +55,23 @@ static void conv_input_gradient(const struct shk_op *op, const struct shk_slice 
     s->k->conv_pool_dgrad(&c);
 }
 
+static void add_to(const struct shk_kernels *k, const float *x, float *sum, size_t n) {
+    k->add(&(struct shk_add){.rows = 1, .cols = n, .x = x, .y = sum});
+}
+
 static void conv_weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
     SHK_EACH_SEGMENT(s, g) {
         struct shk_conv_pool c = conv_of(op, s, g.start, g.samples);
-        c.dweight = g.grads + op->weight_grad;
-        c.dbias = g.grads + op->bias_grad;
+        c.dweight = g.apart + op->weight_grad;
+        c.dbias = g.apart + op->bias_grad;
         if (g.fresh) {
             memset(c.dweight, 0, op->weight->length * sizeof(float));
             memset(c.dbias, 0, op->bias->length * sizeof(float));
         }
         s->k->conv_pool_wgrad(&c);
+        if (!g.adds) continue;
+        add_to(s->k, c.dweight, g.sums + op->weight_grad, op->weight->length);
+        add_to(s->k, c.dbias, g.sums + op->bias_grad, op->bias->length);
     }
 }
 

@@ -11,14 +11,19 @@ static void add_update(struct shk_plan *p, struct shk_update u) {
     p->update_count++;
 }
 
+static bool is_groupable(const struct shk_op *op, const struct shk_param *param) {
+    return op->kind == &shk_op_conv || (op->kind == &shk_op_linear && param == op->weight);
+}
+
 // Panels `first`.. of a derived parameter, or all of one that is not, from the shards' buffers.
 static size_t update_from_shards(struct shk_plan *p, unsigned op, const struct shk_param *param, size_t length) {
     size_t grad = p->shard_floats, panel = param->row * 16;
     p->shard_floats += length;
+    if (is_groupable(&p->ops[op], param)) p->grouped_floats += length;
     size_t step = param->derived ? panel : CHUNK;
     for (size_t at = 0; at < length; at += step) {
         struct shk_update u = {.param = param, .op = op, .start = at, .shard_grad = grad + at};
-        u.groupable = p->ops[op].kind == &shk_op_linear && param == p->ops[op].weight;
+        u.groupable = is_groupable(&p->ops[op], param);
         u.length = length - at < step ? length - at : step;
         if (param->derived) {
             u.panel = u.start / panel;
@@ -143,7 +148,6 @@ static void place_updates(struct shk_plan *p) {
             length = bias_length * shk_linear_inputs(op);
         }
         op->weight_grad = update_from_shards(p, i, op->weight, length);
-        if (op->kind == &shk_op_linear) p->grouped_floats += length;
         op->bias_grad = update_from_shards(p, i, op->bias, bias_length);
         if (op->kind != &shk_op_embed) continue;
         if (op->u.embed.cls) op->u.embed.cls_grad = update_from_shards(p, i, op->u.embed.cls, op->u.embed.cls->length);
