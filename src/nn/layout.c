@@ -158,17 +158,18 @@ static size_t kernel_scratch(const struct shk_plan *p) {
 }
 
 // As many samples as give each product 32 rows (then weights are read from cache often enough), CLS's of one row a sample
-// too, but no more than stay near L2.
-static size_t slice_of(size_t per_sample) {
-    size_t most = slice_floats / per_sample;
-    return most < SHK_MAX_SLICE ? most : SHK_MAX_SLICE;
+// too, but no more than stay near L2. A batch layer takes such products away, and what crosses to it is not in the
+// workspace: then fewer samples do, whose maps stay in L2.
+static size_t slice_of(const struct shk_plan *p, size_t per_sample) {
+    size_t most = slice_floats / per_sample, rows = p->batch_layer < 0 ? SHK_MAX_SLICE : SHK_MAX_SLICE / 2;
+    return most < rows ? most : rows;
 }
 
 void shk_plan_layout(struct shk_plan *p) {
     find_lifetimes(p);
     choose_batch_layer(p);
     size_t per_sample = place_workspace(p);
-    p->slice = slice_of(per_sample);
+    p->slice = slice_of(p, per_sample);
     if (p->slice > p->batch) p->slice = p->batch;
     if (p->slice < 1) p->slice = 1;
     p->workspace_floats = per_sample * p->slice;
