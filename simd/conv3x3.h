@@ -80,26 +80,27 @@ SHK_INLINE void pool(const vf *z, const bool may_be_nan, float *out, uint8_t *ar
     if (arg) arg_choose(second, fourth, lower, alive, arg);
 }
 
-// Bit i: arg[i] == a, for n = 16, 32, 48 or 64 channels.
+// Bit i of masks[a]: arg[i] == a, for each position a and n = 16 or 32 channels.
 #if defined(SHK_ISA_AVX512)
-SHK_INLINE uint64_t arg_mask(const uint8_t *arg, size_t n, int a) {
-    const __mmask64 first = ~(__mmask64)0 >> (64 - n);
-    return _mm512_mask_cmpeq_epi8_mask(first, _mm512_maskz_loadu_epi8(first, arg), _mm512_set1_epi8((char)a));
+SHK_INLINE void arg_masks(const uint8_t *arg, size_t n, uint64_t *masks) {
+    const __mmask32 first = ~(__mmask32)0 >> (32 - n);
+    const __m256i x = _mm256_maskz_loadu_epi8(first, arg);
+    for (int a = 0; a < 4; a++) masks[a] = _mm256_mask_cmpeq_epi8_mask(first, x, _mm256_set1_epi8((char)a));
 }
 #elif defined(SHK_ISA_AVX2)
-SHK_INLINE uint64_t arg_mask(const uint8_t *arg, size_t n, int a) {
-    uint64_t m = 0;
-    for (size_t i = 0; i < n; i += 16) {
-        __m128i eq = _mm_cmpeq_epi8(_mm_load_si128((const __m128i *)(arg + i)), _mm_set1_epi8((char)a));
-        m |= (uint64_t)(unsigned)_mm_movemask_epi8(eq) << i;
-    }
-    return m;
+SHK_INLINE void arg_masks(const uint8_t *arg, size_t n, uint64_t *masks) {
+    const __m128i low = _mm_load_si128((const __m128i *)arg), none = _mm_set1_epi8((char)CONV_DEAD);
+    const __m128i high = n > 16 ? _mm_load_si128((const __m128i *)(arg + 16)) : none;
+    const __m256i x = _mm256_set_m128i(high, low);
+    for (int a = 0; a < 4; a++)
+        masks[a] = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(x, _mm256_set1_epi8((char)a)));
 }
 #else
-SHK_INLINE uint64_t arg_mask(const uint8_t *arg, size_t n, int a) {
-    uint64_t m = 0;
-    for (size_t i = 0; i < n; i++) m |= (uint64_t)(arg[i] == a) << i;
-    return m;
+SHK_INLINE void arg_masks(const uint8_t *arg, size_t n, uint64_t *masks) {
+    for (int a = 0; a < 4; a++) {
+        masks[a] = 0;
+        for (size_t i = 0; i < n; i++) masks[a] |= (uint64_t)(arg[i] == a) << i;
+    }
 }
 #endif
 

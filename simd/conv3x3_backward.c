@@ -6,6 +6,7 @@
 // ---- Input gradient
 
 #define BLOCK SHK_CONV_BLOCK // output channels per pass, whose taps for 16 input channels fit L1
+_Static_assert(BLOCK == 32, "arg_masks");
 
 // Adds the channels of `alive` (bits) that won at position a: patch[dy + ky][dx + kx] += dout[co] * weight(co, ky, kx).
 SHK_INLINE void patch_add(pv *patch, const int a, uint64_t alive, const float *dout, const float *taps) {
@@ -43,8 +44,7 @@ SHK_INLINE void window_dgrad(const bool fresh, const uint64_t *masks, const floa
 // The winners of a row of windows in n channels as bits: masks[window][position]. Made ahead of their use, since the end
 // of every list of channels is a branch that nothing can foresee.
 static void row_masks(const struct shk_conv_pool *c, const uint8_t *arg, size_t n, uint64_t *masks) {
-    for (size_t wx = 0; wx < c->w / 2; wx++, arg += c->cout)
-        for (int a = 0; a < 4; a++) *masks++ = arg_mask(arg, n, a);
+    for (size_t wx = 0; wx < c->w / 2; wx++, arg += c->cout, masks += 4) arg_masks(arg, n, masks);
 }
 
 // One sample, sixteen input channels from `ci` on, a block of output channels from `co` on; taps: [BLOCK][9][16].
@@ -212,7 +212,7 @@ static void chunk_turn(struct chunk *k, size_t channels) {
 
 // `parts` x PV_LANES input channels of one output channel; in and dw start at them. A pixel has `width` floats.
 SHK_INLINE void taps_add(const int parts, const struct chunk *k, size_t i, const float *in, size_t row,
-                         const size_t width, float *dw, const size_t ld) {
+                         const size_t width, float *dw, size_t ld) {
     pv acc[18];
     SHK_UNROLL
     for (int t = 0; t < 9 * parts; t++) acc[t] = pv_load(dw + t / parts * ld + t % parts * PV_LANES);
@@ -231,18 +231,30 @@ SHK_INLINE void taps_add(const int parts, const struct chunk *k, size_t i, const
     for (int t = 0; t < 9 * parts; t++) pv_store(dw + t / parts * ld + t % parts * PV_LANES, acc[t]);
 }
 
+// Functions of their own: elsewhere something would be spilled inside the loop.
+static __attribute__((noinline)) void taps_16(const struct chunk *k, size_t i, const float *in, size_t row, float *dw,
+                                              size_t ld) {
+    taps_add(1, k, i, in, row, 16, dw, ld);
+}
+
+#ifdef SHK_ISA_AVX512
+static __attribute__((noinline)) void taps_32(const struct chunk *k, size_t i, const float *in, size_t row, float *dw,
+                                              size_t ld) {
+    taps_add(2, k, i, in, row, 32, dw, ld);
+}
+#endif
+
 // One chunk's share of the weights of `channels` output channels: of 16 input channels, then of a group of 32.
-SHK_INLINE void add_16(const struct shk_conv_pool *c, const struct chunk *k, size_t channels, const float *in,
-                       float *dw, const size_t ld) {
+static void add_16(const struct shk_conv_pool *c, const struct chunk *k, size_t channels, const float *in, float *dw,
+                   size_t ld) {
     for (size_t i = 0; i < channels; i++)
-        for (size_t l = 0; l < 16; l += PV_LANES)
-            taps_add(1, k, i, in + l, (c->w + 2) * 16, 16, dw + i * 9 * ld + l, ld);
+        for (size_t l = 0; l < 16; l += PV_LANES) taps_16(k, i, in + l, (c->w + 2) * 16, dw + i * 9 * ld + l, ld);
 }
 
 #ifdef SHK_ISA_AVX512
 static void add_32(const struct shk_conv_pool *c, const struct chunk *k, size_t channels, const float *in, float *dw,
                    size_t ld) {
-    for (size_t i = 0; i < channels; i++) taps_add(2, k, i, in, (c->w + 2) * 32, 32, dw + i * 9 * ld, ld);
+    for (size_t i = 0; i < channels; i++) taps_32(k, i, in, (c->w + 2) * 32, dw + i * 9 * ld, ld);
 }
 #endif
 

@@ -17,7 +17,33 @@ typedef void tile_function(const struct shk_gemm *g, const float *a, const float
 // but the last leave their last steps of k to the end.
 enum gemm_end { GEMM_PLAIN, GEMM_FACTOR, GEMM_ROW_FACTOR, GEMM_ADDEND, GEMM_ANY };
 
-// Anything that may follow the sums.
+// The operation that follows a row's sums.
+GEMM_INLINE void end_row(const enum gemm_end end, const int width, const struct shk_gemm *g, size_t column,
+                         ptrdiff_t row, vf *acc) {
+    if (end == GEMM_FACTOR) {
+        const float *x = g->factor + row * g->factor_row + (ptrdiff_t)column;
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) acc[w] = vf_mul(acc[w], vf_load(x + 16 * w));
+    }
+    if (end == GEMM_ROW_FACTOR) {
+        const vf x = vf_set1(g->row_factor[row]);
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) acc[w] = vf_mul(acc[w], x);
+    }
+    if (end == GEMM_ADDEND) {
+        const float *x = g->addend + row * g->addend_row + (ptrdiff_t)(column / 16) * g->addend_panel;
+        SHK_UNROLL
+        for (int w = 0; w < width; w++) acc[w] = vf_add(vf_load(x + w * g->addend_panel), acc[w]);
+    }
+}
+
+GEMM_INLINE void end_rows(const enum gemm_end end, const int rows, const int width, const struct shk_gemm *g,
+                          size_t column, size_t row, vf acc[GEMM_ACC]) {
+    SHK_UNROLL
+    for (int r = 0; r < rows; r++) end_row(end, width, g, column, (ptrdiff_t)row + r, acc + r * width);
+}
+
+// Anything that may follow the sums of a tile.
 GEMM_INLINE void epilogue(const int rows, const int width, const struct shk_gemm *g, size_t column, size_t row,
                           vf acc[GEMM_ACC]) {
     if (g->relu) {
@@ -42,48 +68,9 @@ GEMM_INLINE void epilogue(const int rows, const int width, const struct shk_gemm
             for (int t = r * width, w = 0; w < width; w++, t++) bits[w] = (uint16_t)vm_bits(vf_gt(acc[t], vf_zero()));
         }
     }
-    if (g->factor) {
-        const float *x = g->factor + (ptrdiff_t)row * g->factor_row + column;
-        SHK_UNROLL
-        for (int r = 0; r < rows; r++, x += g->factor_row) {
-            SHK_UNROLL
-            for (int w = 0; w < width; w++) acc[r * width + w] = vf_mul(acc[r * width + w], vf_load(x + 16 * w));
-        }
-    }
-    if (g->row_factor) {
-        const float *x = g->row_factor + row;
-        SHK_UNROLL
-        for (int t = 0; t < rows * width; t++) acc[t] = vf_mul(acc[t], vf_set1(x[t / width]));
-    }
-    if (g->addend) {
-        const float *x = g->addend + (ptrdiff_t)row * g->addend_row + (ptrdiff_t)(column / 16) * g->addend_panel;
-        SHK_UNROLL
-        for (int r = 0; r < rows; r++, x += g->addend_row) {
-            SHK_UNROLL
-            for (int t = r * width, w = 0; w < width; w++, t++)
-                acc[t] = vf_add(vf_load(x + w * g->addend_panel), acc[t]);
-        }
-    }
-}
-
-// The only operation that follows a row's sums.
-GEMM_INLINE void end_row(const enum gemm_end end, const int width, const struct shk_gemm *g, size_t column,
-                         ptrdiff_t row, vf *acc) {
-    if (end == GEMM_FACTOR) {
-        const float *x = g->factor + row * g->factor_row + (ptrdiff_t)column;
-        SHK_UNROLL
-        for (int w = 0; w < width; w++) acc[w] = vf_mul(acc[w], vf_load(x + 16 * w));
-    }
-    if (end == GEMM_ROW_FACTOR) {
-        const vf x = vf_set1(g->row_factor[row]);
-        SHK_UNROLL
-        for (int w = 0; w < width; w++) acc[w] = vf_mul(acc[w], x);
-    }
-    if (end == GEMM_ADDEND) {
-        const float *x = g->addend + row * g->addend_row + (ptrdiff_t)(column / 16) * g->addend_panel;
-        SHK_UNROLL
-        for (int w = 0; w < width; w++) acc[w] = vf_add(vf_load(x + w * g->addend_panel), acc[w]);
-    }
+    if (g->factor) end_rows(GEMM_FACTOR, rows, width, g, column, row, acc);
+    if (g->row_factor) end_rows(GEMM_ROW_FACTOR, rows, width, g, column, row, acc);
+    if (g->addend) end_rows(GEMM_ADDEND, rows, width, g, column, row, acc);
 }
 
 // The tile's last `steps` of k, the operation, and its stores, row by row.
@@ -110,7 +97,7 @@ GEMM_INLINE void finish(const enum gemm_end end, const int steps, const int rows
     }
 }
 
-// sums += `steps` rows of B.
+// sums += `steps` more rows of B.
 GEMM_INLINE void sum_rows(const int width, const struct shk_gemm *g, const float *b, const int steps, vf *sums) {
     SHK_UNROLL
     for (int i = 0; i < steps; i++, b += g->b_row) {
