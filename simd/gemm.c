@@ -13,70 +13,59 @@
 typedef void tile_function(const struct shk_gemm *g, const float *a, const float *b, float *c, const float *next,
                            size_t column, size_t row);
 
-// What ends a tile: its stores alone; one operation before these, for the products that take most of the time; anything. All
-// but the last leave their last steps of k to the end.
-enum gemm_end { GEMM_PLAIN, GEMM_FACTOR, GEMM_ROW_FACTOR, GEMM_ADDEND, GEMM_ANY };
+// What may follow the sums, in this order: a set of bits. GEMM_ANY: whatever the product asks for.
+enum {
+    GEMM_RELU = 1,
+    GEMM_KEEP = 2,
+    GEMM_ALIVE = 4,
+    GEMM_FACTOR = 8,
+    GEMM_ROW_FACTOR = 16,
+    GEMM_ADDEND = 32,
+    GEMM_ANY = 64,
+};
 
-// The operation that follows a row's sums.
-GEMM_INLINE void end_row(const enum gemm_end end, const int width, const struct shk_gemm *g, size_t column,
-                         ptrdiff_t row, vf *acc) {
-    if (end == GEMM_FACTOR) {
-        const float *x = g->factor + row * g->factor_row + (ptrdiff_t)column;
-        SHK_UNROLL
-        for (int w = 0; w < width; w++) acc[w] = vf_mul(acc[w], vf_load(x + 16 * w));
-    }
-    if (end == GEMM_ROW_FACTOR) {
-        const vf x = vf_set1(g->row_factor[row]);
-        SHK_UNROLL
-        for (int w = 0; w < width; w++) acc[w] = vf_mul(acc[w], x);
-    }
-    if (end == GEMM_ADDEND) {
-        const float *x = g->addend + row * g->addend_row + (ptrdiff_t)(column / 16) * g->addend_panel;
-        SHK_UNROLL
-        for (int w = 0; w < width; w++) acc[w] = vf_add(vf_load(x + w * g->addend_panel), acc[w]);
+static unsigned end_of(const struct shk_gemm *g) {
+    return (g->relu ? GEMM_RELU : 0) | (g->keep ? GEMM_KEEP : 0) | (g->alive ? GEMM_ALIVE : 0) |
+           (g->factor ? GEMM_FACTOR : 0) | (g->row_factor ? GEMM_ROW_FACTOR : 0) | (g->addend ? GEMM_ADDEND : 0);
+}
+
+GEMM_INLINE void end_row(const unsigned end, const int width, const struct shk_gemm *g, size_t column, ptrdiff_t row,
+                         vf *acc) {
+    const ptrdiff_t panel = (ptrdiff_t)(column / 16), bits = row * g->keep_row + panel;
+    const float *factor = end & GEMM_FACTOR ? g->factor + row * g->factor_row + 16 * panel : NULL;
+    const float *addend = end & GEMM_ADDEND ? g->addend + row * g->addend_row + panel * g->addend_panel : NULL;
+    SHK_UNROLL
+    for (int w = 0; w < width; w++) {
+        if (end & GEMM_RELU) acc[w] = vf_max(vf_zero(), acc[w]);
+        if (end & GEMM_KEEP) acc[w] = vf_keep(vm_from_bits(g->keep[bits + w]), vf_mul(acc[w], vf_set1(g->scale)));
+        if (end & GEMM_ALIVE) g->alive[bits + w] = (uint16_t)vm_bits(vf_gt(acc[w], vf_zero()));
+        if (end & GEMM_FACTOR) acc[w] = vf_mul(acc[w], vf_load(factor + 16 * w));
+        if (end & GEMM_ROW_FACTOR) acc[w] = vf_mul(acc[w], vf_set1(g->row_factor[row]));
+        if (end & GEMM_ADDEND) acc[w] = vf_add(vf_load(addend + w * g->addend_panel), acc[w]);
     }
 }
 
-GEMM_INLINE void end_rows(const enum gemm_end end, const int rows, const int width, const struct shk_gemm *g,
-                          size_t column, size_t row, vf acc[GEMM_ACC]) {
+GEMM_INLINE void end_rows(const unsigned end, const int rows, const int width, const struct shk_gemm *g, size_t column,
+                          size_t row, vf acc[GEMM_ACC]) {
     SHK_UNROLL
     for (int r = 0; r < rows; r++) end_row(end, width, g, column, (ptrdiff_t)row + r, acc + r * width);
 }
 
-// Anything that may follow the sums of a tile.
-GEMM_INLINE void epilogue(const int rows, const int width, const struct shk_gemm *g, size_t column, size_t row,
+// What the product asks for, one thing after the other: with all decided row by row the accumulators would be spilled.
+GEMM_INLINE void end_tile(const int rows, const int width, const struct shk_gemm *g, size_t column, size_t row,
                           vf acc[GEMM_ACC]) {
-    if (g->relu) {
-        SHK_UNROLL
-        for (int t = 0; t < rows * width; t++) acc[t] = vf_max(vf_zero(), acc[t]);
-    }
-    if (g->keep) {
-        const uint16_t *bits = g->keep + (ptrdiff_t)row * g->keep_row + column / 16;
-        const vf scale = vf_set1(g->scale);
-        SHK_UNROLL
-        for (int r = 0; r < rows; r++, bits += g->keep_row) {
-            SHK_UNROLL
-            for (int t = r * width, w = 0; w < width; w++, t++)
-                acc[t] = vf_keep(vm_from_bits(bits[w]), vf_mul(acc[t], scale));
-        }
-    }
-    if (g->alive) {
-        uint16_t *bits = g->alive + (ptrdiff_t)row * g->keep_row + column / 16;
-        SHK_UNROLL
-        for (int r = 0; r < rows; r++, bits += g->keep_row) {
-            SHK_UNROLL
-            for (int t = r * width, w = 0; w < width; w++, t++) bits[w] = (uint16_t)vm_bits(vf_gt(acc[t], vf_zero()));
-        }
-    }
+    if (g->relu) end_rows(GEMM_RELU, rows, width, g, column, row, acc);
+    if (g->keep) end_rows(GEMM_KEEP, rows, width, g, column, row, acc);
+    if (g->alive) end_rows(GEMM_ALIVE, rows, width, g, column, row, acc);
     if (g->factor) end_rows(GEMM_FACTOR, rows, width, g, column, row, acc);
     if (g->row_factor) end_rows(GEMM_ROW_FACTOR, rows, width, g, column, row, acc);
     if (g->addend) end_rows(GEMM_ADDEND, rows, width, g, column, row, acc);
 }
 
-// The tile's last `steps` of k, the operation, and its stores, row by row.
-GEMM_INLINE void finish(const enum gemm_end end, const int steps, const int rows, const int width,
-                        const struct shk_gemm *g, const struct gemm_rows *a, ptrdiff_t a_col, const float *b, float *c,
-                        const float *next, size_t column, size_t row, vf acc[GEMM_ACC]) {
+// The tile's last `steps` of k, what follows, and its stores, row by row.
+GEMM_INLINE void finish(const unsigned end, const int steps, const int rows, const int width, const struct shk_gemm *g,
+                        const struct gemm_rows *a, ptrdiff_t a_col, const float *b, float *c, const float *next,
+                        size_t column, size_t row, vf acc[GEMM_ACC]) {
     const ptrdiff_t c_row = g->c_row, c_panel = g->c_panel;
     __asm__("" : "+r"(b), "+r"(c)); // addresses from here: kept from above they would be spilled
     vf last[8 * GEMM_LAST];
@@ -88,7 +77,7 @@ GEMM_INLINE void finish(const enum gemm_end end, const int steps, const int rows
     SHK_UNROLL
     for (int r = 0; r < rows; r++, c += c_row, next += c_row) {
         gemm_row_fma(steps, width, r, a, a_col, last, acc + r * width);
-        end_row(end, width, g, column, (ptrdiff_t)row + r, acc + r * width);
+        if (end != GEMM_ANY) end_row(end, width, g, column, (ptrdiff_t)row + r, acc + r * width);
         SHK_UNROLL
         for (int w = 0; w < width; w++) {
             vf_store(c + w * c_panel, acc[r * width + w]);
@@ -106,7 +95,7 @@ GEMM_INLINE void sum_rows(const int width, const struct shk_gemm *g, const float
     }
 }
 
-GEMM_INLINE void tile(const enum gemm_walk walk, const enum gemm_end end, const int rows, const int width,
+GEMM_INLINE void tile(const enum gemm_walk walk, const unsigned end, const int rows, const int width,
                       const struct shk_gemm *g, const float *a, const float *b, float *c, const float *next,
                       size_t column, size_t row) {
     const int steps = end == GEMM_ANY ? 0 : GEMM_LAST;
@@ -135,7 +124,7 @@ GEMM_INLINE void tile(const enum gemm_walk walk, const enum gemm_end end, const 
     }
     SHK_UNROLL
     for (int t = 0; t < rows * width; t++) acc[t] = vf_held(acc[t]); // all of them: else some would be spilled above
-    if (end == GEMM_ANY) epilogue(rows, width, g, column, row, acc);
+    if (end == GEMM_ANY) end_tile(rows, width, g, column, row, acc);
     finish(end, steps, rows, width, g, &at, a_col, b, c, next, column, row, acc);
 }
 
@@ -224,36 +213,44 @@ enum { FEW_ROWS_WIDTH = 2, ONE_ROW_WIDTH = 4 };
     };
 #endif
 
-// The tiles of a walk, by what ends them.
+// The tiles of a walk by their ends: those of the products that take most of the time, and any. All but the last leave
+// their last steps of k to the end.
+struct ending {
+    unsigned end;
+    const struct tiles *tiles;
+};
 #define ENDS(walk_tiles, walk)                                                                                         \
-    TILES(walk_tiles##_plain, walk, GEMM_PLAIN)                                                                        \
+    TILES(walk_tiles##_plain, walk, 0)                                                                                 \
     TILES(walk_tiles##_any, walk, GEMM_ANY)                                                                            \
     HIGHEST_TILES(walk_tiles##_factor, walk_tiles##_any, walk, GEMM_FACTOR)                                            \
     HIGHEST_TILES(walk_tiles##_row_factor, walk_tiles##_any, walk, GEMM_ROW_FACTOR)                                    \
     HIGHEST_TILES(walk_tiles##_addend, walk_tiles##_any, walk, GEMM_ADDEND)                                            \
-    static const struct tiles *const walk_tiles[] = {                                                                  \
-        [GEMM_PLAIN] = &walk_tiles##_plain,   [GEMM_FACTOR] = &walk_tiles##_factor,                                    \
-        [GEMM_ADDEND] = &walk_tiles##_addend, [GEMM_ROW_FACTOR] = &walk_tiles##_row_factor,                            \
-        [GEMM_ANY] = &walk_tiles##_any,                                                                                \
+    HIGHEST_TILES(walk_tiles##_keep, walk_tiles##_any, walk, GEMM_KEEP)                                                \
+    HIGHEST_TILES(walk_tiles##_keep_addend, walk_tiles##_any, walk, GEMM_KEEP | GEMM_ADDEND)                           \
+    HIGHEST_TILES(walk_tiles##_relu, walk_tiles##_any, walk, GEMM_RELU | GEMM_KEEP | GEMM_ALIVE)                       \
+    static const struct ending walk_tiles[] = {                                                                        \
+        {0, &walk_tiles##_plain},                                                                                      \
+        {GEMM_FACTOR, &walk_tiles##_factor},                                                                           \
+        {GEMM_ROW_FACTOR, &walk_tiles##_row_factor},                                                                   \
+        {GEMM_ADDEND, &walk_tiles##_addend},                                                                           \
+        {GEMM_KEEP, &walk_tiles##_keep},                                                                               \
+        {GEMM_KEEP | GEMM_ADDEND, &walk_tiles##_keep_addend},                                                          \
+        {GEMM_RELU | GEMM_KEEP | GEMM_ALIVE, &walk_tiles##_relu},                                                      \
+        {GEMM_ANY, &walk_tiles##_any},                                                                                 \
     };
 ENDS(by_one, GEMM_BY_ONE)
-
-static enum gemm_end end_of(const struct shk_gemm *g) {
-    if (g->k < GEMM_LAST || g->relu || g->keep || g->alive) return GEMM_ANY;
-    if (!g->factor && !g->row_factor) return g->addend ? GEMM_ADDEND : GEMM_PLAIN;
-    if (g->addend || (g->factor && g->row_factor)) return GEMM_ANY;
-    return g->factor ? GEMM_FACTOR : GEMM_ROW_FACTOR;
-}
-
 #if GEMM_ROWS > 6
 ENDS(by_four, GEMM_BY_FOUR)
+#else
+#define by_four by_one
+#endif
 
 static const struct tiles *tiles_of(const struct shk_gemm *g) {
-    return (g->a_col == 1 && !g->sums ? by_four : by_one)[end_of(g)];
+    const struct ending *e = g->a_col == 1 && !g->sums ? by_four : by_one;
+    const unsigned end = g->k < GEMM_LAST ? GEMM_ANY : end_of(g);
+    while (e->end != end && e->end != GEMM_ANY) e++;
+    return e->tiles;
 }
-#else
-static const struct tiles *tiles_of(const struct shk_gemm *g) { return by_one[end_of(g)]; }
-#endif
 
 // The tiles for products of m rows where `left` panels are left, and how many panels they take.
 static size_t choose(const struct tiles *set, size_t m, size_t left, tile_function *const **tiles) {

@@ -91,24 +91,37 @@ static uint16_t *copy_bits(const uint16_t *bits, size_t n) {
     return copy;
 }
 
-// What follows the sums: one thing, or any at random.
-enum end { NO_END, FACTOR_END, ROW_FACTOR_END, OTHER_ADDEND_END, C_ADDEND_END, ENDS, ANY_END = ENDS };
+// What follows the sums: one of the ends that have tiles of their own, or any at random.
+enum end {
+    NO_END,
+    FACTOR_END,
+    ROW_FACTOR_END,
+    OTHER_ADDEND_END,
+    C_ADDEND_END,
+    KEEP_END,
+    KEEP_ADDEND_END,
+    RELU_END, // with keep and alive
+    ENDS,
+    ANY_END = ENDS
+};
 
 static void make_end(struct setup *s, enum end end) {
     struct shk_gemm *g = &s->g;
+    const size_t bits = g->m * (size_t)g->keep_row;
     if (end == FACTOR_END) s->factor = rows_of(g->m, g->n, &g->factor_row);
     if (end == ROW_FACTOR_END) kt_fill(s->row_factor = kt_floats_any(g->m), g->m, -1, 1);
     if (end == C_ADDEND_END) make_addend(s, 1);
-    if (end == OTHER_ADDEND_END) make_addend(s, 2 + (int)kt_below(3));
+    if (end == OTHER_ADDEND_END || end == KEEP_ADDEND_END) make_addend(s, 2 + (int)kt_below(3));
+    if (end == KEEP_END || end == KEEP_ADDEND_END || end == RELU_END) g->keep = s->keep = random_bits(bits);
+    if (end == RELU_END) g->relu = true, g->alive = s->alive = random_bits(bits);
 }
 
 static void make_any_end(struct setup *s) {
-    const size_t bits = s->g.m * (size_t)s->g.keep_row;
     if (!kt_below(3)) make_end(s, FACTOR_END);
     if (!kt_below(3)) make_end(s, ROW_FACTOR_END);
     make_addend(s, (int)kt_below(5));
-    if (!kt_below(3)) s->g.keep = s->keep = random_bits(bits);
-    if (!kt_below(3)) s->g.alive = s->alive = random_bits(bits);
+    if (!kt_below(3)) make_end(s, KEEP_END);
+    if (!kt_below(3)) s->g.alive = s->alive = random_bits(s->g.m * (size_t)s->g.keep_row);
 }
 
 static void make(struct setup *s, size_t m, size_t n, size_t k, int a_layout, int b_layout, int c_layout, int start,
