@@ -82,8 +82,8 @@ bool shk_next_segment(const struct shk_slice *s, struct shk_segment *g) {
     g->grads = s->shard_grads + g->shard * s->plan->shard_floats;
     g->adds = s->grouped && g->shard % SHK_SHARD_GROUP;
     g->sums = g->adds ? g->grads - g->shard % SHK_SHARD_GROUP * s->plan->shard_floats : g->grads;
-    g->apart =
-        g->adds ? g->sums + s->plan->shard_floats : g->sums; // nobody else uses the buffer of a group's second shard
+    g->apart = g->sums;
+    if (g->adds) g->apart += s->plan->shard_floats; // the second shard's buffer, which a group has no use for otherwise
     g->shard++;
     return true;
 }

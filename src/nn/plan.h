@@ -3,11 +3,11 @@
 // and pruning live here and nowhere else; the step executes the plan and knows nothing more.
 //
 // A batch is cut into shards, which fix the order of sums: each shard has its own gradient buffer, and they are added
-// in shard order within groups of SHK_SHARD_GROUP, then the groups in order. A worker that takes whole groups, each shard in
-// one slice, adds the gradients of linear layers and convolutions to the buffer of the group's first shard. A worker takes a *slice*
-// (some samples, of one shard or of several consecutive ones) through the ops forward and then backward, in its own
-// workspace. What needs the whole batch (the gradients of linear layers that see one row a sample) is left to the
-// update tasks.
+// in shard order within groups of SHK_SHARD_GROUP, then the groups in order. A worker that takes whole groups, each shard
+// in one slice, adds the gradients of linear layers and convolutions to the buffer of the group's first shard. A worker
+// takes a *slice* (some samples, of one shard or of several consecutive ones) through the ops forward and then backward,
+// in its own workspace. What needs the whole batch (the gradients of linear layers that see one row a sample) is left to
+// the update tasks.
 //
 // A CNN's large linear layer may become the *batch layer*, which deals out weights to the workers instead of samples
 // (Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014): activations travel between the
