@@ -107,4 +107,14 @@ static inline float pixel_or_0(const struct shk_conv_pool *k, size_t y, size_t x
     return y < k->h + 2 && x < k->w + 2 ? pixel(k, y, x, ci) : 0;
 }
 
+// Checks a layer of each shape (height, width, input channels, in_ld, output channels).
+static inline void each_shape(const size_t shapes[][5], size_t n, void (*check)(struct layer *)) {
+    for (size_t i = 0; i < n; i++) {
+        const size_t *s = shapes[i];
+        struct layer l = layer_of(s[0], s[1], s[2], s[3], s[4], 0);
+        check(&l);
+        layer_free(&l);
+    }
+}
+
 #endif

@@ -267,12 +267,7 @@ static void test_large(void **state) {
     const size_t shapes[][5] = {{32, 32, 1, 1, 16},   {28, 28, 1, 1, 80},   {5, 70, 1, 1, 48},
                                 {32, 32, 3, 3, 16},   {16, 16, 16, 16, 32}, {19, 21, 16, 16, 16},
                                 {18, 14, 20, 32, 48}, {8, 8, 64, 64, 128},  {4, 6, 32, 32, 80}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const size_t *s = shapes[i];
-        struct layer l = layer_of(s[0], s[1], s[2], s[3], s[4], 0);
-        check_layer(&l);
-        layer_free(&l);
-    }
+    each_shape(shapes, sizeof shapes / sizeof *shapes, check_layer);
 }
 
 // An image of halves: Winograd is exact, and ties go to the first.

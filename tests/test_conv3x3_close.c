@@ -90,12 +90,7 @@ static void test_close(void **state) {
     (void)state;
     const size_t shapes[][5] = {{9, 8, 1, 1, 16},     {9, 8, 1, 16, 16},  {7, 6, 3, 3, 32},
                                 {16, 16, 16, 16, 32}, {7, 9, 20, 32, 48}, {4, 6, 64, 64, 32}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const size_t *s = shapes[i];
-        struct layer l = layer_of(s[0], s[1], s[2], s[3], s[4], 0);
-        check_close(&l);
-        layer_free(&l);
-    }
+    each_shape(shapes, sizeof shapes / sizeof *shapes, check_close);
     kt_report();
 }
 
