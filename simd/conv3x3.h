@@ -115,7 +115,7 @@ SHK_INLINE size_t lowest_bit(uint64_t m) { return (size_t)__builtin_ctzll(m); }
 #define PV_LANES 8
 typedef __m256 pv;
 typedef struct {
-    __m256i at; // bytes of the four floats, as below
+    __m256i at; // bytes of the four floats; negative where dead
     __m256 alive;
 } pv_choice;
 SHK_INLINE pv pv_zero(void) { return _mm256_setzero_ps(); }

@@ -242,7 +242,7 @@ ENDS(by_one, GEMM_BY_ONE)
 #if GEMM_ROWS > 6
 ENDS(by_four, GEMM_BY_FOUR)
 #else
-#define by_four by_one
+#define by_four by_one // with few registers there is but one walk
 #endif
 
 static const struct tiles *tiles_of(const struct shk_gemm *g) {
