@@ -44,10 +44,14 @@ CXXFLAGS_ALL := -std=c++17 $(CXXFLAGS) -fopenmp -Wall -Wextra $(EXTRA)
 LDLIBS := -lhwloc -ljansson -lm
 CORE_LDLIBS := -lm
 
-KERNEL_SRC := $(filter-out simd/dispatch.c,$(wildcard simd/*.c))
-CORE_SRC := simd/dispatch.c $(wildcard src/base/*.c src/nn/*.c src/train/*.c) $(wildcard src/data/squares.c src/data/dataset.c)
-LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC),$(wildcard src/data/*.c)) $(wildcard src/machine/*.c src/formats/*.c)
-CLI_SRC := $(wildcard src/cli/*.c src/report/*.c)
+# $(call files,FOLDER...,PATTERN...): what the folders hold at any depth.
+files = $(foreach f,$(sort $(wildcard $(1:%=%/*))),$(call files,$f,$2) $(filter $2,$f))
+
+# Every folder of src is the core's, the library's or the command line's; of src/data the core has what makes its data set.
+KERNEL_SRC := $(filter-out simd/dispatch.c,$(call files,simd,%.c))
+CORE_SRC := simd/dispatch.c $(call files,src/base src/nn src/train,%.c) $(wildcard src/data/squares.c src/data/dataset.c)
+CLI_SRC := $(call files,src/cli src/report,%.c)
+LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC) $(CLI_SRC),$(call files,src,%.c))
 KERNEL_OBJ := $(foreach i,$(ISAS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).o))
 CORE_OBJ := $(KERNEL_OBJ) $(CORE_SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ := $(KERNEL_OBJ) $(LIB_SRC:%.c=$(BUILD)/%.o)
@@ -207,7 +211,7 @@ $(BUILD)/bench/peer_onednn: bench/peer_onednn.cc $(LIB) $(FLAGS_FILE)
 -include $(BENCH_SHARED:.o=.d) $(BUILD)/bench/peer_onednn.d
 .PHONY: peer-onednn
 
-FORMATTED := $(wildcard include/*/*.h simd/*.[ch] src/*/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch] bench/*.cc)
+FORMATTED := $(call files,include simd src tests bench,%.c %.h %.cc)
 format:
 	clang-format -i $(FORMATTED)
 check-format:
