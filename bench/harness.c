@@ -4,7 +4,7 @@
 #include "base/fpenv.h"
 #include "base/memory.h"
 #include "measure.h"
-#include "nn/cost.h"
+#include "nn/plan/op.h"
 #include "train/step.h"
 #include <string.h>
 #include <time.h>
@@ -92,8 +92,8 @@ double harness_flops_done(const struct harness *h) {
     const struct shk_plan *plan = h->engine.plan;
     double flops = 0;
     for (unsigned i = 0; i < plan->op_count; i++)
-        for (int phase = 0; phase < (h->o.training ? SHK_OP_PHASES : 1); phase++)
-            flops += shk_op_flops(plan, &plan->ops[i], (enum shk_phase)phase);
+        for (int phase = 0; phase < (h->o.training ? SHK_PHASES : 1); phase++)
+            flops += shk_op_flops(plan, plan->ops[i], (enum shk_phase)phase);
     if (h->o.training) flops += shk_update_flops(plan, h->o.batch) / (double)h->o.batch;
     return flops;
 }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
+// A model is made here: its graph, the layout that the ops choose for its parameters, and its initial weights.
 #include "nn/model.h"
 
 #include "base/fpenv.h"
 #include "base/memory.h"
 #include "base/shape.h"
 #include "base/stream.h"
-#include "nn/build.h"
+#include "nn/graph/build.h"
+#include "nn/graph/prune.h"
+#include "nn/ops/ops.h"
+#include "nn/plan/plan.h"
 
 #define XXH_INLINE_ALL
 #include <string.h>
@@ -18,7 +22,7 @@ static const struct shk_kernels *best_kernels(void) {
 }
 
 // Values in PyTorch's order, so that the draw of an element does not depend on our padding.
-static bool init_param(struct shk_model *m, unsigned index, uint64_t seed, const struct shk_kernels *k,
+static bool draw_param(struct shk_model *m, unsigned index, uint64_t seed, const struct shk_kernels *k,
                        struct shk_error *err) {
     const struct shk_param *p = &m->params[index];
     float *values = shk_alloc(p->size, sizeof(float), "initial weights", err);
@@ -38,11 +42,25 @@ static bool init_param(struct shk_model *m, unsigned index, uint64_t seed, const
 }
 
 static void derive_whole(const struct shk_model *m, const struct shk_param *p, const struct shk_kernels *k) {
-    for (size_t panel = 0; panel < shk_param_panels(p); panel++) shk_param_derive(m, p, panel, 0, p->row, k);
+    for (size_t panel = 0; panel < shk_param_panels(p); panel++) shk_model_derive_rows(m, p, panel, 0, p->row, k);
 }
 
 void shk_model_derive(const struct shk_model *m, const struct shk_kernels *k) {
     for (unsigned i = 0; i < m->param_count; i++) derive_whole(m, &m->params[i], k);
+}
+
+bool shk_model_place(struct shk_model *m, struct shk_error *err) {
+    if (!shk_graph_prune(&m->graph, &m->computed, err) || !shk_plan_place(m, shk_ops, err)) return false;
+    for (unsigned i = 0; i < m->param_count; i++) {
+        struct shk_param *p = &m->params[i];
+        if (p->layout == SHK_NO_LAYOUT)
+            return shk_fail(err, SHK_BAD_INPUT, "the model cannot be computed: no op reads %s", p->name);
+        p->offset = m->weight_floats;
+        p->derived_offset = m->derived_floats;
+        m->weight_floats += p->length;
+        m->derived_floats += p->packed;
+    }
+    return true;
 }
 
 struct shk_model *shk_model_outline(const char *description, const struct shk_shape *shape, struct shk_error *err) {
@@ -53,7 +71,7 @@ struct shk_model *shk_model_outline(const char *description, const struct shk_sh
     m->config = config;
     m->shape = *shape;
     fenv_t saved = shk_fpenv_enter();
-    bool ok = shk_build(m, err);
+    bool ok = shk_build(m, err) && shk_model_place(m, err);
     shk_fpenv_leave(&saved);
     if (ok) return m;
     shk_model_free(m);
@@ -66,17 +84,21 @@ bool shk_model_allocate(struct shk_model *m, struct shk_error *err) {
     return m->weights && m->derived;
 }
 
+bool shk_model_draw(struct shk_model *m, uint64_t seed, struct shk_error *err) {
+    fenv_t saved = shk_fpenv_enter();
+    const struct shk_kernels *k = best_kernels();
+    bool ok = true;
+    for (unsigned i = 0; ok && i < m->param_count; i++) ok = draw_param(m, i, seed, k, err);
+    if (ok) shk_model_derive(m, k);
+    shk_fpenv_leave(&saved);
+    return ok;
+}
+
 struct shk_model *shk_model_create(const char *description, const struct shk_shape *shape, uint64_t seed,
                                    struct shk_error *err) {
     struct shk_model *m = shk_model_outline(description, shape, err);
     if (!m) return NULL;
-    fenv_t saved = shk_fpenv_enter();
-    bool ok = shk_model_allocate(m, err);
-    const struct shk_kernels *k = best_kernels();
-    for (unsigned i = 0; ok && i < m->param_count; i++) ok = init_param(m, i, seed, k, err);
-    if (ok) shk_model_derive(m, k);
-    shk_fpenv_leave(&saved);
-    if (ok) return m;
+    if (shk_model_allocate(m, err) && shk_model_draw(m, seed, err)) return m;
     shk_model_free(m);
     return NULL;
 }

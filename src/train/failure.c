@@ -2,6 +2,7 @@
 #include "train/failure.h"
 
 #include "base/fpenv.h"
+#include "nn/plan/op.h"
 #include <stdio.h>
 
 static bool output_finite(const struct shk_engine *e, const struct shk_op *op, size_t samples) {
@@ -23,13 +24,13 @@ static const struct shk_op *first_layer(const struct shk_engine *evaluation, con
     for (size_t start = 0; start < b->n; start += p->slice) {
         size_t n = b->n - start < p->slice ? b->n - start : p->slice;
         for (unsigned i = 0; i < first; i++) {
-            const struct shk_stage op = {.kind = SHK_SAMPLES, .forward = i, .forward_end = i + 1};
+            const struct shk_stage op = {.kind = SHK_SLICES, .forward = i, .forward_end = i + 1};
             shk_run_slice(evaluation, b, &op, 0, (struct shk_part){start, n, 0, 1, false});
-            if (!output_finite(evaluation, &p->ops[i], n)) first = i;
+            if (!output_finite(evaluation, p->ops[i], n)) first = i;
         }
     }
     shk_fpenv_leave(&saved);
-    return first < p->op_count - 1 ? &p->ops[first] : NULL;
+    return first < p->op_count - 1 ? p->ops[first] : NULL;
 }
 
 static uint32_t higher(uint32_t a, uint32_t b) { return a > b ? a : b; }
@@ -54,7 +55,7 @@ static uint32_t rank_of_collected(const struct shk_engine *e) {
         for (size_t piece = 0; piece < shk_update_pieces(u); piece++)
             highest = higher(highest, rank_of(e, u, u->param, shk_update_at(u, piece), u->length));
         if (!u->bias) continue;
-        const struct shk_param *bias = u->batch_op->bias;
+        const struct shk_param *bias = u->op->bias;
         size_t count, first = shk_update_bias(u, &count);
         highest = higher(highest, rank_of(e, u, bias, bias->offset + first, count));
     }

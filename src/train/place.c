@@ -42,13 +42,13 @@ static void place_worker(void *arg, unsigned worker, unsigned workers) {
     touch(e->shard_grads + first * plan->shard_floats, n * plan->shard_floats);
     first = part(e->model->derived_floats, worker, workers, &n);
     touch(p->derived + first, n);
-    if (plan->layer_updates) {
-        size_t tiles = shk_layer_tiles(plan);
-        first = part(shk_layer_backward_tasks(plan), worker, workers, &n);
-        touch_updates(p, first * tiles, n * tiles);
+    for (unsigned i = 0; i < plan->stage_count; i++) {
+        const struct shk_stage *stage = &plan->stages[i];
+        size_t each = stage->kind == SHK_TASKS ? stage->updates : 1;
+        size_t tasks = stage->kind == SHK_TASKS ? shk_plan_tasks(plan, stage) : stage->updates;
+        first = part(tasks, worker, workers, &n);
+        touch_updates(p, stage->first_update + first * each, n * each);
     }
-    first = part(plan->update_count - plan->layer_updates, worker, workers, &n);
-    touch_updates(p, plan->layer_updates + first, n);
 }
 
 bool shk_engine_place(struct shk_engine *e, const struct shk_team *team, struct shk_error *err) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Where a step's time goes: what the workers' clocks recorded, beside the arithmetic and memory peaks measured on the spot.
-#include "nn/cost.h"
+#include "nn/plan/op.h"
 #include "train/settings.h"
 #include "train/step.h"
 
@@ -99,12 +99,12 @@ static void fill_rows(struct shk_profile *p, const struct recording *r, unsigned
     const struct shk_plan *plan = r->engine.plan;
     double per = 1.0 / (double)r->steps, n = (double)r->batch_size;
     for (unsigned i = 0; i < plan->op_count; i++) {
-        for (int phase = 0; phase < SHK_OP_PHASES; phase++) {
+        for (int phase = 0; phase < SHK_PHASES; phase++) {
             static const char *const names[] = {"forward", "input gradient", "weight gradient"};
             double seconds = 0;
             for (unsigned w = 0; w < workers; w++) seconds += r->engine.times[w].op[i][phase];
-            add_row(p, plan->ops[i].name, names[phase], seconds * per, n * shk_op_flops(plan, &plan->ops[i], phase),
-                    n * shk_op_bytes(plan, &plan->ops[i], phase));
+            add_row(p, plan->ops[i]->name, names[phase], seconds * per, n * shk_op_flops(plan, plan->ops[i], phase),
+                    n * shk_op_bytes(plan, plan->ops[i], phase));
         }
     }
     double update = 0, wait = 0;
@@ -121,7 +121,7 @@ static bool record(struct recording *r, const struct shk_team *team, struct shk_
     r->batch.predicted = shk_alloc(r->batch_size, sizeof(uint32_t), "predictions", err);
     r->order = shk_alloc(r->samples, sizeof *r->order, "the order of samples", err);
     r->engine.times = shk_alloc(team->workers, sizeof *r->engine.times, "clocks", err);
-    p->row = calloc(SHK_OP_PHASES * r->engine.plan->op_count + 2, sizeof *p->row);
+    p->row = calloc(SHK_PHASES * r->engine.plan->op_count + 2, sizeof *p->row);
     if (!p->row) shk_fail(err, SHK_FAILED, "out of memory for the profile");
     if (!r->batch.loss || !r->batch.predicted || !r->order || !r->engine.times || !p->row) return false;
     shk_shuffle(r->order, r->samples, r->engine.seed, 0);

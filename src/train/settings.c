@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "train/settings.h"
 
-#include "nn/plan.h"
+#include "nn/plan/plan.h"
 
 bool shk_settings_check(const struct shk_train_options *options, struct shk_train_options *out, struct shk_error *err) {
     *out = options ? *options : (struct shk_train_options){0};

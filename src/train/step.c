@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fpenv.h"
 #include "base/memory.h"
+#include "nn/ops/ops.h"
 #include "train/update.h"
 #include <math.h>
 #include <string.h>
@@ -41,10 +42,10 @@ bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct
     *e = (struct shk_engine){
         .k = runtime->kernels, .model = model, .workers = team->workers, .spin = shk_team_spin(team)};
     fenv_t saved = shk_fpenv_enter();
-    e->plan = shk_plan_create(model, batch, shards, e->workers, training, err);
+    e->plan = shk_plan_create(model, shk_ops, batch, shards, e->workers, training, err);
     shk_fpenv_leave(&saved);
     if (!e->plan) return false;
-    size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_GRADIENT_SCRATCH;
+    size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_TASK_SCRATCH;
     e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
     e->workspaces = alloc(team, e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
     e->bad = shk_alloc(e->workers, SHK_FLAG_STRIDE * sizeof *e->bad, "flags", err);
@@ -105,6 +106,10 @@ void shk_engine_forget(struct shk_engine *e) {
 
 static float *workspace_of(const struct shk_engine *e, unsigned worker) {
     return e->workspaces + worker * e->workspace_stride;
+}
+
+static float *task_scratch(const struct shk_engine *e, unsigned worker) {
+    return workspace_of(e, worker) + e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float);
 }
 
 // ---- Samples ----
@@ -234,7 +239,7 @@ static void run_shards(struct shk_engine *e, const struct shk_batch *b, const st
 }
 
 void shk_forward(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
-    const struct shk_stage whole = {.kind = SHK_SAMPLES, .forward_end = e->plan->op_count};
+    const struct shk_stage whole = {.kind = SHK_SLICES, .forward_end = e->plan->op_count};
     size_t slice = e->plan->slice, tasks = (b->n + slice - 1) / slice;
     for (size_t task; shk_take(e->shares, tasks, worker, workers, &task);) {
         size_t start = task * slice, n = b->n - start < slice ? b->n - start : slice;
@@ -263,41 +268,37 @@ static bool losses_finite(const struct shk_batch *b) {
     return true;
 }
 
-static void layer_forward(const struct shk_engine *e, const struct shk_whole_batch *w, struct shk_share *shares,
-                          unsigned worker, unsigned workers) {
-    double start = clock_of(e);
-    for (size_t task, tasks = shk_layer_forward_tasks(e->plan); shk_take(shares, tasks, worker, workers, &task);)
-        shk_layer_forward(w, task);
-    if (e->times) e->times[worker].op[e->plan->batch_layer][SHK_FORWARD] += clock_of(e) - start;
-}
-
-static void layer_backward(const struct shk_engine *e, const struct shk_whole_batch *w, struct shk_share *shares,
-                           const struct shk_updater *updater, unsigned worker, unsigned workers) {
-    size_t tiles = shk_layer_tiles(e->plan);
+// An op's tasks, and the updates behind each.
+static void run_tasks(const struct shk_engine *e, const struct shk_whole_batch *w, const struct shk_stage *stage,
+                      struct shk_share *shares, const struct shk_updater *updater, unsigned worker, unsigned workers) {
     enum shk_update_part part = e->gradients ? SHK_GRADIENT_PART : SHK_WHOLE_UPDATE;
+    float *scratch = task_scratch(e, worker);
     double seconds[2] = {-clock_of(e), 0};
-    shk_layer_transpose_gradient(w, updater->scratch);
+    shk_plan_begin_tasks(w, stage, scratch);
     seconds[0] += clock_of(e);
-    for (size_t task, tasks = shk_layer_backward_tasks(e->plan); shk_take(shares, tasks, worker, workers, &task);) {
+    for (size_t task, tasks = shk_plan_tasks(e->plan, stage); shk_take(shares, tasks, worker, workers, &task);) {
         double start = clock_of(e);
-        shk_layer_input_gradient(w, task, updater->scratch);
+        shk_plan_task(w, stage, task, scratch);
         double middle = clock_of(e);
-        for (size_t i = 0; i < tiles; i++) shk_update_run(updater, w, &e->plan->updates[task * tiles + i], part);
+        for (size_t i = task * stage->updates; i < (task + 1) * stage->updates; i++)
+            shk_update_run(updater, w, &e->plan->updates[stage->first_update + i], part);
         seconds[0] += middle - start;
         seconds[1] += clock_of(e) - middle;
     }
     if (!e->times) return;
-    e->times[worker].op[e->plan->batch_layer][SHK_INPUT_GRADIENT] += seconds[0];
-    e->times[worker].op[e->plan->batch_layer][SHK_WEIGHT_GRADIENT] += seconds[1];
+    e->times[worker].op[stage->op][stage->phase] += seconds[0];
+    e->times[worker].op[stage->op][SHK_WEIGHT_GRADIENT] += seconds[1];
 }
 
-static void all_updates(const struct shk_engine *e, const struct shk_whole_batch *w, struct shk_share *shares,
-                        const struct shk_updater *updater, unsigned worker, unsigned workers) {
-    const struct shk_plan *p = e->plan;
-    enum shk_update_part part = e->gradients ? SHK_GRADIENT_PART : SHK_WHOLE_UPDATE;
+static void run_updates(const struct shk_engine *e, const struct shk_whole_batch *w, const struct shk_stage *stage,
+                        struct shk_share *shares, const struct shk_updater *updater, unsigned worker,
+                        unsigned workers) {
+    enum shk_update_part part = stage->kind == SHK_RULE ? SHK_RULE_PART
+                                : e->gradients          ? SHK_GRADIENT_PART
+                                                        : SHK_WHOLE_UPDATE;
     double start = clock_of(e);
-    for (size_t task; shk_take(shares, p->update_count - p->layer_updates, worker, workers, &task);)
-        shk_update_run(updater, w, &p->updates[p->layer_updates + task], part);
+    for (size_t task; shk_take(shares, stage->updates, worker, workers, &task);)
+        shk_update_run(updater, w, &e->plan->updates[stage->first_update + task], part);
     if (e->times) e->times[worker].update += clock_of(e) - start;
 }
 
@@ -315,25 +316,15 @@ static void gradient_norm(const struct shk_engine *e, struct shk_share *shares, 
     if (e->times) e->times[worker].update += clock_of(e) - start;
 }
 
-static void optimizer(const struct shk_engine *e, const struct shk_whole_batch *w, struct shk_share *shares,
-                      const struct shk_updater *updater, unsigned worker, unsigned workers) {
-    double start = clock_of(e);
-    for (size_t task; shk_take(shares, e->plan->update_count, worker, workers, &task);)
-        shk_update_run(updater, w, &e->plan->updates[task], SHK_OPTIMIZER_PART);
-    if (e->times) e->times[worker].update += clock_of(e) - start;
-}
-
 static void run_stage(struct shk_engine *e, const struct shk_batch *b, unsigned stage,
                       const struct shk_updater *updater, unsigned worker, unsigned workers) {
     const struct shk_stage *s = &e->plan->stages[stage];
     struct shk_share *shares = e->shares + stage * (size_t)e->workers;
     const struct shk_whole_batch w = {e->plan, e->k, e->model->weights, e->model->derived, e->batch_space, b->n};
-    if (s->kind == SHK_SAMPLES) run_shards(e, b, s, shares, worker, workers);
-    if (s->kind == SHK_LAYER_FORWARD) layer_forward(e, &w, shares, worker, workers);
-    if (s->kind == SHK_LAYER_BACKWARD) layer_backward(e, &w, shares, updater, worker, workers);
-    if (s->kind == SHK_UPDATES) all_updates(e, &w, shares, updater, worker, workers);
+    if (s->kind == SHK_SLICES) run_shards(e, b, s, shares, worker, workers);
+    if (s->kind == SHK_TASKS) run_tasks(e, &w, s, shares, updater, worker, workers);
     if (s->kind == SHK_GRADIENT_NORM) gradient_norm(e, shares, updater, worker, workers);
-    if (s->kind == SHK_OPTIMIZER) optimizer(e, &w, shares, updater, worker, workers);
+    if (s->kind == SHK_UPDATES || s->kind == SHK_RULE) run_updates(e, &w, s, shares, updater, worker, workers);
 }
 
 // Of the first or the second flag of each worker.
@@ -356,7 +347,7 @@ static bool clip(const struct shk_engine *e, float *scale) {
 // ended this step, and so cancelled the next one.
 enum shk_outcome shk_step(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
     const struct shk_plan *p = e->plan;
-    float *scratch = workspace_of(e, worker) + p->workspace_floats + p->scratch_bytes / sizeof(float);
+    float *scratch = task_scratch(e, worker);
     const bool grouped = tasks_of(p, b->n, shk_shards_of(p, b->n), workers).grouped;
     struct shk_updater updater;
     unsigned stages = p->stage_count + (e->gradients ? SHK_CLIP_STAGES : 0);
@@ -367,8 +358,8 @@ enum shk_outcome shk_step(struct shk_engine *e, const struct shk_batch *b, unsig
         shk_share_reset(&e->shares[before * (size_t)e->workers + worker]);
         meet(e, worker, workers);
         if (i == 0 && e->cancelled) return SHK_STEP_CANCELLED;
-        if (p->stages[i].forward_end == p->op_count && !losses_finite(b)) return SHK_STEP_BAD_LOSS;
-        if (p->stages[i].kind != SHK_GRADIENT_NORM) continue;
+        if ((p->stages[i].publishes & SHK_PUBLISHES_LOSSES) && !losses_finite(b)) return SHK_STEP_BAD_LOSS;
+        if (!(p->stages[i].publishes & SHK_PUBLISHES_SQUARES)) continue;
         if (!gradients_finite(e, 0, workers) || !clip(e, &updater.adam.scale)) return SHK_STEP_BAD_GRADIENT;
         updater.bad++; // the first flags may still be read
     }

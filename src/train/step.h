@@ -6,7 +6,7 @@
 
 #include "base/runtime.h"
 #include "data/dataset.h"
-#include "nn/plan.h"
+#include "nn/plan/plan.h"
 
 struct shk_adam_options {
     double lr, beta1, beta2, eps;

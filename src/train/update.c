@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "train/update.h"
 
+#include "nn/plan/op.h"
 #include <math.h>
 
 // base^n by squaring: a function of its arguments alone, unlike libm's pow.
@@ -98,7 +99,7 @@ static void take(const struct shk_updater *u, const struct shk_update *task, con
                  size_t n, struct sources s, enum shk_update_part part) {
     if (part == SHK_GRADIENT_PART)
         collect(u, at, n, s);
-    else if (part == SHK_OPTIMIZER_PART)
+    else if (part == SHK_RULE_PART)
         apply(u, task, p, at, n, one_source(u->engine->gradients + at));
     else
         apply(u, task, p, at, n, s);
@@ -108,35 +109,34 @@ static void take(const struct shk_updater *u, const struct shk_update *task, con
 static void apply_at_once(const struct shk_updater *u, const struct shk_whole_batch *w, const struct shk_update *task) {
     bool finite = true;
     struct shk_adam adam = adam_at(u, shk_update_at(task, 0), &finite);
-    shk_batch_update(w, task, &adam, u->scratch);
+    shk_plan_gradient_and_rule(w, task, &adam, u->scratch);
     report(u, task, task->param, finite);
 }
 
-// The packing of a piece. The batch layer transposes panels as it needs them.
+// The packing of a piece.
 static void derive(const struct shk_engine *e, const struct shk_update *task, size_t piece) {
     const struct shk_param *p = task->param;
-    bool tile = p->layout == SHK_INPUT_TILES;
-    if (!task->panels || (!tile && task->batch_op && shk_is_batch_layer(e->plan, task->batch_op))) return;
-    size_t width = tile ? shk_tile_width(p, task->panel) : 16;
-    shk_param_derive(e->model, p, task->panel + piece, task->row, task->length / width, e->k);
+    if (!task->derives) return;
+    size_t width = p->layout == SHK_INPUT_TILES ? shk_tile_width(p, task->panel) : 16;
+    shk_model_derive_rows(e->model, p, task->panel + piece, task->row, task->length / width, e->k);
 }
 
 // Piece by piece, and the bias.
 void shk_update_run(const struct shk_updater *u, const struct shk_whole_batch *w, const struct shk_update *task,
                     enum shk_update_part part) {
-    const struct shk_op *op = task->batch_op;
-    struct sources s = op ? one_source(u->scratch) : shards_of(u, task, w->samples);
-    bool at_once = part == SHK_WHOLE_UPDATE && task->param->layout == SHK_INPUT_TILES;
+    struct sources s = task->of_batch ? one_source(u->scratch) : shards_of(u, task, w->samples);
+    bool at_once = part == SHK_WHOLE_UPDATE && shk_plan_applies_at_once(task);
     if (at_once)
         apply_at_once(u, w, task);
-    else if (op && part != SHK_OPTIMIZER_PART)
-        shk_batch_gradient(w, task, u->scratch);
+    else if (task->of_batch && part != SHK_RULE_PART)
+        shk_plan_gradient(w, task, u->scratch);
     for (size_t i = 0; i < shk_update_pieces(task); i++) {
         if (!at_once) take(u, task, task->param, shk_update_at(task, i), task->length, s, part);
         if (part != SHK_GRADIENT_PART) derive(u->engine, task, i);
         s.first += task->length;
     }
     if (!task->bias) return;
+    const struct shk_param *bias = task->op->bias;
     size_t count, first = shk_update_bias(task, &count);
-    take(u, task, op->bias, op->bias->offset + first, count, one_source(u->scratch + SHK_GRADIENT_FLOATS), part);
+    take(u, task, bias, bias->offset + first, count, one_source(u->scratch + SHK_GRADIENT_FLOATS), part);
 }

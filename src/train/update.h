@@ -10,7 +10,7 @@
 struct shk_updater {
     const struct shk_engine *engine;
     struct shk_adam adam; // the step's constants
-    float *scratch;       // [SHK_GRADIENT_SCRATCH]
+    float *scratch;       // [SHK_TASK_SCRATCH]
     bool grouped;         // the step's slices were
     uint32_t *bad;        // the engine's, of this worker
 };
@@ -21,7 +21,7 @@ struct shk_updater shk_updater_of(const struct shk_engine *, bool grouped, float
 enum shk_update_part {
     SHK_WHOLE_UPDATE,
     SHK_GRADIENT_PART,  // the gradient, into the engine's
-    SHK_OPTIMIZER_PART, // the rest, from there
+    SHK_RULE_PART,     // the rest, from there
 };
 void shk_update_run(const struct shk_updater *, const struct shk_whole_batch *, const struct shk_update *,
                     enum shk_update_part);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "nn/config.h"
+#include "nn/graph/config.h"
 
 #include <errno.h>
 #include <math.h>
@@ -77,6 +77,19 @@ static bool read_dropout(const char *text, double *out, struct shk_error *err) {
                     "model description: dropout=%s is not a probability from 0 to 0.9, with at most six places", text);
 }
 
+// A layer of layers.def that may stand between two linear ones.
+static bool read_activation(const char *text, enum shk_layer_kind *out, struct shk_error *err) {
+    char known[100] = "";
+    for (int kind = 0; kind < SHK_LAYER_KINDS; kind++) {
+        if (!(shk_layer_flags(kind) & SHK_ACTIVATION)) continue;
+        const char *name = shk_layer_name(kind);
+        *out = kind;
+        if (!strcmp(name, text)) return true;
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%sact=%s", *known ? " or " : "", name);
+    }
+    return shk_fail(err, SHK_BAD_INPUT, "model description: act=%s is not known, use %s", text, known);
+}
+
 static bool read_cnn_key(const char *key, const char *value, struct shk_config *c, struct shk_error *err) {
     if (!strcmp(key, "channels")) return read_channels(value, c, err);
     if (!strcmp(key, "hidden")) return read_size(key, value, 0, 65536, &c->hidden, err);
@@ -93,7 +106,7 @@ static bool read_vit_key(const char *key, const char *value, struct shk_config *
     if (!strcmp(key, "pool")) return read_choice(key, value, "cls", "mean", &c->mean_pool, err);
     if (!strcmp(key, "norm")) return read_choice(key, value, "post", "pre", &c->pre_norm, err);
     if (!strcmp(key, "pos")) return read_choice(key, value, "none", "learned", &c->positions, err);
-    if (!strcmp(key, "act")) return read_choice(key, value, "relu", "gelu", &c->gelu, err);
+    if (!strcmp(key, "act")) return read_activation(value, &c->act, err);
     if (!strcmp(key, "dropout")) return read_dropout(value, &c->dropout, err);
     return shk_fail(err, SHK_BAD_INPUT,
                     "model description: vit has no key '%s', its keys are dim, depth, heads, patch, ff, pool, norm, "
@@ -134,7 +147,7 @@ static void describe(struct shk_config *c) {
         snprintf(c->description, size,
                  "vit:dim=%zu,depth=%zu,heads=%zu,patch=%zu,ff=%zu,pool=%s,norm=%s,pos=%s,dropout=%s,act=%s", c->dim,
                  c->depth, c->heads, c->patch, c->ff, c->mean_pool ? "mean" : "cls", c->pre_norm ? "pre" : "post",
-                 c->positions ? "learned" : "none", dropout, c->gelu ? "gelu" : "relu");
+                 c->positions ? "learned" : "none", dropout, shk_layer_name(c->act));
         return;
     }
     at += (size_t)snprintf(c->description, size, "cnn:channels=");
@@ -168,6 +181,7 @@ bool shk_config_parse(const char *text, struct shk_config *c, struct shk_error *
                              .patch = 4,
                              .ff = 256,
                              .positions = true,
+                             .act = SHK_RELU,
                              .dropout = 0.1};
     char copy[400];
     if (snprintf(copy, sizeof copy, "%s", find_preset(text, c)) >= (int)sizeof copy)

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A model's description: `cnn:channels=16-32,hidden=128`, `vit:dim=64,...`, or the name of a preset, which is such a
 // description.
-#ifndef SHK_NN_CONFIG_H
-#define SHK_NN_CONFIG_H
+#ifndef SHK_NN_GRAPH_CONFIG_H
+#define SHK_NN_GRAPH_CONFIG_H
 
-#include "base/error.h"
-#include <stddef.h>
-#include <stdint.h>
+#include "nn/graph/graph.h"
 
 enum { SHK_MAX_BLOCKS = 8, SHK_MAX_DEPTH = 64 };
 
@@ -23,7 +21,7 @@ struct shk_config {
     bool mean_pool; // else CLS
     bool pre_norm;
     bool positions;
-    bool gelu; // else ReLU
+    enum shk_layer_kind act;
     double dropout;
     char title[32];        // "TinyCNN", or empty where it is no preset
     char description[200]; // in full, canonical

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Where a parameter's numbers lie, and its derived packings.
-#include "nn/model.h"
+// A parameter's numbers are found here, one by one and in runs.
+#include "nn/param.h"
 
 size_t shk_axis_extent(const struct shk_axis *axis) {
     size_t extent = 1;
@@ -8,7 +8,14 @@ size_t shk_axis_extent(const struct shk_axis *axis) {
     return extent;
 }
 
-size_t shk_axis_map(const struct shk_axis *axis, size_t index) {
+bool shk_axis_equal(const struct shk_axis *a, const struct shk_axis *b) {
+    if (a->count != b->count) return false;
+    for (unsigned i = 0; i < a->count; i++)
+        if (a->digits[i].extent != b->digits[i].extent || a->digits[i].stride != b->digits[i].stride) return false;
+    return true;
+}
+
+static size_t map_index(const struct shk_axis *axis, size_t index) {
     size_t mapped = 0;
     for (unsigned i = axis->count; i-- > 0; index /= axis->digits[i].extent)
         mapped += index % axis->digits[i].extent * axis->digits[i].stride;
@@ -25,7 +32,7 @@ static size_t place_of(const struct shk_param *p, size_t o, size_t i) {
 
 size_t shk_param_position(const struct shk_param *p, size_t index) {
     size_t inner = shk_axis_extent(&p->inner);
-    return place_of(p, shk_axis_map(&p->outer, index / inner), shk_axis_map(&p->inner, index % inner));
+    return place_of(p, map_index(&p->outer, index / inner), map_index(&p->inner, index % inner));
 }
 
 // ---- Many numbers at once ----
@@ -108,58 +115,7 @@ void shk_param_scatter(const struct shk_param *p, size_t first, size_t n, const 
     }
 }
 
-// ---- Packings ----
-
 size_t shk_param_panels(const struct shk_param *p) {
     size_t width = p->layout == SHK_INPUT_TILES ? SHK_INPUT_TILE : 16;
-    return p->derived == SHK_NOT_DERIVED ? 0 : (p->length / p->row + width - 1) / width;
-}
-
-static void derive_transposed(const struct shk_param *p, size_t panel, size_t row, size_t rows, const float *w,
-                              float *derived, const struct shk_kernels *k) {
-    size_t outputs = p->length / p->row;
-    struct shk_transpose t = {.blocks = rows / 16,
-                              .src = w + (panel * p->row + row) * 16,
-                              .src_row = 16,
-                              .src_block = 256,
-                              .dst = derived + row * outputs + panel * 256,
-                              .dst_row = 16,
-                              .dst_block = (ptrdiff_t)outputs * 16};
-    k->transpose_panel(&t);
-}
-
-// Of a tile.
-static void derive_panels(const struct shk_param *p, size_t tile, size_t row, size_t rows, const float *w,
-                          float *derived, const struct shk_kernels *k) {
-    size_t width = shk_tile_width(p, tile), inputs = p->length / p->row, first = tile * SHK_INPUT_TILE;
-    for (size_t i = 0; i < width; i += 16) {
-        struct shk_transpose t = {.blocks = rows / 16,
-                                  .src = w + first * p->row + row * width + i,
-                                  .src_row = (ptrdiff_t)width,
-                                  .src_block = 16 * (ptrdiff_t)width,
-                                  .dst = derived + row * inputs + (first + i) * 16,
-                                  .dst_row = 16,
-                                  .dst_block = (ptrdiff_t)inputs * 16};
-        k->transpose_panel(&t);
-    }
-}
-
-static void derive_winograd(const struct shk_param *p, size_t panel, const float *w, float *derived,
-                            const struct shk_kernels *k) {
-    struct shk_conv_weights a = {.cin = p->cin,
-                                 .in_ld = p->row / 9,
-                                 .taps = w + panel * 16 * p->row,
-                                 .winograd = derived + panel * SHK_WINOGRAD_POINTS * p->cin * 16};
-    k->conv_weights(&a);
-}
-
-void shk_param_derive(const struct shk_model *m, const struct shk_param *p, size_t panel, size_t row, size_t rows,
-                      const struct shk_kernels *k) {
-    const float *w = m->weights + p->offset;
-    float *derived = m->derived + p->derived_offset;
-    if (p->layout == SHK_INPUT_TILES)
-        derive_panels(p, panel, row, rows, w, derived, k);
-    else if (p->derived == SHK_TRANSPOSED)
-        derive_transposed(p, panel, row, rows, w, derived, k);
-    if (p->derived == SHK_WINOGRAD) derive_winograd(p, panel, w, derived, k);
+    return p->packing ? (p->length / p->row + width - 1) / width : 0;
 }

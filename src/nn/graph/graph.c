@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+// Layers are added here one by one; each is checked against what it reads.
+#include "nn/graph/graph.h"
+
+#include <stdio.h>
+
+static const struct {
+    const char *name;
+    unsigned flags;
+} kinds[SHK_LAYER_KINDS] = {
+#define LAYER(kind, name, flags) {name, flags},
+#include "nn/graph/layers.def"
+#undef LAYER
+};
+
+const char *shk_layer_name(enum shk_layer_kind kind) { return kinds[kind].name; }
+unsigned shk_layer_flags(enum shk_layer_kind kind) { return kinds[kind].flags; }
+
+static bool refuse(const struct shk_layer *l, const char *why, struct shk_error *err) {
+    return shk_fail(err, SHK_BAD_INPUT, "the model's layer %s %s", l->name, why);
+}
+
+// The side of a map behind windows of `window` pixels at steps of `stride`.
+static size_t windows(size_t side, size_t pad, size_t window, size_t stride) {
+    return side + 2 * pad < window ? 0 : (side + 2 * pad - window) / stride + 1;
+}
+
+static bool infer_conv(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    if (!in.map) return refuse(l, "takes a map, not a matrix", err);
+    l->out = (struct shk_extent){windows(in.h, l->conv.pad, l->conv.kernel, l->conv.stride),
+                                 windows(in.w, l->conv.pad, l->conv.kernel, l->conv.stride), l->conv.out, true};
+    return (l->out.h && l->out.w) || refuse(l, "has a window larger than its map", err);
+}
+
+static bool infer_pool(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    if (!in.map) return refuse(l, "takes a map, not a matrix", err);
+    l->out = (struct shk_extent){windows(in.h, 0, l->pool.window, l->pool.stride),
+                                 windows(in.w, 0, l->pool.window, l->pool.stride), in.c, true};
+    return (l->out.h && l->out.w) || refuse(l, "shrinks its map to nothing", err);
+}
+
+static bool infer_patches(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    const size_t patch = l->patch_embed.patch;
+    if (!in.map || in.h % patch || in.w % patch) return refuse(l, "takes a map that its patches divide", err);
+    l->out = (struct shk_extent){in.h / patch * (in.w / patch), 1, l->patch_embed.dim, false};
+    return true;
+}
+
+static bool infer_attention(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    if (in.map || in.c % (3 * l->attention.heads))
+        return refuse(l, "takes a matrix of queries, keys and values that its heads divide", err);
+    l->out = (struct shk_extent){l->attention.cls_alone ? 1 : in.h, 1, in.c / 3, false};
+    return true;
+}
+
+static bool same(struct shk_extent a, struct shk_extent b) {
+    return a.h == b.h && a.w == b.w && a.c == b.c && a.map == b.map;
+}
+
+static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_error *err) {
+    const struct shk_extent in = l->in[0] < 0 ? l->out : g->layers[l->in[0]].out;
+    switch (l->kind) {
+    case SHK_INPUT:
+        return true; // the caller's
+    case SHK_CONV:
+        return infer_conv(l, in, err);
+    case SHK_MAX_POOL:
+        return infer_pool(l, in, err);
+    case SHK_PATCH_EMBED:
+        return infer_patches(l, in, err);
+    case SHK_ATTENTION:
+        return infer_attention(l, in, err);
+    case SHK_FLATTEN:
+        l->out = (struct shk_extent){1, 1, in.h * in.w * in.c, false};
+        return true;
+    default:
+        break;
+    }
+    if (in.map && l->kind != SHK_RELU && l->kind != SHK_GELU && l->kind != SHK_DROPOUT && l->kind != SHK_ADD)
+        return refuse(l, "takes a matrix, not a map", err);
+    l->out = in;
+    if (l->kind == SHK_LINEAR) l->out.c = l->linear.out;
+    if (l->kind == SHK_CLS_TOKEN) l->out.h++;
+    if (l->kind == SHK_SELECT_CLS || l->kind == SHK_MEAN_TOKENS) l->out.h = 1;
+    if (l->kind == SHK_ADD && !same(in, g->layers[l->in[1]].out)) return refuse(l, "adds up unequal values", err);
+    return true;
+}
+
+int shk_graph_add(struct shk_graph *g, const struct shk_layer *layer, struct shk_error *err) {
+    struct shk_layer l = *layer;
+    const bool two = kinds[l.kind].flags & SHK_TWO_INPUTS;
+    if ((l.kind != SHK_INPUT && l.in[0] < 0) || (two && l.in[1] < 0)) return -1;
+    if (l.kind == SHK_INPUT) l.in[0] = -1;
+    if (!two) l.in[1] = -1;
+    if (!l.name[0]) snprintf(l.name, sizeof l.name, "%s", kinds[l.kind].name);
+    if (g->count == SHK_MAX_LAYERS) {
+        shk_fail(err, SHK_BAD_INPUT, "the model has more than %d layers", SHK_MAX_LAYERS);
+        return -1;
+    }
+    if (!infer(g, &l, err)) return -1;
+    if ((kinds[l.kind].flags & SHK_DRAWS) && !l.draw) l.draw = ++g->draws;
+    g->layers[g->count] = l;
+    return (int)g->count++;
+}
+
+int shk_graph_last_consumer(const struct shk_graph *g, int i) {
+    for (int c = (int)g->count; c-- > i + 1;)
+        if (g->layers[c].in[0] == i || g->layers[c].in[1] == i) return c;
+    return -1;
+}
+
+int shk_graph_consumer(const struct shk_graph *g, int i) {
+    const int last = shk_graph_last_consumer(g, i);
+    if (last >= 0 && g->layers[last].in[0] == g->layers[last].in[1]) return -1;
+    for (int c = i + 1; c < last; c++)
+        if (g->layers[c].in[0] == i || g->layers[c].in[1] == i) return -1;
+    return last;
+}
+
+double shk_layer_flops(const struct shk_graph *g, const struct shk_layer *l) {
+    if (l->in[0] < 0) return 0;
+    const struct shk_extent in = g->layers[l->in[0]].out;
+    const double positions = (double)(l->out.h * l->out.w), products = 2 * positions * (double)l->out.c;
+    if (l->kind == SHK_CONV) return products * (double)(l->conv.kernel * l->conv.kernel * in.c);
+    if (l->kind == SHK_LINEAR) return products * (double)in.c;
+    if (l->kind == SHK_PATCH_EMBED) return products * (double)(in.c * l->patch_embed.patch * l->patch_embed.patch);
+    if (l->kind == SHK_ATTENTION) return 2 * products * (double)in.h; // scores, and sums of values
+    return 0;
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+// The conv_pool op computes a 3x3 convolution, ReLU and 2x2 max-pool as one: its backward pass visits only the one position
+// in four that won.
+#include "nn/ops/map.h"
+#include "nn/ops/ops.h"
+
+#include <string.h>
+
+struct conv_pool {
+    struct shk_op op;
+    size_t h, w, cin, in_ld, cout; // of the convolution; cout padded
+    int winners;                   // bytes [windows][cout], or -1
+    ptrdiff_t out_row, out_px;     // strides of the pooled map
+};
+
+static bool of_image(const struct shk_op *op) { return op->weight->layout == SHK_PANELS; }
+
+// `samples` samples from `first` on. The gradients of in and out have their geometry.
+static struct shk_conv_pool conv_of(const struct shk_op *op, const struct shk_slice *s, size_t first, size_t samples) {
+    const struct conv_pool *conv = (const struct conv_pool *)op;
+    const struct shk_param *w = op->weight;
+    struct shk_conv_pool c = {.h = conv->h,
+                              .w = conv->w,
+                              .cin = conv->cin,
+                              .in_ld = conv->in_ld,
+                              .cout = conv->cout,
+                              .panels = of_image(op) ? s->weights + w->offset : NULL,
+                              .taps = of_image(op) ? NULL : s->weights + w->offset,
+                              .winograd = of_image(op) ? NULL : s->derived + w->derived_offset,
+                              .bias = s->weights + op->bias->offset,
+                              .out_row = conv->out_row,
+                              .out_px = conv->out_px,
+                              .samples = samples,
+                              .in_sample = shk_sample_stride(s, &op->in),
+                              .out_sample = shk_sample_stride(s, &op->out),
+                              .arg_sample = conv->h / 2 * (conv->w / 2) * conv->cout,
+                              .scratch = s->scratch};
+    c.in = shk_buffer_at(s, op->in.buffer) + first * c.in_sample;
+    c.out = shk_rows_at(s, &op->out) + first * c.out_sample;
+    if (conv->winners >= 0) c.arg = (uint8_t *)shk_buffer_at(s, conv->winners) + first * c.arg_sample;
+    if (op->out_grad.buffer >= 0) c.dout = shk_rows_at(s, &op->out_grad) + first * c.out_sample;
+    return c;
+}
+
+static void forward(const struct shk_op *op, const struct shk_slice *s) {
+    struct shk_conv_pool c = conv_of(op, s, 0, s->samples);
+    s->k->conv_pool_forward(&c);
+}
+
+static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
+    if (op->in_grad.buffer < 0) return; // an image
+    struct shk_conv_pool c = conv_of(op, s, 0, s->samples);
+    c.din = shk_buffer_at(s, op->in_grad.buffer);
+    s->k->conv_pool_dgrad(&c);
+}
+
+static void add_to(const struct shk_kernels *k, const float *x, float *sum, size_t n) {
+    k->add(&(struct shk_add){.rows = 1, .cols = n, .x = x, .y = sum});
+}
+
+static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
+    SHK_EACH_SEGMENT(s, g) {
+        struct shk_conv_pool c = conv_of(op, s, g.start, g.samples);
+        c.dweight = g.own + op->weight_grad;
+        c.dbias = g.own + op->bias_grad;
+        if (g.first) {
+            memset(c.dweight, 0, op->weight->length * sizeof(float));
+            memset(c.dbias, 0, op->bias->length * sizeof(float));
+        }
+        s->k->conv_pool_wgrad(&c);
+        if (!g.append) continue;
+        add_to(s->k, c.dweight, g.sums + op->weight_grad, op->weight->length);
+        add_to(s->k, c.dbias, g.sums + op->bias_grad, op->bias->length);
+    }
+}
+
+// ---- In the plan
+
+static void derive_winograd(const struct shk_param *p, const float *w, float *derived, size_t panel, size_t row,
+                            size_t rows, const struct shk_kernels *k) {
+    (void)row;
+    (void)rows; // all of them
+    const size_t cin = p->dims[1];
+    k->conv_weights(&(struct shk_conv_weights){.cin = cin,
+                                               .in_ld = p->row / 9,
+                                               .taps = w + panel * 16 * p->row,
+                                               .winograd = derived + panel * SHK_WINOGRAD_POINTS * cin * 16});
+}
+
+// Of taps [cout][9][cin_pad]: transformed [cout / 16][36][cin][16], for the forward pass.
+static const struct shk_packing winograd = {derive_winograd};
+
+static void place(struct shk_lowering *f, const struct shk_layer *conv, struct conv_pool *c) {
+    const size_t ld = shk_round16(c->cin);
+    struct shk_placing p = {.layout = SHK_ROWS, .outer = shk_axis1(conv->conv.out), .outputs = c->cout};
+    p.inner = (struct shk_axis){2, {{c->cin, 1}, {9, ld}}};
+    p.row = 9 * ld;
+    p.packing = &winograd;
+    p.packed = c->cout * SHK_WINOGRAD_POINTS * c->cin;
+    if (shk_layer_is(f, conv->in[0], SHK_INPUT)) { // no input gradient
+        p.layout = SHK_PANELS;
+        p.inner = (struct shk_axis){2, {{c->cin, 1}, {9, c->cin}}};
+        p.row = 9 * c->cin;
+        p.packing = NULL;
+    }
+    c->op.weight = shk_place(f, conv->params[0], &p);
+    c->op.bias = shk_place_vector(f, conv->params[1], p.outer, c->cout);
+}
+
+// The pooled map: with a border where the next layer is a convolution, else flat.
+static void make_output(struct shk_lowering *f, struct conv_pool *c, bool flat) {
+    struct shk_plan *p = f->plan;
+    const size_t h = c->h / 2, w = c->w / 2;
+    struct shk_view (*const make)(struct shk_plan *, size_t, size_t, size_t) = flat ? shk_flat_map_new : shk_map_new;
+    c->winners = p->training ? shk_buffer_new(p, h * w * c->cout / sizeof(float)) : -1;
+    c->op.out = make(p, h, w, c->cout);
+    p->buffers[c->op.out.buffer].kept = !flat;
+    if (p->training) c->op.out_grad = make(p, h, w, c->cout);
+    c->out_px = (ptrdiff_t)c->cout;
+    c->out_row = (ptrdiff_t)(flat ? w * c->cout : c->op.out.ld);
+}
+
+// Our rows are (y, x, channel); PyTorch's features are (channel, y, x).
+static struct shk_axis flat_axis(const struct conv_pool *c, size_t channels) {
+    const size_t h = c->h / 2, w = c->w / 2;
+    return (struct shk_axis){3, {{channels, 1}, {h, w * c->cout}, {w, c->cout}}};
+}
+
+static bool is_ours(const struct shk_lowering *f, int pool) {
+    const struct shk_layer *conv = shk_layer_at(f, f->at);
+    return pool >= 0 && conv->conv.kernel == 3 && conv->conv.stride == 1 && conv->conv.pad == 1 &&
+           shk_layer_at(f, pool)->pool.window == 2 && shk_layer_at(f, pool)->pool.stride == 2 &&
+           shk_graph_consumer(f->graph, conv->in[0]) == f->at;
+}
+
+static bool match(struct shk_lowering *f) {
+    if (!shk_layer_is(f, f->at, SHK_CONV)) return false;
+    const int relu = shk_follower(f, f->at, SHK_RELU), pool = relu < 0 ? -1 : shk_follower(f, relu, SHK_MAX_POOL);
+    if (!is_ours(f, pool)) return false;
+    const int flat = shk_follower(f, pool, SHK_FLATTEN);
+    if (flat < 0 && shk_follower(f, pool, SHK_CONV) < 0) return false;
+    const struct shk_layer *conv = shk_layer_at(f, f->at);
+    const struct shk_extent in = shk_layer_at(f, conv->in[0])->out;
+    struct conv_pool *c = shk_op_new(f, &shk_op_conv_pool, conv->name, shk_input_of(f));
+    if (!c) return false;
+    c->h = in.h;
+    c->w = in.w;
+    c->cin = in.c;
+    c->in_ld = shk_layer_is(f, conv->in[0], SHK_INPUT) ? in.c : shk_round16(in.c); // an image's pixels are not padded
+    c->cout = shk_round16(conv->conv.out);
+    place(f, conv, c);
+    make_output(f, c, flat >= 0);
+    shk_takes(f, f->at);
+    shk_takes(f, relu);
+    if (flat >= 0) shk_takes(f, pool);
+    shk_gives(f, flat >= 0 ? flat : pool, &c->op,
+              flat >= 0 ? flat_axis(c, conv->conv.out) : shk_axis1(conv->conv.out));
+    return true;
+}
+
+static void declare(struct shk_op *op) {
+    shk_op_uses_views(op, SHK_READS_BACKWARD, 0);
+    shk_op_uses(op, ((struct conv_pool *)op)->winners, SHK_WRITES_FORWARD | SHK_READS_BACKWARD);
+}
+
+static size_t scratch(const struct shk_op *op) {
+    const struct conv_pool *c = (const struct conv_pool *)op;
+    return shk_conv_pool_scratch(c->h, c->w, c->in_ld);
+}
+
+static size_t shard_floats(const struct shk_op *op) { return op->weight->length + op->bias->length; }
+
+static void updates(struct shk_op *op, struct shk_update_list *list) {
+    op->weight_grad = shk_updates_from_shards(list, op, op->weight, op->weight->length, true);
+    op->bias_grad = shk_updates_from_shards(list, op, op->bias, op->bias->length, true);
+}
+
+// An image is convolved directly, in 36 products a window, but one of one channel by Winograd's F(2x2,3x3), in 16; a map
+// by F(4x4,3x3), in 36 a tile of 2x2 windows. Backward, one position in four of a window takes part: gradients are counted
+// as if every window had a winner.
+static double flops(const struct shk_op *op, enum shk_phase phase) {
+    const struct conv_pool *c = (const struct conv_pool *)op;
+    const size_t wh = c->h / 2, ww = c->w / 2;
+    const double windows = (double)(wh * ww), tiles = (double)((wh + 1) / 2 * ((ww + 1) / 2));
+    const double channels = (double)(c->cin * c->cout);
+    if (phase == SHK_FORWARD)
+        return 2 * channels * (!of_image(op) ? 36 * tiles : c->cin == 1 ? 16 * windows : 36 * windows);
+    if (phase == SHK_INPUT_GRADIENT && of_image(op)) return 0;
+    return 2 * windows * channels * 9;
+}
+
+const struct shk_op_type shk_op_conv_pool = {.name = "conv_pool",
+                                             .size = sizeof(struct conv_pool),
+                                             .match = match,
+                                             .declare = declare,
+                                             .run = {forward, input_gradient, weight_gradient},
+                                             .scratch = scratch,
+                                             .flops = flops,
+                                             .updates = updates,
+                                             .shard_floats = shard_floats};

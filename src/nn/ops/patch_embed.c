@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+// The patch_embed op cuts an image into patches and embeds them, Conv2d(c, dim, patch, stride patch), with a CLS token in
+// row 0 and positions, where the model has them.
+#include "nn/ops/ops.h"
+#include "nn/plan/lower.h"
+
+#include <string.h>
+
+struct patch_embed {
+    struct shk_op op;
+    size_t patch, patches;                   // patch size in pixels, patches a sample
+    int patch_rows;                          // buffer [patches][round16(c * patch * patch)]
+    const struct shk_param *cls, *positions; // or NULL
+    size_t cls_grad, positions_grad;
+};
+
+// A patch of one channel, four pixels at a time.
+static inline void cut_grey_patch(size_t patch, const float *corner, size_t row, float *out) {
+    for (size_t y = 0; y < patch; y++, out += patch)
+        for (size_t x = 0; x < patch; x += 4) memcpy(out + x, corner + y * row + x, 4 * sizeof(float));
+}
+
+static void cut_patch(size_t patch, size_t channels, const float *corner, size_t row, float *out) {
+    for (size_t c = 0; c < channels; c++)
+        for (size_t y = 0; y < patch; y++)
+            for (size_t x = 0; x < patch; x++) *out++ = corner[y * row + x * channels + c];
+}
+
+// Rows (c, y, x) of each patch, as PyTorch's weight has them; the pads behind stay zero.
+static void cut_patches(const struct patch_embed *e, const struct shk_slice *s, const float *image, float *rows) {
+    const struct shk_shape *shape = &s->plan->model->shape;
+    const size_t patch = e->patch, across = shape->width / patch, down = e->patches / across;
+    const size_t channels = shape->channels, row = shape->width * channels;
+    for (size_t i = 0; i < down; i++, image += patch * row) {
+        const float *corner = image;
+        for (size_t j = 0; j < across; j++, corner += patch * channels, rows += e->op.weight->row) {
+            if (channels == 1 && patch == 4)
+                cut_grey_patch(4, corner, row, rows); // without loops
+            else if (channels == 1 && patch % 4 == 0)
+                cut_grey_patch(patch, corner, row, rows);
+            else
+                cut_patch(patch, channels, corner, row, rows);
+        }
+    }
+}
+
+static float *patch_rows_of(const struct patch_embed *e, const struct shk_slice *s, size_t sample) {
+    return shk_buffer_at(s, e->patch_rows) + sample * s->plan->buffers[e->patch_rows].per_sample;
+}
+
+static void forward(const struct shk_op *op, const struct shk_slice *s) {
+    const struct patch_embed *e = (const struct patch_embed *)op;
+    const struct shk_param *w = op->weight, *cls = e->cls;
+    size_t ld = op->out.ld;
+    for (size_t i = 0; i < s->samples; i++) {
+        float *rows = patch_rows_of(e, s, i), *out = shk_rows_at(s, &op->out) + i * shk_sample_stride(s, &op->out);
+        cut_patches(e, s, s->images[i], rows);
+        const float *position = e->positions ? s->weights + e->positions->offset : NULL;
+        if (cls) {
+            memcpy(out, s->weights + cls->offset, ld * sizeof(float));
+            if (position) s->k->add(&(struct shk_add){1, ld, position, (ptrdiff_t)ld, out, (ptrdiff_t)ld});
+        }
+        struct shk_gemm gemm = {.m = e->patches,
+                                .n = ld,
+                                .k = w->row,
+                                .a = rows,
+                                .a_row = (ptrdiff_t)w->row,
+                                .a_col = 1,
+                                .b = s->weights + w->offset,
+                                .b_row = 16,
+                                .b_panel = (ptrdiff_t)w->row * 16,
+                                .c = out + (cls ? ld : 0),
+                                .c_row = (ptrdiff_t)ld,
+                                .c_panel = 16,
+                                .bias = s->weights + op->bias->offset,
+                                .addend = position ? position + (cls ? ld : 0) : NULL,
+                                .addend_row = (ptrdiff_t)ld,
+                                .addend_panel = 16};
+        s->k->gemm(&gemm);
+    }
+}
+
+// What is added to each sample: the sum over the samples of a segment, n floats of each.
+static void sum_samples(const struct shk_op *op, const struct shk_slice *s, const struct shk_segment *g, size_t n,
+                        float *sum) {
+    size_t stride = shk_sample_stride(s, &op->out_grad);
+    s->k->column_sum(&(struct shk_column_sum){.rows = g->samples,
+                                              .cols = n,
+                                              .x = shk_rows_at(s, &op->out_grad) + g->start * stride,
+                                              .row = (ptrdiff_t)stride,
+                                              .start = g->first ? NULL : sum,
+                                              .sum = sum});
+}
+
+static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
+    const struct patch_embed *e = (const struct patch_embed *)op;
+    const struct shk_param *w = op->weight;
+    size_t ld = op->out.ld;
+    SHK_EACH_SEGMENT(s, g) {
+        if (e->cls) sum_samples(op, s, &g, ld, g.grads + e->cls_grad);
+        if (e->positions) sum_samples(op, s, &g, op->out.rows * ld, g.grads + e->positions_grad);
+        float *db = g.grads + op->bias_grad;
+        if (g.first) memset(db, 0, ld * sizeof *db);
+        for (size_t i = g.start; i < g.start + g.samples; i++) {
+            const float *dy = shk_rows_at(s, &op->out_grad) + i * shk_sample_stride(s, &op->out_grad);
+            struct shk_gemm gemm = {.m = w->row,
+                                    .n = ld,
+                                    .k = e->patches,
+                                    .a = patch_rows_of(e, s, i),
+                                    .a_row = 1,
+                                    .a_col = (ptrdiff_t)w->row,
+                                    .b = dy + (e->cls ? ld : 0),
+                                    .b_row = (ptrdiff_t)ld,
+                                    .b_panel = 16,
+                                    .c = g.grads + op->weight_grad,
+                                    .c_row = 16,
+                                    .c_panel = (ptrdiff_t)w->row * 16,
+                                    .accumulate = !(g.first && i == g.start),
+                                    .sums = db};
+            s->k->gemm(&gemm);
+        }
+    }
+}
+
+// ---- In the plan
+
+static const struct shk_param *place_rows(struct shk_lowering *f, int layer, size_t rows, size_t dim) {
+    struct shk_placing p = {.layout = SHK_ROWS, .inner = shk_axis1(dim), .row = shk_round16(dim), .outputs = rows};
+    if (rows > 1) p.outer = shk_axis1(rows);
+    return shk_place(f, shk_layer_at(f, layer)->params[0], &p);
+}
+
+static void place(struct shk_lowering *f, const struct shk_layer *l, struct patch_embed *e) {
+    const size_t dim = l->patch_embed.dim, in = f->plan->model->shape.channels * e->patch * e->patch;
+    const struct shk_placing p = {.layout = SHK_PANELS,
+                                  .outer = shk_axis1(dim),
+                                  .inner = shk_axis1(in),
+                                  .row = shk_round16(in),
+                                  .outputs = shk_round16(dim)};
+    e->op.weight = shk_place(f, l->params[0], &p);
+    e->op.bias = shk_place_vector(f, l->params[1], p.outer, p.outputs);
+}
+
+static bool match(struct shk_lowering *f) {
+    const int embed = shk_layer_is(f, f->at, SHK_INPUT) ? shk_follower(f, f->at, SHK_PATCH_EMBED) : -1;
+    if (embed < 0) return false;
+    const struct shk_layer *l = shk_layer_at(f, embed);
+    struct patch_embed *e = shk_op_new(f, &shk_op_patch_embed, l->name, NULL);
+    if (!e) return false;
+    const int cls = shk_follower(f, embed, SHK_CLS_TOKEN);
+    const int positions = shk_follower(f, cls < 0 ? embed : cls, SHK_POSITIONS);
+    const size_t dim = l->patch_embed.dim, rows = l->out.h + (cls >= 0);
+    e->patch = l->patch_embed.patch;
+    e->patches = l->out.h;
+    place(f, l, e);
+    if (cls >= 0) e->cls = place_rows(f, cls, 1, dim);
+    if (positions >= 0) e->positions = place_rows(f, positions, rows, dim);
+    e->patch_rows = shk_buffer_new(f->plan, e->patches * e->op.weight->row);
+    f->plan->buffers[e->patch_rows].kept = true; // its pad columns stay zero
+    e->op.out = shk_view_new(f->plan, rows, shk_round16(dim));
+    e->op.out_grad = shk_grad_new(f->plan, rows, shk_round16(dim));
+    shk_takes(f, f->at);
+    shk_takes(f, embed);
+    if (cls >= 0) shk_takes(f, cls);
+    shk_gives(f, positions >= 0 ? positions : cls >= 0 ? cls : embed, &e->op, shk_axis1(dim));
+    return true;
+}
+
+static void declare(struct shk_op *op) {
+    shk_op_uses_views(op, 0, 0);
+    shk_op_uses(op, ((struct patch_embed *)op)->patch_rows, SHK_WRITES_FORWARD | SHK_READS_BACKWARD);
+}
+
+static size_t length_of(const struct shk_param *p) { return p ? p->length : 0; }
+
+static size_t shard_floats(const struct shk_op *op) {
+    const struct patch_embed *e = (const struct patch_embed *)op;
+    return op->weight->length + op->bias->length + length_of(e->cls) + length_of(e->positions);
+}
+
+static void updates(struct shk_op *op, struct shk_update_list *list) {
+    struct patch_embed *e = (struct patch_embed *)op;
+    op->weight_grad = shk_updates_from_shards(list, op, op->weight, op->weight->length, false);
+    op->bias_grad = shk_updates_from_shards(list, op, op->bias, op->bias->length, false);
+    if (e->cls) e->cls_grad = shk_updates_from_shards(list, op, e->cls, e->cls->length, false);
+    if (e->positions) e->positions_grad = shk_updates_from_shards(list, op, e->positions, e->positions->length, false);
+}
+
+static double flops(const struct shk_op *op, enum shk_phase phase) {
+    const struct patch_embed *e = (const struct patch_embed *)op;
+    return phase == SHK_INPUT_GRADIENT ? 0 : 2.0 * (double)(e->patches * op->out.cols) * (double)op->weight->row;
+}
+
+const struct shk_op_type shk_op_patch_embed = {.name = "patch_embed",
+                                               .size = sizeof(struct patch_embed),
+                                               .match = match,
+                                               .declare = declare,
+                                               .run = {forward, NULL, weight_gradient},
+                                               .flops = flops,
+                                               .updates = updates,
+                                               .shard_floats = shard_floats};

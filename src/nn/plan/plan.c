@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+// A plan is made here, from lowering to stages, and its ops are run on slices and in tasks.
+#include "base/clock.h"
+#include "base/memory.h"
+#include "nn/plan/layout.h"
+#include "nn/plan/lower.h"
+#include "nn/plan/stages.h"
+#include "nn/plan/updates.h"
+
+enum { DEFAULT_SHARDS = 24 };
+
+// 24 shards deal a batch of 64 out to 6, 12 and 24 workers as evenly as whole samples allow (11, 6 and 3 samples at
+// most for 10.7, 5.3 and 2.7 on average); more shards only cost memory.
+size_t shk_default_shards(size_t batch) { return batch < DEFAULT_SHARDS ? batch : DEFAULT_SHARDS; }
+
+static bool complete(struct shk_plan *p, struct shk_error *err) {
+    p->logits = p->ops[p->op_count - 1]->in;
+    if (p->training) shk_plan_bound_shards(p);
+    for (unsigned i = 0; i < p->op_count; i++) p->ops[i]->type->declare(p->ops[i]);
+    shk_plan_layout(p);
+    if (p->training && !shk_plan_updates(p, err)) return false;
+    shk_plan_stages(p);
+    return true;
+}
+
+struct shk_plan *shk_plan_create(const struct shk_model *model, const struct shk_op_type *const *types, size_t batch,
+                                 size_t shards, unsigned workers, bool training, struct shk_error *err) {
+    struct shk_plan *p = shk_alloc(1, sizeof *p, "a plan", err);
+    if (!p) return NULL;
+    p->model = model;
+    p->batch = batch;
+    p->shards = shards < batch ? shards : batch;
+    p->workers = workers;
+    p->training = training;
+    if (shk_lower(p, NULL, types, err) && complete(p, err)) return p;
+    shk_plan_free(p);
+    return NULL;
+}
+
+bool shk_plan_place(struct shk_model *model, const struct shk_op_type *const *types, struct shk_error *err) {
+    struct shk_plan *p = shk_alloc(1, sizeof *p, "a plan", err);
+    if (!p) return false;
+    p->model = model;
+    bool ok = shk_lower(p, model, types, err);
+    shk_plan_free(p);
+    return ok;
+}
+
+void shk_plan_free(struct shk_plan *p) {
+    if (!p) return;
+    for (unsigned i = 0; i < p->op_count; i++) shk_free(p->ops[i]);
+    shk_free(p->updates);
+    shk_free(p);
+}
+
+// ---- Slices
+
+static void run_op(const struct shk_plan *p, const struct shk_slice *s, unsigned i, enum shk_phase phase) {
+    const struct shk_op *op = p->ops[i];
+    if (!op->type->run[phase]) return;
+    double start = s->times ? shk_seconds() : 0;
+    op->type->run[phase](op, s);
+    if (s->times) s->times->op[i][phase] += shk_seconds() - start;
+}
+
+void shk_plan_forward(const struct shk_plan *p, const struct shk_slice *s, unsigned first, unsigned end) {
+    for (unsigned i = first; i < end; i++) run_op(p, s, i, SHK_FORWARD);
+}
+
+void shk_plan_backward(const struct shk_plan *p, const struct shk_slice *s, unsigned first, unsigned end) {
+    for (unsigned i = end; i-- > first;) {
+        run_op(p, s, i, SHK_INPUT_GRADIENT);
+        run_op(p, s, i, SHK_WEIGHT_GRADIENT);
+    }
+}
+
+bool shk_next_segment(const struct shk_slice *s, struct shk_segment *g) {
+    size_t first = g->samples ? g->start + g->samples : 0; // in the slice
+    if (first >= s->samples || g->shard >= s->shards) return false;
+    size_t shard_start = shk_shard_start(s->batch_samples, s->shards, g->shard);
+    size_t shard_end = shk_shard_start(s->batch_samples, s->shards, g->shard + 1);
+    size_t end = shard_end - s->first < s->samples ? shard_end - s->first : s->samples;
+    g->start = first;
+    g->samples = end - first;
+    g->first = s->first + first == shard_start;
+    g->grads = s->shard_grads + g->shard * s->plan->shard_floats;
+    g->append = s->grouped && g->shard % SHK_SHARD_GROUP;
+    g->sums = g->append ? g->grads - g->shard % SHK_SHARD_GROUP * s->plan->shard_floats : g->grads;
+    g->own = g->sums;
+    if (g->append) g->own += s->plan->shard_floats; // the second shard's buffer, which a group has no use for otherwise
+    g->shard++;
+    return true;
+}
+
+// ---- Tasks
+
+size_t shk_plan_tasks(const struct shk_plan *p, const struct shk_stage *stage) {
+    const struct shk_op *op = p->ops[stage->op];
+    return op->type->tasks(op, stage->phase);
+}
+
+void shk_plan_begin_tasks(const struct shk_whole_batch *w, const struct shk_stage *stage, float *scratch) {
+    const struct shk_op *op = w->plan->ops[stage->op];
+    if (stage->phase != SHK_FORWARD && op->type->begin_tasks) op->type->begin_tasks(op, w, scratch);
+}
+
+void shk_plan_task(const struct shk_whole_batch *w, const struct shk_stage *stage, size_t task, float *scratch) {
+    const struct shk_op *op = w->plan->ops[stage->op];
+    op->type->task[stage->phase](op, w, task, scratch);
+}
+
+void shk_plan_gradient(const struct shk_whole_batch *w, const struct shk_update *u, float *scratch) {
+    u->op->type->gradient(w, u, scratch);
+}
+
+bool shk_plan_applies_at_once(const struct shk_update *u) {
+    return u->of_batch && u->op->type->applies_at_once && u->op->type->applies_at_once(u);
+}
+
+void shk_plan_gradient_and_rule(const struct shk_whole_batch *w, const struct shk_update *u,
+                                const struct shk_adam *adam, float *scratch) {
+    u->op->type->gradient_and_rule(w, u, adam, scratch);
+}
+
+uint32_t shk_update_rank(const struct shk_plan *plan, const struct shk_update *u, const struct shk_param *p) {
+    return u->op->index * SHK_MAX_PARAMS + (uint32_t)(p - plan->model->params) + 1;
+}

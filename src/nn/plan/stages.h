@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// Stages cut a step where all workers must meet.
+#ifndef SHK_NN_PLAN_STAGES_H
+#define SHK_NN_PLAN_STAGES_H
+
+#include "nn/plan/op.h"
+
+// Of a plan that is laid out and whose updates are listed.
+void shk_plan_stages(struct shk_plan *);
+
+#endif
