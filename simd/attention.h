@@ -108,12 +108,17 @@ SHK_INLINE void shk_softmax_rows(size_t rows, size_t tokens, float scale, float 
     }
 }
 
-// The sign of p set where dropped, and dropped = p dropped ? 0 : p*factor. n elements, the first of which is `element`,
-// a multiple of 128.
+// 16 weights: the sign of p set where dropped, and dropped = p dropped ? 0 : p*scale.
+SHK_INLINE void shk_drop16(vm keep, vf scale, float *p, float *dropped) {
+    const vf x = vf_load(p);
+    vf_store(dropped, vf_keep(keep, vf_mul(x, scale)));
+    vf_store(p, vf_select(keep, x, vi_as_vf(vi_or(vf_as_vi(x), vi_set1(0x80000000u)))));
+}
+
+// The same of n weights, whose places are consecutive elements, the first of which is `element`, a multiple of 128.
 SHK_INLINE void shk_drop_weights(const struct shk_dropout_spec *drop, float factor, uint32_t element, size_t n,
                                  float *p, float *dropped) {
     const vf scale = vf_set1(factor);
-    const vi sign = vi_set1(0x80000000u);
     for (size_t i = 0; i < n; i += 128) {
         vi words[4];
         shk_dropout_words(drop, (element + (uint32_t)i) / 128, words);
@@ -121,10 +126,7 @@ SHK_INLINE void shk_drop_weights(const struct shk_dropout_spec *drop, float fact
         for (int j = 0; j < 8; j++) {
             const size_t at = i + 16 * (size_t)j;
             if (at >= n) break;
-            const vm keep = shk_dropout_keep(drop, words, j);
-            const vf x = vf_load(p + at);
-            vf_store(dropped + at, vf_keep(keep, vf_mul(x, scale)));
-            vf_store(p + at, vf_select(keep, x, vi_as_vf(vi_or(vf_as_vi(x), sign))));
+            shk_drop16(shk_dropout_keep(drop, words, j), scale, p + at, dropped + at);
         }
     }
 }

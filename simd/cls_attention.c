@@ -39,8 +39,45 @@ static void sum_tokens(const struct shk_cls_attention *a, const float *weights, 
     });
 }
 
+// Bit j of lane i: whether element 128 * (block + i) + 16j falls to dropout.
+static vi draw_blocks(const struct shk_dropout_spec *drop, uint32_t block) {
+    const vi half = vi_set1(0xffff), threshold = vi_set1(drop->threshold);
+    vi words[4], bits = vi_set1(0);
+    shk_philox16(&drop->stream, vi_shl(shk_philox_from(block), 4), 7, words);
+    SHK_UNROLL
+    for (int w = 0; w < 4; w++) {
+        const vm low = vi_lt(vi_and(words[w], half), threshold), high = vi_lt(vi_shr(words[w], 16), threshold);
+        bits = vi_select(low, vi_or(bits, vi_set1(1u << (2 * w))), bits);
+        bits = vi_select(high, vi_or(bits, vi_set1(2u << (2 * w))), bits);
+    }
+    return bits;
+}
+
+static vi permute(vi x, vi at) { return vf_as_vi(vf_permute(vi_as_vf(x), at)); }
+
+// Drops weights of a head. Its elements lie `columns` apart, a multiple of 16 and at most 128, so that 16 tokens lie in at
+// most 16 blocks of 128 elements, in the same places of these for any 16 tokens.
+static void drop_head(const struct shk_cls_attention *a, uint32_t element, uint32_t columns, float *p, float *dropped) {
+    enum { CHUNK = 128 }; // tokens
+    static const uint32_t bits[16] = {1, 2, 4, 8, 16, 32, 64, 128};
+    const vi elements = vi_mullo(vi_iota(), vi_set1(columns)), block = vi_shr(elements, 7);
+    const vi bit = permute(vi_loadu(bits), vi_and(vi_shr(elements, 4), vi_set1(7)));
+    const vf scale = vf_set1(a->drop.scale);
+    _Alignas(64) uint32_t drawn[CHUNK] = {0};
+    for (size_t t = 0; t < a->tokens; t += CHUNK, element += CHUNK * columns) {
+        const size_t tokens = a->tokens - t < CHUNK ? a->tokens - t : CHUNK;
+        for (size_t b = 0; 128 * b < tokens * columns; b += 16)
+            vi_store(drawn + b, draw_blocks(&a->drop, element / 128 + (uint32_t)b));
+        for (size_t i = 0; i < tokens; i += 16) {
+            const vi own = permute(vi_loadu(drawn + i * columns / 128), block);
+            shk_drop16(vi_eq(vi_and(own, bit), vi_set1(0)), scale, p + t + i, dropped + t + i);
+        }
+    }
+}
+
 void SHK_KERNEL(cls_attention_forward)(const struct shk_cls_attention *a) {
-    const size_t ld = shk_round16(a->tokens), head_elements = (ld + 127) & ~(size_t)127;
+    const size_t ld = shk_round16(a->tokens), columns = ld < SHK_ATTENTION_BLOCK ? ld : SHK_ATTENTION_BLOCK;
+    const size_t head_elements = (a->tokens * ld + 127) & ~(size_t)127;
     float *const dropped = a->scratch;
     times_tokens(a, a->u, a->p);
     shk_softmax_rows(a->heads, a->tokens, a->scale, a->p);
@@ -48,8 +85,8 @@ void SHK_KERNEL(cls_attention_forward)(const struct shk_cls_attention *a) {
     const float *const pd = drop ? dropped : a->p;
     for (size_t h = 0; h < a->heads; h++) {
         if (drop)
-            shk_drop_weights(&a->drop, a->drop.scale, a->element + (uint32_t)(h * head_elements), ld, a->p + h * ld,
-                             dropped + h * ld);
+            drop_head(a, a->element + (uint32_t)(h * head_elements), (uint32_t)columns, a->p + h * ld,
+                      dropped + h * ld);
         vf sum = vf_zero();
         for (size_t i = 0; i < ld; i += 16) sum = vf_add(sum, vf_load(pd + h * ld + i));
         a->r[h] = vf_sum(sum);

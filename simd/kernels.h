@@ -219,9 +219,11 @@ size_t shk_attention_scratch(size_t queries, size_t tokens, size_t d);
 // forward reads x and u; writes p, z and r:
 //   s = u x^T (16 partial sums over blocks of 16 columns, fma, folded); p = softmax of s*scale, scale > 0: f = scale *
 //   log2(e), m = (row max of s) * f, e = 2^fma(s, f, -m), and 2^-64 at least, sum = 16 partial sums over column blocks,
-//   folded; p = e * (1 / sum), columns >= tokens are 0, and the SIGN BIT IS SET where dropped; pd = p dropped ? 0 : p*drop.scale, the first
-//   element of head h being element + h * (round16(tokens) rounded up to 128); z = pd x (chain over tokens ascending);
-//   r = 16 partial sums over column blocks, folded.
+//   folded; p = e * (1 / sum), columns >= tokens are 0, and the SIGN BIT IS SET where dropped; pd = p dropped ? 0 :
+//   p*drop.scale; z = pd x (chain over tokens ascending); r = 16 partial sums over column blocks, folded.
+//   dropped are the weights that shk_attention would drop for query 0 of `tokens` queries, head after head:
+//     columns = min(round16(tokens), SHK_ATTENTION_BLOCK); head_elements = round up(tokens * round16(tokens), 128)
+//     for h < heads, t < tokens: dropped(h, t) = draw of (element + h * head_elements + t * columns)
 // backward reads x, u, dz, p, dr; overwrites du and dx, does not read z and r:
 //   dpd = dr + (dz x^T: 16 partial sums over blocks of 16 columns, fma, folded); delta = row sum (16 partial sums, fold)
 //   of pd*dpd (fma chains); ds = (pd*dpd - p*delta) * scale, as fma(-p, delta, pd*dpd) * scale; du = ds x (chain over
@@ -237,7 +239,7 @@ struct shk_cls_attention {
     float *z;       // [heads][cols]
     float *r;       // [heads], any alignment
     struct shk_dropout_spec drop;
-    uint32_t element; // multiple of 128
+    uint32_t element; // of the first head, multiple of 128
     const float *dr;  // [heads], any alignment
     float *du;        // [heads][cols]
     float *dx;        // [tokens]

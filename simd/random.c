@@ -22,7 +22,7 @@ void SHK_KERNEL(random_uniform)(const struct shk_random_fill *f) {
     const vf lo = vf_set1(f->a), range = vf_set1(f->b - f->a);
     for (size_t e = 0; e < f->n; e += 64) {
         vi words[4];
-        shk_philox16(&f->stream, (uint32_t)(e / 4), 10, words);
+        shk_philox16(&f->stream, shk_philox_from((uint32_t)(e / 4)), 10, words);
         for (size_t j = 0; j < 4; j++) put(f, e + 16 * j, vf_fma(range, unit(words[j]), lo));
     }
 }
@@ -31,7 +31,7 @@ void SHK_KERNEL(random_normal)(const struct shk_random_fill *f) {
     const vf mean = vf_set1(f->a), deviation = vf_set1(f->b);
     for (size_t e = 0; e < f->n; e += 64) {
         vi words[4];
-        shk_philox16(&f->stream, (uint32_t)(e / 4), 10, words);
+        shk_philox16(&f->stream, shk_philox_from((uint32_t)(e / 4)), 10, words);
         for (size_t j = 0; j < 4; j += 2) {
             vf radius = vf_sqrt(vf_mul(vf_set1(-2.0f), vf_log(unit(words[j])))), sine, cosine;
             vf_sincos2pi(unit(words[j + 1]), &sine, &cosine);

@@ -6,11 +6,10 @@
 #include "kernels.h"
 #include "vec16.h"
 
-// out[w] = word w of the blocks first .. first + 15 of the stream, block first + i in lane i. `rounds` is a constant at
-// every call.
-SHK_INLINE void shk_philox16(const struct shk_stream *s, uint32_t first, int rounds, vi out[4]) {
+// out[w] = word w of the stream's blocks with these numbers, a block a lane. `rounds` is a constant at every call.
+SHK_INLINE void shk_philox16(const struct shk_stream *s, vi blocks, int rounds, vi out[4]) {
     const vi m0 = vi_set1(0xD2511F53u), m1 = vi_set1(0xCD9E8D57u);
-    vi c0 = vi_add(vi_set1(first), vi_iota()), c1 = vi_set1(s->stream[0]);
+    vi c0 = blocks, c1 = vi_set1(s->stream[0]);
     vi c2 = vi_set1(s->stream[1]), c3 = vi_set1(s->stream[2]);
     uint32_t k0 = s->key[0], k1 = s->key[1];
     for (int round = 0; round < rounds; round++) {
@@ -29,9 +28,12 @@ SHK_INLINE void shk_philox16(const struct shk_stream *s, uint32_t first, int rou
     out[3] = c3;
 }
 
+// The blocks first .. first + 15.
+SHK_INLINE vi shk_philox_from(uint32_t first) { return vi_add(vi_set1(first), vi_iota()); }
+
 // The random words of the elements 128 * block .. 128 * block + 127.
 SHK_INLINE void shk_dropout_words(const struct shk_dropout_spec *spec, uint32_t block, vi words[4]) {
-    shk_philox16(&spec->stream, 16 * block, 7, words);
+    shk_philox16(&spec->stream, shk_philox_from(16 * block), 7, words);
 }
 
 // Which of the elements 128 * block + 16j .. + 15 stay, from that block's words; j in 0..7.

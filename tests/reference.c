@@ -174,18 +174,16 @@ static void attend(const struct state *s, const double *qkv, size_t head, size_t
         p[t] = dot(qkv + query * 3 * dim + first, qkv + (t * 3 + 1) * dim + first, d) / sqrt((double)d);
     softmax(p, s->rows);
     for (size_t t = 0; t < s->rows; t++) {
-        size_t place = s->layer == s->last_attention ? t : weight_place(s->rows, query, t);
-        p[t] *= dropout_factor(s, threshold, head * head_elements + place);
+        p[t] *= dropout_factor(s, threshold, head * head_elements + weight_place(s->rows, query, t));
         for (size_t c = 0; c < d; c++) out[first + c] += p[t] * qkv[(t * 3 + 2) * dim + first + c];
     }
 }
 
-// The plan computes the last block's queries for CLS alone, as an op of their own, and numbers the weights' draws
-// accordingly.
+// The plan computes the last block's queries for CLS alone, as an op of their own.
 static void attention(struct state *s) {
     size_t heads = s->layer->a, dim = s->layer->b;
     bool cls_alone = s->layer == s->last_attention;
-    size_t head_elements = ((cls_alone ? 1 : s->rows) * shk_round16(s->rows) + 127) / 128 * 128;
+    size_t head_elements = (s->rows * shk_round16(s->rows) + 127) / 128 * 128;
     double *qkv = matmul(s, s->x, dim, 3 * dim, param(s, 0), param(s, 1));
     double *y = numbers(s->rows * dim), *p = numbers(s->rows);
     s->site += cls_alone ? 3 : 2; // the op that copies CLS, the projection that comes before, and this

@@ -244,10 +244,11 @@ static void cls_attention(size_t tokens, size_t cols, size_t heads, double p_dro
     r.drop_scale = (double)a.drop.scale;
     for (int i = 0; i < 3; i++) a.drop.stream.stream[i] = (uint32_t)kt_next();
     for (int i = 0; i < 2; i++) a.drop.stream.key[i] = (uint32_t)kt_next();
-    const size_t head_elements = (tokens + 127) / 128 * 128;
+    const size_t rounded = (tokens + 15) / 16 * 16, apart = rounded < 128 ? rounded : 128;
+    const size_t head_elements = (tokens * rounded + 127) / 128 * 128;
     for (size_t h = 0; h < heads; h++)
         for (size_t t = 0; t < tokens; t++)
-            r.dropped[h * tokens + t] = is_dropped(&a.drop, a.element + (uint32_t)(h * head_elements + t));
+            r.dropped[h * tokens + t] = is_dropped(&a.drop, a.element + (uint32_t)(h * head_elements + t * apart));
     a.x_row = (ptrdiff_t)(cols + 16 * kt_below(3));
     a.dx_row = (ptrdiff_t)(cols + 16 * kt_below(3));
     float *x = matrix(tokens, cols, (size_t)a.x_row, r.x, range), *u = matrix(heads, cols, cols, r.u, range);
