@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Tests how a batch is cut and scheduled. With arguments it prints what the busiest worker takes instead:
+// Tests how a batch is cut and scheduled. With arguments it prints what workers take instead, of 1 to 96 of them:
 //   test_shards SLICE BATCH...
-// a row for each number of workers up to 96, and for each batch its samples, and the ideal over them.
+// By columns: rounds, blocks of a round, the gradient buffers that these fill, the samples of the first slice, those that the
+// busiest worker takes in all rounds, and what it would take if all took the same, over that.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -179,25 +180,28 @@ static void test_work(void **state) {
     }
 }
 
-static int print_table(int batches, char **batch, size_t slice) {
-    printf("| workers |");
-    for (int i = 0; i < batches; i++) printf(" %s |", batch[i]);
-    printf("\n|---|");
-    for (int i = 0; i < batches; i++) printf("---|");
-    for (unsigned workers = 1; workers <= TABLE_WORKERS; workers++) {
-        printf("\n| %u |", workers);
-        for (int i = 0; i < batches; i++) {
-            const size_t n = strtoul(batch[i], NULL, 10);
-            if (n < 1 || n > MOST_SAMPLES || slice < 1) return 2;
-            printf(" %zu %.3f |", most_of(n, slice, workers), efficiency(n, slice, workers));
-        }
+static void print_row(size_t n, size_t slice, unsigned workers) {
+    struct shk_cut c = shk_cut_of(n, SHK_DEFAULT_SHARDS);
+    struct shk_schedule s = shk_schedule_of(&c, slice, workers);
+    const size_t end = shk_shard_first(&c, shk_task_first(&c, &s, 0, 1));
+    printf("| %zu | %u | %zu | %zu | %zu | %zu | %zu | %.3f |\n", n, workers, c.blocks / s.open, s.open,
+           s.open * (s.grouped ? c.groups : c.shards), shk_slice_end(&c, s.grouped, slice, 0, end),
+           shk_most_samples(&c, &s, workers), efficiency(n, slice, workers));
+}
+
+static int print_table(size_t slice, int batches, char **batch) {
+    printf("| batch | workers | rounds | blocks | gradient buffers | slice | most samples | ideal over most |\n");
+    printf("|---|---|---|---|---|---|---|---|\n");
+    for (int i = 0; i < batches; i++) {
+        const size_t n = strtoul(batch[i], NULL, 10);
+        if (n < 1 || n > MOST_SAMPLES || slice < 1) return 2;
+        for (unsigned workers = 1; workers <= TABLE_WORKERS; workers++) print_row(n, slice, workers);
     }
-    printf("\n");
     return 0;
 }
 
 int main(int argc, char **argv) {
-    if (argc > 2) return print_table(argc - 2, argv + 2, strtoul(argv[1], NULL, 10));
+    if (argc > 2) return print_table(strtoul(argv[1], NULL, 10), argc - 2, argv + 2);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cut), cmocka_unit_test(test_merges),
                                        cmocka_unit_test(test_schedule), cmocka_unit_test(test_open),
                                        cmocka_unit_test(test_work)};

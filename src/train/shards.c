@@ -100,9 +100,8 @@ size_t shk_task_first(const struct shk_cut *c, const struct shk_schedule *s, siz
 }
 
 size_t shk_slice_end(const struct shk_cut *c, bool grouped, size_t slice, size_t start, size_t end) {
-    if (end - start <= slice) return end;
-    if (grouped) return shk_shard_first(c, shk_shard_of(c, start + slice));
-    return start + (end - start) / divide_up(end - start, slice);
+    const size_t left = end - start, equal = start + divide_up(left, divide_up(left, slice));
+    return grouped && equal < end ? shk_shard_first(c, shk_shard_of(c, equal)) : equal;
 }
 
 // The sample with which the share of a worker begins; of one past the last, that at which the round ends.

@@ -57,8 +57,8 @@ struct shk_schedule shk_schedule_of(const struct shk_cut *, size_t slice, unsign
 
 // The first shard of a round's task; of one past the last, the end of the round.
 size_t shk_task_first(const struct shk_cut *, const struct shk_schedule *, size_t round, size_t task);
-// Where the slice ends that begins at sample `start` of a task that ends before sample `end`: slices are of whole shards where
-// the task is grouped, else of equal size.
+// Where the slice ends that begins at sample `start` of a task that ends before sample `end`. Slices are as equal as they can
+// be; of whole shards where the task is grouped.
 size_t shk_slice_end(const struct shk_cut *, bool grouped, size_t slice, size_t start, size_t end);
 
 // The most samples that a worker takes in each round, added up over the rounds: what the batch takes, in samples, if nobody
