@@ -38,6 +38,8 @@ static inline unsigned shk_team_spin(const struct shk_team *t) {
 
 struct shk_barrier {
     _Alignas(64) atomic_uint arrived;
+    // Meetings so far, times two; odd where somebody sleeps until it changes. One word says both, so that who ends a meeting
+    // learns by the same exchange whether there is anybody to wake.
     _Alignas(64) atomic_uint phase; // also the futex word
 };
 
@@ -50,11 +52,13 @@ struct shk_share {
     _Alignas(64) atomic_uint taken;
 };
 
-// Tasks 0 .. tasks-1 lie in equal shares. A worker takes its own in order, the same ones in each step, so that what they touch stays in its
-// cache, and then what others have left. Returns false when nothing is left.
+// Hands out tasks 0 .. tasks-1, which lie in equal shares. A worker takes its own in order, the same ones in each step, so
+// that what they touch stays in its cache, and then what the workers at a distance of 1, 2, 4, ... have left: each has
+// helpers, and nobody looks at the counters of more than a few. Returns false when all these are taken; every worker has to
+// ask until then.
 static inline bool shk_take(struct shk_share *shares, size_t tasks, unsigned worker, unsigned workers, size_t *task) {
-    for (unsigned i = 0; i < workers; i++) {
-        unsigned owner = (worker + i) % workers;
+    for (unsigned distance = 0; distance < workers; distance = distance ? 2 * distance : 1) {
+        unsigned owner = (worker + distance) % workers;
         size_t first = tasks * owner / workers, count = tasks * (owner + 1) / workers - first;
         if (atomic_load_explicit(&shares[owner].taken, memory_order_relaxed) >= count) continue;
         unsigned taken = atomic_fetch_add_explicit(&shares[owner].taken, 1, memory_order_relaxed);
