@@ -20,7 +20,7 @@ extern "C" {
 
 const char *shk_version(void); // "0.1.0"
 // What the bits depend on beside model, data, seed and options: raised with every change that alters results.
-enum { SHK_NUMERICS_VERSION = 10 };
+enum { SHK_NUMERICS_VERSION = 11 };
 
 // ---- The machine: kernels and threads ----
 

@@ -3,6 +3,7 @@
 
 #include "base/fpenv.h"
 #include "nn/plan/op.h"
+#include "train/slices.h"
 #include <stdio.h>
 
 static bool output_finite(const struct shk_engine *e, const struct shk_op *op, size_t samples) {
@@ -24,8 +25,7 @@ static const struct shk_op *first_layer(const struct shk_engine *evaluation, con
     for (size_t start = 0; start < b->n; start += p->slice) {
         size_t n = b->n - start < p->slice ? b->n - start : p->slice;
         for (unsigned i = 0; i < first; i++) {
-            const struct shk_stage op = {.kind = SHK_SLICES, .forward = i, .forward_end = i + 1};
-            shk_run_slice(evaluation, b, &op, 0, (struct shk_part){start, n, 0, 1, false});
+            shk_slice_forward(evaluation, b, i, i + 1, 0, start, n);
             if (!output_finite(evaluation, p->ops[i], n)) first = i;
         }
     }

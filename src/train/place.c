@@ -2,7 +2,7 @@
 // Memory on several NUMA nodes: a page lies on the node of the thread that touches it first, so each worker touches its own
 // workspace, the gradients of its shards, and what belongs to its update tasks (equal shares, as shk_take hands them out).
 #include "base/memory.h"
-#include "train/step.h"
+#include "train/engine.h"
 #include <string.h>
 
 struct placement {
@@ -29,6 +29,8 @@ static void touch_updates(const struct placement *p, size_t first, size_t n) {
             touch(p->e->m + at, u->length);
             touch(p->e->v + at, u->length);
             if (p->e->gradients) touch(p->e->gradients + at, u->length);
+            for (unsigned l = 0; l < p->e->level_count; l++)
+                touch(p->e->levels + l * p->e->model->weight_floats + at, u->length);
         }
     }
 }
@@ -37,9 +39,10 @@ static void place_worker(void *arg, unsigned worker, unsigned workers) {
     const struct placement *p = arg;
     struct shk_engine *e = p->e;
     const struct shk_plan *plan = e->plan;
-    size_t n, first = part(plan->shards, worker, workers, &n);
+    size_t n, first = part(e->grad_buffers, worker, workers, &n);
     touch(e->workspaces + worker * e->workspace_stride, e->workspace_stride);
-    touch(e->shard_grads + first * plan->shard_floats, n * plan->shard_floats);
+    touch(e->grads + first * plan->shard_floats, n * plan->shard_floats);
+    touch(e->grads + (e->grad_buffers + worker) * plan->shard_floats, plan->shard_floats);
     first = part(e->model->derived_floats, worker, workers, &n);
     touch(p->derived + first, n);
     for (unsigned i = 0; i < plan->stage_count; i++) {

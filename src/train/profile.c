@@ -2,6 +2,7 @@
 // Where a step's time goes: what the workers' clocks recorded, beside the arithmetic and memory peaks measured on the spot.
 #include "nn/plan/op.h"
 #include "train/settings.h"
+#include "train/slices.h"
 #include "train/step.h"
 
 #include "base/clock.h"
@@ -107,12 +108,14 @@ static void fill_rows(struct shk_profile *p, const struct recording *r, unsigned
                     n * shk_op_bytes(plan, plan->ops[i], phase));
         }
     }
+    const struct shk_round round = shk_round_first(&r->engine, &r->batch, workers);
     double update = 0, wait = 0;
     for (unsigned w = 0; w < workers; w++) {
         update += r->engine.times[w].update;
         wait += r->engine.times[w].wait;
     }
-    add_row(p, "all", "reduce, optimizer", update * per, shk_update_flops(plan, r->batch_size), shk_update_bytes(plan));
+    add_row(p, "all", "reduce, optimizer", update * per, shk_update_flops(plan, r->batch_size),
+            shk_update_bytes(plan, round.schedule.grouped ? round.cut.groups : round.cut.shards));
     add_row(p, "all", "waiting", wait * per, 0, 0);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "train/settings.h"
 
-#include "nn/plan/plan.h"
+#include "train/shards.h"
 
 bool shk_settings_check(const struct shk_train_options *options, struct shk_train_options *out, struct shk_error *err) {
     *out = options ? *options : (struct shk_train_options){0};
@@ -16,7 +16,7 @@ bool shk_settings_check(const struct shk_train_options *options, struct shk_trai
                         "the gradients' largest norm is %g, but must be above 0, or 0 where they are not clipped",
                         out->clip_norm);
     if (out->batch == 0) out->batch = 64;
-    if (out->shards == 0) out->shards = shk_default_shards(out->batch);
+    if (out->shards == 0) out->shards = SHK_DEFAULT_SHARDS;
     if (out->lr == 0) out->lr = 1e-3;
     return true;
 }
@@ -24,7 +24,8 @@ bool shk_settings_check(const struct shk_train_options *options, struct shk_trai
 size_t shk_train_shards(const struct shk_train_options *options) {
     struct shk_train_options o;
     if (!shk_settings_check(options, &o, NULL)) return 0;
-    return o.shards < o.batch ? o.shards : o.batch;
+    const struct shk_cut cut = shk_cut_of(o.batch, o.shards);
+    return cut.blocks * cut.shards;
 }
 
 bool shk_shapes_agree(const struct shk_model *m, const struct shk_dataset *d, struct shk_error *err) {

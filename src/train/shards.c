@@ -80,6 +80,25 @@ static size_t best_open(const struct shk_cut *c, unsigned workers) {
     return best;
 }
 
+// No round opens more: a block of several has at least half of SHK_BLOCK_SAMPLES.
+static size_t most_open(size_t n, size_t shards, unsigned workers) {
+    const size_t blocks = shk_cut_of(n, shards).blocks;
+    const size_t least = shards < SHK_BLOCK_SAMPLES / 2 ? shards : SHK_BLOCK_SAMPLES / 2;
+    size_t open = 1;
+    while (open < blocks && open * least < LEAST_SHARDS * (size_t)workers) open *= 2;
+    return open;
+}
+
+size_t shk_most_round(size_t n, size_t shards, unsigned workers) {
+    const size_t most = most_open(n, shards, workers) * SHK_BLOCK_SAMPLES;
+    return n < most ? n : most;
+}
+
+size_t shk_most_round_shards(size_t n, size_t shards, unsigned workers) {
+    const size_t block = n < SHK_BLOCK_SAMPLES ? n : SHK_BLOCK_SAMPLES;
+    return most_open(n, shards, workers) * (shards < block ? shards : block);
+}
+
 struct shk_schedule shk_schedule_of(const struct shk_cut *c, size_t slice, unsigned workers) {
     const size_t block = divide_up(c->n, c->blocks), fit = slice * c->shards / block;
     struct shk_schedule s = {.open = best_open(c, workers)};

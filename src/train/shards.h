@@ -55,6 +55,10 @@ struct shk_schedule {
 // than what it saves.
 struct shk_schedule shk_schedule_of(const struct shk_cut *, size_t slice, unsigned workers);
 
+// The most samples and shards of a round, for any batch of at most n samples: what there must be place for.
+size_t shk_most_round(size_t n, size_t shards, unsigned workers);
+size_t shk_most_round_shards(size_t n, size_t shards, unsigned workers);
+
 // The first shard of a round's task; of one past the last, the end of the round.
 size_t shk_task_first(const struct shk_cut *, const struct shk_schedule *, size_t round, size_t task);
 // Where the slice ends that begins at sample `start` of a task that ends before sample `end`. Slices are as equal as they can

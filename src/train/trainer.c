@@ -26,7 +26,7 @@ struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk
         t->train.seed = o.seed;
         t->train.spin = runtime->team.spin; // not all workers take the steps where there are too many
         t->train.adam = shk_adam_defaults(o.lr);
-        const struct shk_team team = shk_team_for(&runtime->team, o.shards);
+        const struct shk_team team = shk_team_for(&runtime->team, shk_train_shards(&o));
         if ((o.clip_norm == 0 || shk_engine_clip(&t->train, &team, o.clip_norm, err)) &&
             (!team.many_nodes || shk_engine_place(&t->train, &team, err)))
             return t;
@@ -44,7 +44,7 @@ void shk_trainer_free(struct shk_trainer *t) {
     shk_free(t);
 }
 
-size_t shk_trainer_shards(const struct shk_trainer *t) { return t->train.plan->shards; }
+size_t shk_trainer_shards(const struct shk_trainer *t) { return t->train.shards; }
 struct shk_position shk_trainer_position(const struct shk_trainer *t) {
     return t->position;
 }
@@ -207,7 +207,7 @@ static bool end_in_failure(struct run *r, struct shk_error *err) {
 
 static bool run_training(struct run *r, struct shk_error *err) {
     struct shk_trainer *t = r->trainer;
-    const struct shk_team team = shk_team_for(&t->runtime->team, t->train.plan->shards);
+    const struct shk_team team = shk_team_for(&t->runtime->team, shk_train_shards(&t->options));
     shk_engine_start(&t->train);
     team.run(&team, train_worker, r);
     return !r->failure || end_in_failure(r, err);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+// Gradients are added up here in the order that the cut says (train/shards.h), piece by piece.
 #include "train/update.h"
 
 #include "nn/plan/op.h"
 #include <math.h>
+#include <string.h>
 
 // base^n by squaring: a function of its arguments alone, unlike libm's pow.
 static double power(double base, size_t n) {
@@ -12,11 +14,11 @@ static double power(double base, size_t n) {
     return result;
 }
 
-struct shk_updater shk_updater_of(const struct shk_engine *e, bool grouped, float *scratch, uint32_t *bad) {
+struct shk_updater shk_updater_of(const struct shk_engine *e, float *scratch, uint32_t *bad) {
     const struct shk_adam_options *o = &e->adam;
     size_t step = e->steps + 1;
     double bc1 = 1 - power(o->beta1, step), bc2 = 1 - power(o->beta2, step);
-    struct shk_updater u = {.engine = e, .grouped = grouped, .scratch = scratch, .bad = bad};
+    struct shk_updater u = {.engine = e, .scratch = scratch, .bad = bad};
     u.adam = (struct shk_adam){.beta1 = (float)o->beta1,
                                .one_minus_beta1 = (float)(1 - o->beta1),
                                .beta2 = (float)o->beta2,
@@ -52,19 +54,15 @@ struct sources {
 
 static struct sources one_source(const float *gradients) { return (struct sources){gradients, 1, 0, 1}; }
 
-static struct sources shards_of(const struct shk_updater *u, const struct shk_update *task, size_t samples) {
-    const struct shk_engine *e = u->engine;
-    size_t shards = shk_shards_of(e->plan, samples), floats = e->plan->shard_floats;
-    struct sources s = {e->shard_grads + task->shard_grad, shards, floats, SHK_SHARD_GROUP};
-    if (task->groupable && u->grouped) {
-        s.count = (shards + SHK_SHARD_GROUP - 1) / SHK_SHARD_GROUP;
-        s.stride = SHK_SHARD_GROUP * floats;
-        s.group = 1;
-    }
-    return s;
+// A block's shards, or its groups where these are added up already.
+static struct sources shards_of(const struct shk_engine *e, const struct shk_round *r, size_t block, size_t at) {
+    const struct shk_cut *c = &r->cut;
+    const float *first = shk_round_grads(e, r, block * c->shards) + at;
+    if (r->schedule.grouped) return (struct sources){first, c->groups, e->plan->shard_floats, 1};
+    return (struct sources){first, c->shards, e->plan->shard_floats, c->group_shards};
 }
 
-// Adam on floats at .. at + n - 1 of the weights, which are of parameter p.
+// The rule on floats at .. at + n - 1 of the weights, which are of parameter p.
 static void apply(const struct shk_updater *u, const struct shk_update *task, const struct shk_param *p, size_t at,
                   size_t n, struct sources s) {
     bool finite = true;
@@ -78,10 +76,10 @@ static void apply(const struct shk_updater *u, const struct shk_update *task, co
     report(u, task, p, finite);
 }
 
-// The sum that Adam would take, bit by bit: group after group in u->scratch.
-static void collect(const struct shk_updater *u, size_t at, size_t n, struct sources s) {
+// The sum that the rule would take, bit by bit: group after group, of at most SHK_TILE_FLOATS.
+static void add_up(const struct shk_updater *u, size_t n, struct sources s, float *out) {
     const struct shk_kernels *k = u->engine->k;
-    float *out = u->engine->gradients + at;
+    float *group = u->scratch + SHK_OP_SCRATCH;
     for (size_t i = 0; i < s.count; i += s.group) {
         const float *first = s.first + i * s.stride;
         struct shk_column_sum sum = {.rows = (s.count - i < s.group ? s.count - i : s.group) - 1,
@@ -89,20 +87,45 @@ static void collect(const struct shk_updater *u, size_t at, size_t n, struct sou
                                      .x = first + s.stride,
                                      .row = (ptrdiff_t)s.stride,
                                      .start = first,
-                                     .sum = i == 0 ? out : u->scratch};
+                                     .sum = i == 0 ? out : group};
         k->column_sum(&sum);
-        if (i > 0) k->add(&(struct shk_add){.rows = 1, .cols = n, .x = u->scratch, .y = out});
+        if (i > 0) k->add(&(struct shk_add){.rows = 1, .cols = n, .x = group, .y = out});
     }
 }
 
-static void take(const struct shk_updater *u, const struct shk_update *task, const struct shk_param *p, size_t at,
-                 size_t n, struct sources s, enum shk_update_part part) {
-    if (part == SHK_GRADIENT_PART)
-        collect(u, at, n, s);
-    else if (part == SHK_RULE_PART)
-        apply(u, task, p, at, n, one_source(u->engine->gradients + at));
+// Where a sum belongs when it is complete.
+struct target {
+    const struct shk_update *task;
+    const struct shk_param *param;
+    size_t block, blocks;
+};
+
+// A sum of the block's gradients of floats at .. at + n - 1, which joins those of the blocks before.
+static void join(const struct shk_updater *u, const struct target *t, size_t at, size_t n, float *sum) {
+    const struct shk_engine *e = u->engine;
+    const unsigned merges = shk_block_merges(t->block);
+    for (unsigned l = 0; l < merges; l++)
+        e->k->add(&(struct shk_add){
+            .rows = 1, .cols = n, .x = e->levels + l * e->model->weight_floats + at, .y = sum});
+    float *const kept = t->block + 1 < t->blocks ? e->levels + merges * e->model->weight_floats : e->gradients;
+    if (kept)
+        memcpy(kept + at, sum, n * sizeof *sum);
     else
-        apply(u, task, p, at, n, s);
+        apply(u, t->task, t->param, at, n, one_source(sum));
+}
+
+// The gradients of floats at .. at + n - 1 of the weights.
+static void take(const struct shk_updater *u, const struct target *t, size_t at, size_t n, struct sources s) {
+    if (t->blocks == 1 && !u->engine->gradients) {
+        apply(u, t->task, t->param, at, n, s);
+        return;
+    }
+    float *sum = u->scratch + SHK_OP_SCRATCH + SHK_TILE_FLOATS;
+    for (size_t done = 0, length; done < n; done += length, s.first += length) {
+        length = n - done < SHK_TILE_FLOATS ? n - done : SHK_TILE_FLOATS;
+        add_up(u, length, s, sum);
+        join(u, t, at + done, length, sum);
+    }
 }
 
 // Weights whose gradient is applied tile by tile where it is made.
@@ -113,30 +136,55 @@ static void apply_at_once(const struct shk_updater *u, const struct shk_whole_ba
     report(u, task, task->param, finite);
 }
 
-// The packing of a piece.
-static void derive(const struct shk_engine *e, const struct shk_update *task, size_t piece) {
+// The packings that follow from the update's weights.
+static void derive(const struct shk_engine *e, const struct shk_update *task) {
     const struct shk_param *p = task->param;
     if (!task->derives) return;
-    size_t width = p->layout == SHK_INPUT_TILES ? shk_tile_width(p, task->panel) : 16;
-    shk_model_derive_rows(e->model, p, task->panel + piece, task->row, task->length / width, e->k);
+    const size_t width = p->layout == SHK_INPUT_TILES ? shk_tile_width(p, task->panel) : 16;
+    for (size_t i = 0; i < shk_update_pieces(task); i++)
+        shk_model_derive_rows(e->model, p, task->panel + i, task->row, task->length / width, e->k);
+}
+
+struct shk_whole_batch shk_block_of(const struct shk_engine *e, const struct shk_round *r, size_t block) {
+    const size_t first = shk_block_first(&r->cut, block), end = shk_block_first(&r->cut, block + 1);
+    return (struct shk_whole_batch){e->plan,        e->k,    e->model->weights, e->model->derived,
+                                    e->batch_space, .first = first - r->first, .samples = end - first};
 }
 
 // Piece by piece, and the bias.
-void shk_update_run(const struct shk_updater *u, const struct shk_whole_batch *w, const struct shk_update *task,
-                    enum shk_update_part part) {
-    struct sources s = task->of_batch ? one_source(u->scratch) : shards_of(u, task, w->samples);
-    bool at_once = part == SHK_WHOLE_UPDATE && shk_plan_applies_at_once(task);
+static void add_block(const struct shk_updater *u, const struct shk_round *r, const struct shk_update *task,
+                      size_t block) {
+    const struct shk_whole_batch w = shk_block_of(u->engine, r, block);
+    struct target t = {task, task->param, block, r->cut.blocks};
+    const bool at_once = t.blocks == 1 && !u->engine->gradients && shk_plan_applies_at_once(task);
     if (at_once)
-        apply_at_once(u, w, task);
-    else if (task->of_batch && part != SHK_RULE_PART)
-        shk_plan_gradient(w, task, u->scratch);
+        apply_at_once(u, &w, task);
+    else if (task->of_batch)
+        shk_plan_gradient(&w, task, u->scratch);
+    struct sources s = task->of_batch ? one_source(u->scratch) : shards_of(u->engine, r, block, task->shard_grad);
+    for (size_t i = 0; !at_once && i < shk_update_pieces(task); i++, s.first += task->length)
+        take(u, &t, shk_update_at(task, i), task->length, s);
+    if (!task->bias) return;
+    size_t count, first = shk_update_bias(task, &count);
+    t.param = task->op->bias;
+    take(u, &t, t.param->offset + first, count, one_source(u->scratch + SHK_GRADIENT_FLOATS));
+}
+
+void shk_update_run(const struct shk_updater *u, const struct shk_round *r, const struct shk_update *task,
+                    size_t block) {
+    add_block(u, r, task, block);
+    if (block + 1 == r->cut.blocks && !u->engine->gradients) derive(u->engine, task);
+}
+
+void shk_update_apply(const struct shk_updater *u, const struct shk_update *task) {
+    const float *gradients = u->engine->gradients;
     for (size_t i = 0; i < shk_update_pieces(task); i++) {
-        if (!at_once) take(u, task, task->param, shk_update_at(task, i), task->length, s, part);
-        if (part != SHK_GRADIENT_PART) derive(u->engine, task, i);
-        s.first += task->length;
+        const size_t at = shk_update_at(task, i);
+        apply(u, task, task->param, at, task->length, one_source(gradients + at));
     }
+    derive(u->engine, task);
     if (!task->bias) return;
     const struct shk_param *bias = task->op->bias;
     size_t count, first = shk_update_bias(task, &count);
-    take(u, task, bias, bias->offset + first, count, one_source(u->scratch + SHK_GRADIENT_FLOATS), part);
+    apply(u, task, bias, bias->offset + first, count, one_source(gradients + bias->offset + first));
 }

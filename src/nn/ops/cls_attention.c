@@ -155,7 +155,8 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
 // ---- Gradients of keys' and values' weights, over the whole batch
 
 static float *buffer_of(const struct shk_whole_batch *w, int buffer) {
-    return w->batch_space + w->plan->buffers[buffer].offset;
+    const struct shk_buffer *b = &w->plan->buffers[buffer];
+    return w->batch_space + b->offset + w->first * b->per_sample;
 }
 
 // Of one head: keys du^T q; values z^T dout, and their bias r^T dout.

@@ -54,23 +54,18 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
     s->k->conv_pool_dgrad(&c);
 }
 
-static void add_to(const struct shk_kernels *k, const float *x, float *sum, size_t n) {
-    k->add(&(struct shk_add){.rows = 1, .cols = n, .x = x, .y = sum});
-}
-
 static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
     SHK_EACH_SEGMENT(s, g) {
-        struct shk_conv_pool c = conv_of(op, s, g.start, g.samples);
-        c.dweight = g.own + op->weight_grad;
-        c.dbias = g.own + op->bias_grad;
-        if (g.first) {
+        struct shk_conv_pool c = conv_of(op, s, g->start, g->samples);
+        c.dweight = g->own + op->weight_grad;
+        c.dbias = g->own + op->bias_grad;
+        if (g->first) {
             memset(c.dweight, 0, op->weight->length * sizeof(float));
             memset(c.dbias, 0, op->bias->length * sizeof(float));
         }
         s->k->conv_pool_wgrad(&c);
-        if (!g.append) continue;
-        add_to(s->k, c.dweight, g.sums + op->weight_grad, op->weight->length);
-        add_to(s->k, c.dbias, g.sums + op->bias_grad, op->bias->length);
+        shk_segment_add(s, g, op->weight_grad, op->weight->length);
+        shk_segment_add(s, g, op->bias_grad, op->bias->length);
     }
 }
 
@@ -171,8 +166,8 @@ static size_t scratch(const struct shk_op *op) {
 static size_t shard_floats(const struct shk_op *op) { return op->weight->length + op->bias->length; }
 
 static void updates(struct shk_op *op, struct shk_update_list *list) {
-    op->weight_grad = shk_updates_from_shards(list, op, op->weight, op->weight->length, true);
-    op->bias_grad = shk_updates_from_shards(list, op, op->bias, op->bias->length, true);
+    op->weight_grad = shk_updates_from_shards(list, op, op->weight, op->weight->length);
+    op->bias_grad = shk_updates_from_shards(list, op, op->bias, op->bias->length);
 }
 
 // An image is convolved directly, in 36 products a window, but one of one channel by Winograd's F(2x2,3x3), in 16; a map

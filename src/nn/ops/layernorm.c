@@ -43,13 +43,13 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
 // Both gradients.
 static void backward(const struct shk_op *op, const struct shk_slice *s) {
     SHK_EACH_SEGMENT(s, g) {
-        float *dgamma = g.grads + op->weight_grad, *dbeta = g.grads + op->bias_grad;
-        if (g.first) {
+        float *dgamma = g->own + op->weight_grad, *dbeta = g->own + op->bias_grad;
+        if (g->first) {
             memset(dgamma, 0, op->weight->length * sizeof(float));
             memset(dbeta, 0, op->bias->length * sizeof(float));
         }
-        const size_t step = samples_at_once(op, g.samples);
-        for (size_t i = g.start; i < g.start + g.samples; i += step) {
+        const size_t step = samples_at_once(op, g->samples);
+        for (size_t i = g->start; i < g->start + g->samples; i += step) {
             struct shk_layernorm n = norm_of(op, s, i, step);
             n.dy_row = shk_row_stride(s, &op->out_grad);
             n.dy = shk_rows_at(s, &op->out_grad) + (ptrdiff_t)(i * op->in.rows) * n.dy_row;
@@ -60,6 +60,8 @@ static void backward(const struct shk_op *op, const struct shk_slice *s) {
             n.dbeta = dbeta;
             s->k->layernorm_backward(&n);
         }
+        shk_segment_add(s, g, op->weight_grad, op->weight->length);
+        shk_segment_add(s, g, op->bias_grad, op->bias->length);
     }
 }
 
@@ -90,8 +92,8 @@ static void declare(struct shk_op *op) {
 static size_t shard_floats(const struct shk_op *op) { return op->weight->length + op->bias->length; }
 
 static void updates(struct shk_op *op, struct shk_update_list *list) {
-    op->weight_grad = shk_updates_from_shards(list, op, op->weight, op->weight->length, false);
-    op->bias_grad = shk_updates_from_shards(list, op, op->bias, op->bias->length, false);
+    op->weight_grad = shk_updates_from_shards(list, op, op->weight, op->weight->length);
+    op->bias_grad = shk_updates_from_shards(list, op, op->bias, op->bias->length);
 }
 
 const struct shk_op_type shk_op_layernorm = {.name = "layernorm",

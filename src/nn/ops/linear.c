@@ -232,27 +232,28 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
     const float *dz = shk_rows_at(s, shk_product_gradient(l));
     ptrdiff_t in_row = shk_row_stride(s, &l->op.in), dz_row = dz_stride(l, s);
     SHK_EACH_SEGMENT(s, g) {
-        const float *dy = dz + (ptrdiff_t)(g.start * rows) * dz_row;
-        float *db = g.grads + l->op.bias_grad;
-        if (g.first) memset(db, 0, columns * sizeof *db);
+        const float *dy = dz + (ptrdiff_t)(g->start * rows) * dz_row;
+        float *db = g->own + l->op.bias_grad;
+        if (g->first) memset(db, 0, columns * sizeof *db);
         struct shk_gemm gemm = {.m = k,
                                 .n = columns,
-                                .k = g.samples * rows,
-                                .a = shk_rows_at(s, &l->op.in) + (ptrdiff_t)(g.start * rows) * in_row,
+                                .k = g->samples * rows,
+                                .a = shk_rows_at(s, &l->op.in) + (ptrdiff_t)(g->start * rows) * in_row,
                                 .a_row = 1,
                                 .a_col = in_row,
                                 .b = dy,
                                 .b_row = dz_row,
                                 .b_panel = 16,
-                                .c = g.sums + l->op.weight_grad,
+                                .c = g->sums + l->op.weight_grad,
                                 .c_row = 16,
                                 .c_panel = (ptrdiff_t)k * 16,
-                                .accumulate = !g.first,
-                                .addend = g.append ? g.sums + l->op.weight_grad : NULL,
+                                .accumulate = !g->first,
+                                .addend = g->append ? g->sums + l->op.weight_grad : NULL,
                                 .addend_row = 16,
                                 .addend_panel = (ptrdiff_t)k * 16,
                                 .sums = db};
         s->k->gemm(&gemm);
+        shk_segment_add(s, g, l->op.bias_grad, columns);
     }
 }
 
@@ -494,8 +495,8 @@ static void updates(struct shk_op *op, struct shk_update_list *list) {
         shk_linear_batch_updates(l, list);
         return;
     }
-    op->weight_grad = shk_updates_from_shards(list, op, op->weight, weight_floats(l), true);
-    op->bias_grad = shk_updates_from_shards(list, op, op->bias, l->columns, false);
+    op->weight_grad = shk_updates_from_shards(list, op, op->weight, weight_floats(l));
+    op->bias_grad = shk_updates_from_shards(list, op, op->bias, l->columns);
 }
 
 static bool applies_at_once(const struct shk_update *u) { return u->param->layout == SHK_INPUT_TILES; }

@@ -39,7 +39,7 @@ void shk_linear_task_forward(const struct shk_op *op, const struct shk_whole_bat
                             .b = shk_panels_of(l, w->weights, w->derived) + column * rows + row * 16,
                             .b_row = 16,
                             .b_panel = (ptrdiff_t)rows * 16,
-                            .c = w->batch_space + partials->offset + block * columns + column,
+                            .c = w->batch_space + partials->offset + w->first * partials->per_sample + block * columns + column,
                             .c_row = (ptrdiff_t)partials->per_sample,
                             .c_panel = 16};
     w->k->gemm(&gemm);

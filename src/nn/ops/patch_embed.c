@@ -82,43 +82,48 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
 
 // What is added to each sample: the sum over the samples of a segment, n floats of each.
 static void sum_samples(const struct shk_op *op, const struct shk_slice *s, const struct shk_segment *g, size_t n,
-                        float *sum) {
+                        size_t grad) {
     size_t stride = shk_sample_stride(s, &op->out_grad);
     s->k->column_sum(&(struct shk_column_sum){.rows = g->samples,
                                               .cols = n,
                                               .x = shk_rows_at(s, &op->out_grad) + g->start * stride,
                                               .row = (ptrdiff_t)stride,
-                                              .start = g->first ? NULL : sum,
-                                              .sum = sum});
+                                              .start = g->first ? NULL : g->own + grad,
+                                              .sum = g->own + grad});
+    shk_segment_add(s, g, grad, n);
+}
+
+// Of the patches of one sample.
+static void add_patches(const struct patch_embed *e, const struct shk_slice *s, const struct shk_segment *g, size_t i) {
+    const struct shk_op *op = &e->op;
+    const size_t ld = op->out.ld, row = op->weight->row;
+    const float *dy = shk_rows_at(s, &op->out_grad) + i * shk_sample_stride(s, &op->out_grad);
+    struct shk_gemm gemm = {.m = row,
+                            .n = ld,
+                            .k = e->patches,
+                            .a = patch_rows_of(e, s, i),
+                            .a_row = 1,
+                            .a_col = (ptrdiff_t)row,
+                            .b = dy + (e->cls ? ld : 0),
+                            .b_row = (ptrdiff_t)ld,
+                            .b_panel = 16,
+                            .c = g->own + op->weight_grad,
+                            .c_row = 16,
+                            .c_panel = (ptrdiff_t)row * 16,
+                            .accumulate = !(g->first && i == g->start),
+                            .sums = g->own + op->bias_grad};
+    s->k->gemm(&gemm);
 }
 
 static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
     const struct patch_embed *e = (const struct patch_embed *)op;
-    const struct shk_param *w = op->weight;
-    size_t ld = op->out.ld;
     SHK_EACH_SEGMENT(s, g) {
-        if (e->cls) sum_samples(op, s, &g, ld, g.grads + e->cls_grad);
-        if (e->positions) sum_samples(op, s, &g, op->out.rows * ld, g.grads + e->positions_grad);
-        float *db = g.grads + op->bias_grad;
-        if (g.first) memset(db, 0, ld * sizeof *db);
-        for (size_t i = g.start; i < g.start + g.samples; i++) {
-            const float *dy = shk_rows_at(s, &op->out_grad) + i * shk_sample_stride(s, &op->out_grad);
-            struct shk_gemm gemm = {.m = w->row,
-                                    .n = ld,
-                                    .k = e->patches,
-                                    .a = patch_rows_of(e, s, i),
-                                    .a_row = 1,
-                                    .a_col = (ptrdiff_t)w->row,
-                                    .b = dy + (e->cls ? ld : 0),
-                                    .b_row = (ptrdiff_t)ld,
-                                    .b_panel = 16,
-                                    .c = g.grads + op->weight_grad,
-                                    .c_row = 16,
-                                    .c_panel = (ptrdiff_t)w->row * 16,
-                                    .accumulate = !(g.first && i == g.start),
-                                    .sums = db};
-            s->k->gemm(&gemm);
-        }
+        if (e->cls) sum_samples(op, s, g, op->out.ld, e->cls_grad);
+        if (e->positions) sum_samples(op, s, g, op->out.rows * op->out.ld, e->positions_grad);
+        if (g->first) memset(g->own + op->bias_grad, 0, op->bias->length * sizeof(float));
+        for (size_t i = g->start; i < g->start + g->samples; i++) add_patches(e, s, g, i);
+        shk_segment_add(s, g, op->weight_grad, op->weight->length);
+        shk_segment_add(s, g, op->bias_grad, op->bias->length);
     }
 }
 
@@ -180,10 +185,10 @@ static size_t shard_floats(const struct shk_op *op) {
 
 static void updates(struct shk_op *op, struct shk_update_list *list) {
     struct patch_embed *e = (struct patch_embed *)op;
-    op->weight_grad = shk_updates_from_shards(list, op, op->weight, op->weight->length, false);
-    op->bias_grad = shk_updates_from_shards(list, op, op->bias, op->bias->length, false);
-    if (e->cls) e->cls_grad = shk_updates_from_shards(list, op, e->cls, e->cls->length, false);
-    if (e->positions) e->positions_grad = shk_updates_from_shards(list, op, e->positions, e->positions->length, false);
+    op->weight_grad = shk_updates_from_shards(list, op, op->weight, op->weight->length);
+    op->bias_grad = shk_updates_from_shards(list, op, op->bias, op->bias->length);
+    if (e->cls) e->cls_grad = shk_updates_from_shards(list, op, e->cls, e->cls->length);
+    if (e->positions) e->positions_grad = shk_updates_from_shards(list, op, e->positions, e->positions->length);
 }
 
 static double flops(const struct shk_op *op, enum shk_phase phase) {

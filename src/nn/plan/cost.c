@@ -30,8 +30,8 @@ double shk_update_flops(const struct shk_plan *p, size_t samples) {
     return flops;
 }
 
-// Weights and both moments are read and written; so is a shard's gradient, read.
-double shk_update_bytes(const struct shk_plan *p) {
+// Weights and both moments are read and written; gradients are read.
+double shk_update_bytes(const struct shk_plan *p, size_t buffers) {
     size_t floats = p->model->weight_floats - (p->dealt < 0 ? 0 : p->ops[p->dealt]->weight->length);
-    return (double)(6 * floats + p->shards * p->shard_floats) * sizeof(float);
+    return (double)(6 * floats + buffers * p->shard_floats) * sizeof(float);
 }

@@ -121,13 +121,16 @@ void shk_plan_layout(struct shk_plan *p) {
     if (p->slice < 1) p->slice = 1;
     p->workspace_floats = per_sample * p->slice;
     p->scratch_bytes = kernel_scratch(p);
+    for (unsigned i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i].space == SHK_WORKSPACE) p->buffers[i].offset *= p->slice;
+}
+
+void shk_plan_hold(struct shk_plan *p, size_t samples) {
+    p->batch_floats = 0;
     for (unsigned i = 0; i < p->buffer_count; i++) {
         struct shk_buffer *b = &p->buffers[i];
-        if (b->space == SHK_WORKSPACE) {
-            b->offset *= p->slice;
-        } else {
-            b->offset = p->batch_floats;
-            p->batch_floats += b->per_sample * p->batch;
-        }
+        if (b->space != SHK_BATCH) continue;
+        b->offset = p->batch_floats;
+        p->batch_floats += b->per_sample * samples;
     }
 }

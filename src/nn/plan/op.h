@@ -124,20 +124,13 @@ static inline struct shk_dropout_spec shk_dropout_of(const struct shk_drops *d, 
 
 // ---- The shards of a slice
 
-// The samples of a slice that belong to one shard.
-struct shk_segment {
-    size_t shard;          // the next one
-    size_t start, samples; // in the slice
-    bool first;            // the shard's first samples: its gradients are written, not added to
-    float *grads;          // the shard's gradient buffer
-    float *sums;           // the same for what is groupable: the group's, where the slice is grouped
-    bool append;           // to these, since they hold the group's shards before
-    float *own;            // then for what can't be added where it is made: one for the whole group; else the sums
-};
+#define SHK_EACH_SEGMENT(s, g)                                                                                         \
+    for (const struct shk_segment *g = (s)->segments; g < (s)->segments + (s)->segment_count; g++)
 
-// Steps through a slice's shards, starting from {.shard = slice->shard}; false when there are no more.
-bool shk_next_segment(const struct shk_slice *s, struct shk_segment *segment);
-#define SHK_EACH_SEGMENT(s, g) for (struct shk_segment g = {.shard = (s)->shard}; shk_next_segment(s, &(g));)
+// Adds a gradient of n floats that was made in g->own to the sums, where it is not made in them.
+static inline void shk_segment_add(const struct shk_slice *s, const struct shk_segment *g, size_t offset, size_t n) {
+    if (g->append) s->k->add(&(struct shk_add){.rows = 1, .cols = n, .x = g->own + offset, .y = g->sums + offset});
+}
 
 // ---- Running over the whole batch
 
@@ -145,15 +138,15 @@ bool shk_next_segment(const struct shk_slice *s, struct shk_segment *segment);
 static inline float *shk_batch_rows(const struct shk_whole_batch *w, const struct shk_view *v, ptrdiff_t *stride) {
     const struct shk_buffer *b = &w->plan->buffers[v->buffer];
     *stride = (ptrdiff_t)(v->rows == 1 ? b->per_sample : v->ld);
-    return w->batch_space + b->offset + v->offset;
+    return w->batch_space + b->offset + w->first * b->per_sample + v->offset;
 }
 
 // ---- Updates
 
 void shk_updates_add(struct shk_update_list *, struct shk_update);
 // Of the first `length` floats of a parameter, from the shards' buffers. Returns where they begin there.
-size_t shk_updates_from_shards(struct shk_update_list *, const struct shk_op *, const struct shk_param *, size_t length,
-                               bool groupable);
+size_t shk_updates_from_shards(struct shk_update_list *, const struct shk_op *, const struct shk_param *,
+                               size_t length);
 void shk_updates_none(struct shk_update_list *, const struct shk_param *, size_t start, size_t length);
 // Most floats of a tile of the whole batch's gradients: so that there are some for each worker.
 size_t shk_updates_tile_floats(const struct shk_update_list *);

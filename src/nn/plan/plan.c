@@ -7,12 +7,6 @@
 #include "nn/plan/stages.h"
 #include "nn/plan/updates.h"
 
-enum { DEFAULT_SHARDS = 24 };
-
-// 24 shards deal a batch of 64 out to 6, 12 and 24 workers as evenly as whole samples allow (11, 6 and 3 samples at
-// most for 10.7, 5.3 and 2.7 on average); more shards only cost memory.
-size_t shk_default_shards(size_t batch) { return batch < DEFAULT_SHARDS ? batch : DEFAULT_SHARDS; }
-
 static bool complete(struct shk_plan *p, struct shk_error *err) {
     p->logits = p->ops[p->op_count - 1]->in;
     if (p->training) shk_plan_bound_shards(p);
@@ -24,12 +18,11 @@ static bool complete(struct shk_plan *p, struct shk_error *err) {
 }
 
 struct shk_plan *shk_plan_create(const struct shk_model *model, const struct shk_op_type *const *types, size_t batch,
-                                 size_t shards, unsigned workers, bool training, struct shk_error *err) {
+                                 unsigned workers, bool training, struct shk_error *err) {
     struct shk_plan *p = shk_alloc(1, sizeof *p, "a plan", err);
     if (!p) return NULL;
     p->model = model;
     p->batch = batch;
-    p->shards = shards < batch ? shards : batch;
     p->workers = workers;
     p->training = training;
     if (shk_lower(p, NULL, types, err) && complete(p, err)) return p;
@@ -72,24 +65,6 @@ void shk_plan_backward(const struct shk_plan *p, const struct shk_slice *s, unsi
         run_op(p, s, i, SHK_INPUT_GRADIENT);
         run_op(p, s, i, SHK_WEIGHT_GRADIENT);
     }
-}
-
-bool shk_next_segment(const struct shk_slice *s, struct shk_segment *g) {
-    size_t first = g->samples ? g->start + g->samples : 0; // in the slice
-    if (first >= s->samples || g->shard >= s->shards) return false;
-    size_t shard_start = shk_shard_start(s->batch_samples, s->shards, g->shard);
-    size_t shard_end = shk_shard_start(s->batch_samples, s->shards, g->shard + 1);
-    size_t end = shard_end - s->first < s->samples ? shard_end - s->first : s->samples;
-    g->start = first;
-    g->samples = end - first;
-    g->first = s->first + first == shard_start;
-    g->grads = s->shard_grads + g->shard * s->plan->shard_floats;
-    g->append = s->grouped && g->shard % SHK_SHARD_GROUP;
-    g->sums = g->append ? g->grads - g->shard % SHK_SHARD_GROUP * s->plan->shard_floats : g->grads;
-    g->own = g->sums;
-    if (g->append) g->own += s->plan->shard_floats; // the second shard's buffer, which a group has no use for otherwise
-    g->shard++;
-    return true;
 }
 
 // ---- Tasks

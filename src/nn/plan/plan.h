@@ -2,11 +2,9 @@
 // A plan says how one model is computed for one largest batch and one number of shards, in training or evaluation: a list of
 // ops (op.h), the buffers between them, and the stages of a step. It names no op; the step executes it and knows nothing more.
 //
-// A batch is cut into shards, which fix the order of sums: each shard has its own gradient buffer, and they are added
-// in shard order within groups of SHK_SHARD_GROUP, then the groups in order. A worker that takes whole groups, each shard
-// in one slice, adds the gradients that an op declared groupable to the buffer of the group's first shard. A worker
-// takes a *slice* (some samples, of one shard or of several consecutive ones) through the ops forward and then backward,
-// in its own workspace. What needs the whole batch is left to tasks: of update, or of an op that deals out its work.
+// A batch is cut into shards, which fix the order of sums (train/shards.h). A worker takes a *slice* (some samples, of one
+// shard or of several consecutive ones) through the ops forward and then backward, in its own workspace, and leaves each
+// shard's gradients in a buffer. What needs the whole batch is left to tasks: of update, or of an op that deals out its work.
 #ifndef SHK_NN_PLAN_PLAN_H
 #define SHK_NN_PLAN_PLAN_H
 
@@ -14,7 +12,7 @@
 
 enum shk_space {
     SHK_WORKSPACE, // of the worker, holds a slice
-    SHK_BATCH,     // shared, holds the whole batch, through all stages of a step
+    SHK_BATCH,     // shared, holds all samples of a round, through all its stages
 };
 
 struct shk_buffer {
@@ -22,7 +20,7 @@ struct shk_buffer {
     enum shk_space space;
     bool kept;       // never shared with another buffer: its borders stay zero
     int first, last; // times at which it is alive; forward op i runs at time i, its backward at 2 * ops - 1 - i
-    size_t offset;   // floats, for a whole slice or batch
+    size_t offset;   // floats, for a whole slice or round
 };
 
 // Rows of a buffer: row r of sample s at s * per_sample + offset + r * ld. Over a slice the rows are equally spaced:
@@ -50,8 +48,7 @@ struct shk_update {
     bool derives;            // their packing follows
     bool bias;               // the bias of its outputs as well
     bool of_batch;           // the op makes its gradient from the whole batch; else it is in the shards' buffers,
-    size_t shard_grad;       // from here on,
-    bool groupable;          // and may be added up in a group's already
+    size_t shard_grad;       // from here on
 };
 
 // Floats of a parameter that have no gradient, since no loss depends on them.
@@ -60,14 +57,15 @@ struct shk_no_gradient {
     size_t start, length;
 };
 
-enum { SHK_MAX_SLICE = 32 };  // samples
-enum { SHK_SHARD_GROUP = 4 }; // shards whose gradients are added up before those of others
+enum { SHK_MAX_SLICE = 32 }; // samples
 // Floats of the largest tile of a weight gradient that stays in L1, and in L2; the longest side of the latter; and rows of
 // X and dY that are multiplied at a time then.
 enum { SHK_TILE_FLOATS = 64 * 64 };
 enum { SHK_GRADIENT_FLOATS = 80 * 1024, SHK_GRADIENT_SIDE = 512, SHK_GRADIENT_DEPTH = 128 };
-// Floats that a worker has beside for tasks: a tile, the gradient of a bias, and packed blocks of X and dY.
-enum { SHK_TASK_SCRATCH = SHK_GRADIENT_FLOATS + SHK_GRADIENT_SIDE * (1 + 2 * SHK_GRADIENT_DEPTH) };
+// Floats that a worker has beside for tasks: a tile, the gradient of a bias, packed blocks of X and dY; and two pieces of a
+// sum.
+enum { SHK_OP_SCRATCH = SHK_GRADIENT_FLOATS + SHK_GRADIENT_SIDE * (1 + 2 * SHK_GRADIENT_DEPTH) };
+enum { SHK_TASK_SCRATCH = SHK_OP_SCRATCH + 2 * SHK_TILE_FLOATS };
 
 // A part of a step: every worker takes tasks, then all meet.
 enum shk_stage_kind {
@@ -98,7 +96,7 @@ enum { SHK_MAX_STAGES = 8, SHK_CLIP_STAGES = 2 };
 struct shk_plan {
     const struct shk_model *model;
     bool training;
-    size_t batch, shards;
+    size_t batch;     // most samples that are computed as one batch
     unsigned workers; // sizes tasks, and nothing else
     unsigned op_count, buffer_count, update_count, stage_count, no_gradient_count;
     // Of a training step. Behind them: SHK_CLIP_STAGES more of one that clips gradients, whose updates before are the
@@ -113,9 +111,8 @@ struct shk_plan {
     size_t slice;            // most samples in a slice
     size_t workspace_floats; // a worker
     size_t scratch_bytes;    // a worker, for kernels
-    size_t batch_floats;     // shared
-    size_t shard_floats;     // a shard's gradient buffer
-    size_t grouped_floats;   // of these, what may be added up in groups
+    size_t batch_floats;     // shared; set by shk_plan_hold
+    size_t shard_floats;     // of all gradients that a shard leaves
     struct shk_view logits;
 };
 
@@ -125,8 +122,10 @@ struct shk_op_type;
 // layer, where it cannot be computed.
 bool shk_plan_place(struct shk_model *, const struct shk_op_type *const *types, struct shk_error *);
 struct shk_plan *shk_plan_create(const struct shk_model *, const struct shk_op_type *const *types, size_t batch,
-                                 size_t shards, unsigned workers, bool training, struct shk_error *);
+                                 unsigned workers, bool training, struct shk_error *);
 void shk_plan_free(struct shk_plan *);
+// Finds place for the buffers that hold all samples of a round, of at most so many.
+void shk_plan_hold(struct shk_plan *, size_t samples);
 
 // The parts of an update that are consecutive in the weights: where the first `length` floats are, and so on.
 static inline size_t shk_update_pieces(const struct shk_update *u) { return u->of_batch && u->panels ? u->panels : 1; }
@@ -146,38 +145,34 @@ static inline const struct shk_param *shk_ranked_param(const struct shk_plan *pl
     return &plan->model->params[(rank - 1) % SHK_MAX_PARAMS];
 }
 
-// The default number of shards for a batch.
-size_t shk_default_shards(size_t batch);
-// First sample of shard s; shard s has shk_shard_start(s + 1) - shk_shard_start(s) samples, which may be none in a
-// short batch.
-static inline size_t shk_shard_start(size_t batch, size_t shards, size_t s) { return s * batch / shards; }
-
-// How many shards a batch of `samples` has.
-static inline size_t shk_shards_of(const struct shk_plan *p, size_t samples) {
-    return p->shards < samples ? p->shards : samples;
-}
-
 // Seconds that a worker spent; of the ops in each phase, in the update tasks, and at the barriers.
 struct shk_times {
     double op[SHK_MAX_OPS][SHK_PHASES];
     double update, wait;
 };
 
-// What a worker runs at a time: `samples` samples, consecutive in the batch from `first` on.
+// The samples of a slice that belong to one shard, and where its gradients go.
+struct shk_segment {
+    size_t start, samples; // in the slice
+    bool first;            // the shard's first samples: its gradients are written, not added to
+    bool append;           // to sums, since they hold the shards before of a group; then the shard is whole
+    float *sums;           // [shard_floats] of the shard, or of its group
+    float *own;            // [shard_floats] for what can't be added to where it is made; where nothing is appended: sums
+};
+
+// What a worker runs at a time: `samples` samples, consecutive in the batch.
 struct shk_slice {
     const struct shk_plan *plan;
     const struct shk_kernels *k;
     const float *weights, *derived;
     float *workspace, *batch_space;
     void *scratch;
-    size_t first, samples;
-    size_t batch_samples;         // in the whole batch
+    size_t first, samples;        // first: in the round, whose samples are in the batch's space
+    size_t batch_samples;         // in the whole batch, of whose losses the gradient is that of the mean
     const float *const *images;   // [samples]
     const uint32_t *labels, *ids; // [samples]; ids: places in the data set, which key dropout
-    size_t shard;                 // of the first sample
-    size_t shards;                // of this batch
-    float *shard_grads;           // [shards][shard_floats]
-    bool grouped;                 // whole shards of groups that are this worker's
+    unsigned segment_count;
+    const struct shk_segment *segments; // of a slice that goes backward
     float *loss;                  // [samples]
     uint32_t *predicted;          // [samples]
     uint64_t seed;
@@ -189,13 +184,13 @@ struct shk_slice {
 void shk_plan_forward(const struct shk_plan *, const struct shk_slice *, unsigned first, unsigned end);
 void shk_plan_backward(const struct shk_plan *, const struct shk_slice *, unsigned first, unsigned end);
 
-// What is computed over the whole batch, by tasks.
+// What is computed over a whole batch, by tasks; of a large batch over each of its blocks.
 struct shk_whole_batch {
     const struct shk_plan *plan;
     const struct shk_kernels *k;
     const float *weights, *derived;
     float *batch_space;
-    size_t samples;
+    size_t first, samples; // in the round
 };
 
 // Tasks of a stage of SHK_TASKS. Before its first one a worker calls shk_plan_begin_tasks, whose results the tasks find in
@@ -219,6 +214,7 @@ double shk_op_flops(const struct shk_plan *, const struct shk_op *, enum shk_pha
 double shk_op_bytes(const struct shk_plan *, const struct shk_op *, enum shk_phase);
 // The update tasks of one step, without those of an op that deals out its work, which are part of its weight gradient.
 double shk_update_flops(const struct shk_plan *, size_t samples);
-double shk_update_bytes(const struct shk_plan *);
+// `buffers` of shards or groups are read.
+double shk_update_bytes(const struct shk_plan *, size_t buffers);
 
 #endif

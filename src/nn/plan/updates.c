@@ -22,13 +22,12 @@ void shk_updates_none(struct shk_update_list *list, const struct shk_param *para
 
 // Panel by panel of a parameter with a packing, else in pieces of one size.
 size_t shk_updates_from_shards(struct shk_update_list *list, const struct shk_op *op, const struct shk_param *param,
-                               size_t length, bool groupable) {
+                               size_t length) {
     struct shk_plan *p = list->plan;
     size_t grad = p->shard_floats, panel = param->row * 16, step = param->packing ? panel : SHK_TILE_FLOATS;
     p->shard_floats += length;
-    if (groupable) p->grouped_floats += length;
     for (size_t at = 0; at < length; at += step) {
-        struct shk_update u = {.param = param, .op = op, .start = at, .shard_grad = grad + at, .groupable = groupable};
+        struct shk_update u = {.param = param, .op = op, .start = at, .shard_grad = grad + at};
         u.length = length - at < step ? length - at : step;
         if (param->packing) {
             u.panel = u.start / panel;
@@ -87,7 +86,7 @@ static size_t tile_floats(const struct shk_plan *p) {
 static void list_updates(struct shk_plan *p) {
     struct shk_update_list list = {p, tile_floats(p)};
     p->update_count = p->no_gradient_count = 0;
-    p->shard_floats = p->grouped_floats = 0;
+    p->shard_floats = 0;
     if (p->dealt >= 0) p->ops[p->dealt]->type->updates(p->ops[p->dealt], &list);
     p->dealt_updates = p->update_count;
     for (unsigned i = 0; i < p->op_count; i++)
@@ -108,7 +107,7 @@ static size_t shard_floats_of(const struct shk_op *op) {
 }
 
 void shk_plan_bound_shards(struct shk_plan *p) {
-    enum { MOST_FLOATS = 2 << 20 }; // 8 MiB, all shards together
+    enum { MOST_FLOATS = 85 * 1024 }; // of a shard; 2.7 MiB of 8 groups
     bool stays[SHK_MAX_OPS] = {false};
     for (;;) {
         size_t total = 0, largest = 0;
@@ -120,7 +119,7 @@ void shk_plan_bound_shards(struct shk_plan *p) {
             largest = floats;
             pick = (int)i;
         }
-        if (total * p->shards <= MOST_FLOATS || pick < 0) return;
+        if (total <= MOST_FLOATS || pick < 0) return;
         stays[pick] = !p->ops[pick]->type->leave_shards(p->ops[pick], p);
     }
 }

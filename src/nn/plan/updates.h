@@ -8,8 +8,8 @@
 // Of a plan that is laid out. False: out of memory.
 bool shk_plan_updates(struct shk_plan *, struct shk_error *);
 
-// A source for each op's gradients, from shapes and shards alone: the largest ops that can leave the shards do, until the
-// shards' buffers fit.
+// A source for each op's gradients, from shapes alone: the largest ops that can leave the shards do, until a shard's buffer
+// fits.
 void shk_plan_bound_shards(struct shk_plan *);
 
 #endif

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// An engine is a plan with all the memory that executing it takes.
+#ifndef SHK_TRAIN_ENGINE_H
+#define SHK_TRAIN_ENGINE_H
+
+#include "base/runtime.h"
+#include "data/dataset.h"
+#include "nn/plan/plan.h"
+#include "train/shards.h"
+
+struct shk_adam_options {
+    double lr, beta1, beta2, eps;
+};
+
+static inline struct shk_adam_options shk_adam_defaults(double lr) {
+    return (struct shk_adam_options){lr, 0.9, 0.999, 1e-8};
+}
+
+enum { SHK_FLAG_STRIDE = 16 };   // a cache line: of flags of 4 bytes, and of floats
+enum { SHK_NORM_BLOCK = 4096 };  // floats whose squares are added up together
+
+struct shk_engine {
+    const struct shk_kernels *k;
+    struct shk_model *model;
+    struct shk_plan *plan;
+    size_t shards;          // of a block, as they are set
+    unsigned workers, spin; // of the team
+    uint64_t seed;
+    struct shk_adam_options adam;
+    size_t steps;      // taken so far
+    float *workspaces; // [workers][workspace_stride]
+    size_t workspace_stride;
+    float *batch_space;
+    // [grad_buffers + workers][plan->shard_floats]: gradients of shards or groups of a round; and one for each worker
+    float *grads;
+    size_t grad_buffers;
+    // Where a batch may have several blocks: sums of them, by level of their tree, where the weights of each are.
+    float *levels;           // [level_count][weight_floats]
+    unsigned level_count;
+    float *moments, *m, *v; // the optimizer's state, and where in it each moment lies as the weights do
+    // Where the step clips: the largest norm; all gradients, where the weights of each are; and the sums of squares of their
+    // blocks, [blocks][16], of which the first is used. Else NULL.
+    double clip_norm;
+    float *gradients, *square_sums;
+    // [workers][16], of which two are used: the highest rank of a gradient that was not finite; 0: all were. The second is for
+    // what the optimizer finds where the step clips.
+    uint32_t *bad;
+    bool cancelled; // by the first worker, between two steps: the next one ends before it has changed anything
+    struct shk_share *shares; // [SHK_MAX_STAGES][workers]
+    struct shk_barrier barrier;
+    struct shk_times *times; // [workers], or NULL: where the time goes is not recorded
+};
+
+// For batches of at most `batch` samples, blocks of which are cut into `shards` shards.
+bool shk_engine_init(struct shk_engine *, struct shk_model *, const struct shk_runtime *, size_t batch, size_t shards,
+                     bool training, struct shk_error *);
+// Of a new engine for training: its steps clip all gradients together to a norm of at most clip_norm, as PyTorch's
+// clip_grad_norm_ does: by min(1, clip_norm / (norm + 1e-6)). They may be INFINITY, and are then what they were.
+bool shk_engine_clip(struct shk_engine *, const struct shk_team *, double clip_norm, struct shk_error *);
+void shk_engine_free(struct shk_engine *);
+// For a team on several NUMA nodes: lets each worker touch first what it will mostly use, and moves the model's weights
+// likewise. False, and nothing has changed, where memory is short.
+bool shk_engine_place(struct shk_engine *, const struct shk_team *, struct shk_error *);
+// Before a run, and not by a worker: forgets how the last one ended, and refreshes all packings of the weights (a step
+// leaves out what its plan does not read).
+void shk_engine_start(struct shk_engine *);
+
+// Forgets the moments, and how many steps were taken.
+void shk_engine_forget(struct shk_engine *);
+
+static inline float *shk_engine_workspace(const struct shk_engine *e, unsigned worker) {
+    return e->workspaces + worker * e->workspace_stride;
+}
+// [SHK_TASK_SCRATCH] of a worker.
+static inline float *shk_engine_scratch(const struct shk_engine *e, unsigned worker) {
+    return shk_engine_workspace(e, worker) + e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float);
+}
+static inline size_t shk_engine_norm_blocks(const struct shk_engine *e) {
+    return (e->model->weight_floats + SHK_NORM_BLOCK - 1) / SHK_NORM_BLOCK;
+}
+
+// Samples of a data set, in this order.
+struct shk_batch {
+    const struct shk_dataset *data;
+    const uint32_t *ids; // [n]; NULL: 0, 1, ...
+    size_t n;
+    uint32_t epoch;
+    float *loss;         // [n]
+    uint32_t *predicted; // [n]
+};
+
+#endif
