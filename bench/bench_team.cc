@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// These say what a stage of a training step costs beside its work, by the number of workers: that they meet; that they deal
-// tasks out, four to each; that each reads what all have written. With more workers than CPUs they sleep where they wait.
+// These say what a stage of a training step costs beside its work, by the number of workers: that they meet;
+// that they deal tasks out, four to each; that each reads what all have written. With more workers than CPUs
+// they sleep where they wait.
 //   bench_team --benchmark_filter=^meet/2/ --benchmark_repetitions=15
 #include "meet.h"
 

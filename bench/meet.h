@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-// Seconds of a round in which `workers` workers take `tasks` empty tasks, if any, and meet: the median of `pieces` pieces of
-// 100 rounds. Negative, with a sentence on stderr, where there is no such team.
+// Seconds of a round in which `workers` workers take `tasks` empty tasks, if any, and meet: the median of
+// `pieces` pieces of 100 rounds. Negative, with a sentence on stderr, where there is no such team.
 double meet_seconds(unsigned workers, size_t tasks, size_t pieces);
 // Likewise the seconds in which each worker reads `bytes` bytes, of which each has just written its part.
 double read_seconds(unsigned workers, size_t bytes, size_t pieces);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Tests how a batch is cut and scheduled. With arguments it prints what workers take instead, of 1 to 96 of them:
+// Tests how a batch is cut and scheduled. With arguments it prints what workers take instead, of 1 to 96 of
+// them:
 //   test_shards SLICE BATCH...
-// By columns: rounds, blocks of a round, the gradient buffers that these fill, the samples of the first slice, those that the
-// busiest worker takes in all rounds, and what it would take if all took the same, over that.
+// By columns: rounds, blocks of a round, the gradient buffers that these fill, the samples of the first
+// slice, those that the busiest worker takes in all rounds, and what it would take if all took the same, over
+// that.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -142,7 +144,8 @@ static void test_schedule(void **state) {
     each_cut(check_schedule);
 }
 
-// What is held hangs on the workers, not on the batch: one block on up to 8, and at most as many as give each 8 shards.
+// What is held hangs on the workers, not on the batch: one block on up to 8, and at most as many as give each
+// 8 shards.
 static void test_open(void **state) {
     (void)state;
     for (unsigned workers = 1; workers <= 1024; workers++) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tests how workers meet and deal tasks out: with more of them than CPUs, in every way of waiting, and with delays.
+// Tests how workers meet and deal tasks out: with more of them than CPUs, in every way of waiting, and with
+// delays.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -103,7 +104,8 @@ static void test_deal(void **state) {
     }
 }
 
-// A worker takes its own tasks first and in order, then those of the workers at a distance of 1, 2 and 4, and no others.
+// A worker takes its own tasks first and in order, then those of the workers at a distance of 1, 2 and 4, and
+// no others.
 static void test_order(void **state) {
     (void)state;
     struct shk_share shares[7] = {0};

@@ -31,20 +31,21 @@ static inline unsigned shk_team_at_once(const struct shk_team *t) {
     return t->at_once && t->at_once < t->workers ? t->at_once : t->workers;
 }
 
-// Polls at a barrier of all workers: with turns, the one that is waited for needs the CPU of the one that waits.
+// Polls at a barrier of all workers: with turns, the one that is waited for needs the CPU of the one that
+// waits.
 static inline unsigned shk_team_spin(const struct shk_team *t) {
     return shk_team_at_once(t) < t->workers ? 0 : t->spin;
 }
 
 struct shk_barrier {
     _Alignas(64) atomic_uint arrived;
-    // Meetings so far, times two; odd where somebody sleeps until it changes. One word says both, so that who ends a meeting
-    // learns by the same exchange whether there is anybody to wake.
+    // Meetings so far, times two; odd where somebody sleeps until it changes. One word says both, so that who
+    // ends a meeting learns by the same exchange whether there is anybody to wake.
     _Alignas(64) atomic_uint phase; // also the futex word
 };
 
-// Returns when all `workers` have called it; what they wrote before is visible after. All zero is a barrier ready for
-// use.
+// Returns when all `workers` have called it; what they wrote before is visible after. All zero is a barrier
+// ready for use.
 void shk_barrier_wait(struct shk_barrier *, unsigned workers, unsigned spin);
 
 // A worker's share of a phase's tasks: how many of them have been taken, by itself or by others.
@@ -52,10 +53,10 @@ struct shk_share {
     _Alignas(64) atomic_uint taken;
 };
 
-// Hands out tasks 0 .. tasks-1, which lie in equal shares. A worker takes its own in order, the same ones in each step, so
-// that what they touch stays in its cache, and then what the workers at a distance of 1, 2, 4, ... have left: each has
-// helpers, and nobody looks at the counters of more than a few. Returns false when all these are taken; every worker has to
-// ask until then.
+// Hands out tasks 0 .. tasks-1, which lie in equal shares. A worker takes its own in order, the same ones in
+// each step, so that what they touch stays in its cache, and then what the workers at a distance of 1, 2, 4,
+// ... have left: each has helpers, and nobody looks at the counters of more than a few. Returns false when
+// all these are taken; every worker has to ask until then.
 static inline bool shk_take(struct shk_share *shares, size_t tasks, unsigned worker, unsigned workers, size_t *task) {
     for (unsigned distance = 0; distance < workers; distance = distance ? 2 * distance : 1) {
         unsigned owner = (worker + distance) % workers;
