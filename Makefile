@@ -1,30 +1,41 @@
 # SPDX-License-Identifier: MIT
-# make [CC=clang] [BUILD=dir] [CFLAGS=flags] [EXTRA=flags] [EXTRA_BUT_KERNELS=flags]
-# Targets: all demo test test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install clean
+# make [-jN] [VARIABLE=value...] [TARGET...]
+#   CC=clang CXX=clang++           the compilers; CXX follows CC, and so does the folder: build/clang. CC="ccache gcc" works too
+#   CPPFLAGS CFLAGS CXXFLAGS       as anywhere; what the bits depend on comes behind them, and -ffast-math is refused
+#   LDFLAGS LDLIBS                 as anywhere
+#   V=1                            shows whole commands
+#   WERROR=1                       makes warnings errors
+#   BUILD=dir                      another folder for what is built
+#   PREFIX=/usr/local DESTDIR=dir  where `make install` puts it: the second is for packagers
+#   EXTRA=flags                    more flags for every compilation and link; EXTRA_BUT_KERNELS: not for the kernels
 
 VERSION := 0.1.0
 CC ?= gcc
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+# The compiler's name: the first word of CC that is none of those that stand before one.
+COMPILER := $(notdir $(firstword $(filter-out ccache %/ccache distcc %/distcc,$(CC))))
 # A static library with OpenMP inside must be linked by the same family of compilers: clang -> clang++, gcc -> g++.
 ifeq ($(origin CXX),default)
-CXX := $(subst gcc,g++,$(subst clang,clang++,$(CC)))
+CXX := $(patsubst %$(COMPILER),%$(subst gcc,g++,$(subst clang,clang++,$(patsubst cc,c++,$(COMPILER)))),$(CC))
 endif
-BUILD ?= build/$(notdir $(CC))
+BUILD ?= build/$(COMPILER)
 PREFIX ?= /usr/local
 DESTDIR ?=
-CFLAGS ?= -O3 -g
-CXXFLAGS ?= -O2 -g
+# Lines and functions are enough for a backtrace; what -g adds doubles the time that gcc takes for gemm.c.
+CFLAGS ?= -O3 -g1
+CXXFLAGS ?= -O2 -g1
+STRIP ?= $(shell $(CC) -print-prog-name=strip)
 EXTRA ?=
 EXTRA_BUT_KERNELS ?=
 
 MACHINE := $(shell $(CC) -dumpmachine)
 ARCH := $(firstword $(subst -, ,$(MACHINE)))
 ifeq ($(ARCH),x86_64)
-ISAS := c avx2 avx512
+ISAS := avx512 c avx2
 else ifeq ($(ARCH),aarch64)
-ISAS := c neon
+ISAS := neon c
 else
 ISAS := c
 endif
@@ -36,23 +47,33 @@ ISA_FLAGS_neon := -DSHK_ISA_NEON -fno-strict-aliasing
 
 # Headers of libraries (xxHash, Random123, cmocka) come through one folder of links, so that a cross compiler sees them and nothing else of the host.
 DEPS_INCLUDE := $(BUILD)/deps
-WARN := -Wall -Wextra -Werror -Wvla -Wstrict-prototypes -Wmissing-prototypes
-CPPFLAGS_ALL := -Iinclude -Isrc -Isimd -isystem $(DEPS_INCLUDE) -D_GNU_SOURCE -DSHK_VERSION='"$(VERSION)"' $(foreach i,$(ISAS),-DSHK_HAVE_$(i))
+WARN_ANY := -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
+WARN := $(WARN_ANY) -Wvla -Wstrict-prototypes -Wmissing-prototypes
+CPPFLAGS_ALL := -Iinclude -Isrc -Isimd -isystem $(DEPS_INCLUDE) -D_GNU_SOURCE -DSHK_VERSION='"$(VERSION)"' \
+    $(foreach i,$(ISAS),-DSHK_HAVE_$(i)) $(CPPFLAGS)
 # What the bits depend on comes after CFLAGS.
 CFLAGS_ALL := -std=c11 $(CFLAGS) -ffp-contract=off -fno-math-errno -fopenmp $(WARN) $(EXTRA)
-CXXFLAGS_ALL := -std=c++17 $(CXXFLAGS) -fopenmp -Wall -Wextra $(EXTRA)
-LDLIBS := -lhwloc -ljansson -lm
-CORE_LDLIBS := -lm
+CXXFLAGS_ALL := -std=c++17 $(CXXFLAGS) -fopenmp $(WARN_ANY) $(EXTRA)
+CORE_LIBS := -lm $(LDLIBS)
+LIBS := -lhwloc -ljansson $(CORE_LIBS)
+
+# $(call say,CC,FILE) begins a recipe's line: the line is shown as `CC FILE`, as it is with V=1, and not at all with -s.
+ifneq ($(V),1)
+say = @$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$1 $2';)
+endif
 
 # $(call files,FOLDER...,PATTERN...): what the folders hold at any depth.
 files = $(foreach f,$(sort $(wildcard $(1:%=%/*))),$(call files,$f,$2) $(filter $2,$f))
 
+# $(call first,PATTERN...,NAME...): the names that match come first. What takes longest must begin first, or the rest waits for it.
+first = $(filter $1,$2) $(filter-out $1,$2)
+
 # Every folder of src is the core's, the library's or the command line's; of src/data the core has what makes its data set.
-KERNEL_SRC := $(filter-out simd/dispatch.c,$(call files,simd,%.c))
+KERNEL_SRC := $(call first,simd/gemm.c simd/conv3x3_winograd.c,$(filter-out simd/dispatch.c,$(call files,simd,%.c)))
 CORE_SRC := simd/dispatch.c $(call files,src/base src/nn src/train,%.c) $(wildcard src/data/squares.c src/data/dataset.c)
 CLI_SRC := $(call files,src/cli src/report,%.c)
 LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC) $(CLI_SRC),$(call files,src,%.c))
-KERNEL_OBJ := $(foreach i,$(ISAS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).o))
+KERNEL_OBJ := $(foreach s,$(KERNEL_SRC),$(ISAS:%=$(BUILD)/$(s:.c=).%.o))
 CORE_OBJ := $(KERNEL_OBJ) $(CORE_SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ := $(KERNEL_OBJ) $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
@@ -60,12 +81,16 @@ REPORT_OBJ := $(filter $(BUILD)/src/report/%,$(CLI_OBJ))
 LIB := $(BUILD)/libshikaku.a
 BIN := $(BUILD)/shikaku
 
-all: $(LIB) $(BIN)
+all: $(LIB) $(BIN) ## the library and the command
 
-# Compiler and flags of the last build; every object depends on them.
+help: ## lists the targets
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+	@echo && sed -n 's/^\([a-z][-a-z]*\):[^#]*## /\1:/p' Makefile | awk -F: '{ printf "  %-15s%s\n", $$1, substr($$0, length($$1) + 2) }'
+
+# Compilers and flags of the last build; every object depends on them.
 FLAGS_FILE := $(BUILD)/flags
-FLAGS := $(CC) $(shell $(CC) --version | head -n 1) $(CPPFLAGS_ALL) $(CFLAGS_ALL)$(EXTRA_BUT_KERNELS:%= %) $(CXX) $(CXXFLAGS_ALL)
-ifneq ($(filter-out clean format check-format,$(or $(MAKECMDGOALS),all)),)
+FLAGS := $(CC) $(shell $(CC) --version | head -n 1) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(EXTRA_BUT_KERNELS) $(CXX) $(CXXFLAGS_ALL) $(LDFLAGS) $(LIBS)
+ifneq ($(filter-out clean format check-format help,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(file <$(FLAGS_FILE)),$(FLAGS))
 $(shell mkdir -p $(BUILD))
 $(file >$(FLAGS_FILE),$(FLAGS))
@@ -75,30 +100,30 @@ $(FLAGS_FILE): ;
 
 $(DEPS_INCLUDE)/.made:
 	@mkdir -p $(DEPS_INCLUDE)
-	ln -sfn /usr/include/xxhash.h $(DEPS_INCLUDE)/xxhash.h
-	ln -sfn /usr/include/Random123 $(DEPS_INCLUDE)/Random123
-	ln -sfn /usr/include/cmocka.h $(DEPS_INCLUDE)/cmocka.h
+	@for name in xxhash.h Random123 cmocka.h; do ln -sfn /usr/include/$$name $(DEPS_INCLUDE)/$$name; done
 	@touch $@
 
 define kernel_rule
 $(BUILD)/%.$(1).o: %.c $(DEPS_INCLUDE)/.made $(FLAGS_FILE)
 	@mkdir -p $$(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(ISA_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	$$(call say,CC,$$< ($(1)))$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(ISA_FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call kernel_rule,$(i))))
 
 $(BUILD)/%.o: %.c $(DEPS_INCLUDE)/.made $(FLAGS_FILE)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(EXTRA_BUT_KERNELS) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(EXTRA_BUT_KERNELS) -MMD -MP -c $< -o $@
+
+LINK = $(call say,LD,$@)$(CC) $(CFLAGS_ALL) $(EXTRA_BUT_KERNELS) $(LDFLAGS)
 
 $(LIB): $(LIB_OBJ)
-	rm -f $@
-	$(AR) rcs $@ $^
+	@rm -f $@
+	$(call say,AR,$@)$(AR) rcs $@ $^
 
 $(BIN): $(CLI_OBJ) $(LIB)
-	$(CC) $(CFLAGS_ALL) $(EXTRA_BUT_KERNELS) $^ $(LDLIBS) -o $@
+	$(LINK) $^ $(LIBS) -o $@
 
-demo: all
+demo: all ## trains the two models that the README shows
 	$(BIN) compare
 
 # Tests: every tests/test_*.c is one cmocka program; the other tests/*.c are shared by them. TESTS=... runs fewer.
@@ -107,16 +132,16 @@ TEST_BIN := $(TEST_SRC:%.c=$(BUILD)/%)
 TEST_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(TEST_SRC),$(wildcard tests/*.c)))
 ifdef CORE_ONLY # cross-compiled: what src/machine needs is missing then
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_SHARED) $(CORE_OBJ)
-	$(CC) $(CFLAGS_ALL) $^ -lcmocka $(CORE_LDLIBS) -o $@
+	$(LINK) $^ -lcmocka $(CORE_LIBS) -o $@
 else
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_SHARED) $(REPORT_OBJ) $(LIB)
-	$(CC) $(CFLAGS_ALL) $(EXTRA_BUT_KERNELS) $^ -lcmocka $(LDLIBS) -o $@
+	$(LINK) $^ -lcmocka $(LIBS) -o $@
 endif
 # Makes a program's calls fail (LD_PRELOAD).
 FAULTS := $(BUILD)/tests/faults.so
 $(FAULTS): tests/faults/faults.c $(FLAGS_FILE)
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -O2 -g -D_GNU_SOURCE $(WARN) -fPIC -shared $< -lgcc_s -o $@
+	$(call say,LD,$@)$(CC) -std=c11 -O2 -g1 -D_GNU_SOURCE $(WARN) -fPIC -shared $< -lgcc_s -o $@
 .PRECIOUS: $(BUILD)/%.o $(BUILD)/bench/%.o
 
 # Fuzzing: every tests/fuzz/fuzz_*.c is one libFuzzer target with a corpus; `make test` gives it the corpus alone. What
@@ -125,10 +150,11 @@ FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(REPORT_OBJ) $(LIB)
-	$(CC) $(CFLAGS_ALL) $(EXTRA_BUT_KERNELS) $^ $(LDLIBS) -o $@
+	$(LINK) $^ $(LIBS) -o $@
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(REPORT_OBJ) $(LIB)
-	$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer $(FUZZ_SANITIZE) $^ $(LDLIBS) -o $@
-fuzz: # without the kernels, which take minutes to compile with sanitizers
+	$(call say,LD,$@)$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer $(FUZZ_SANITIZE) $(LDFLAGS) $^ $(LIBS) -o $@
+# The kernels take minutes to compile with sanitizers, and are left out.
+fuzz: ## libFuzzer on everything that reads a file, FUZZ_SECONDS=60 each
 	$(MAKE) CC=clang BUILD=build/fuzz CFLAGS='-O1 -g1' EXTRA_BUT_KERNELS='-fsanitize=fuzzer-no-link $(FUZZ_SANITIZE)' \
 	    $(FUZZ:%=build/fuzz/tests/fuzz/fuzz_%)
 	set -e; for name in $(FUZZ); do mkdir -p build/fuzz/corpus/$$name; \
@@ -137,15 +163,26 @@ fuzz: # without the kernels, which take minutes to compile with sanitizers
 REPLAY_BIN := $(FUZZ:%=$(BUILD)/tests/fuzz/replay_%)
 REPLAYS := $(foreach name,$(FUZZ),"$(BUILD)/tests/fuzz/replay_$(name) tests/fuzz/corpus/$(name)")
 
-# Runs that are interrupted, killed or short of something; RUNS= leaves them out.
-RUNS ?= "tests/run_folders.sh $(BIN)" "tests/memory_runs.sh $(BIN)" "tests/fault_runs.sh $(BIN) $(FAULTS) --quick" "tests/kill_runs.sh $(BIN) 20"
-TESTS ?= $(TEST_BIN) $(REPLAYS) "tests/cli_usage.sh $(BIN)" "tests/machine_runs.sh $(BIN)" "tests/symbols.sh $(BUILD)" "tests/install_example.sh $(BUILD)" $(RUNS)
-test: all $(TEST_BIN) $(REPLAY_BIN) $(FAULTS)
+# Unit tests are the programs, without those that train dozens of times; the slowest come first.
+SLOW_TESTS := layers files
+TRAINING_TESTS := clip parity
+TRAINING_BIN := $(filter $(TRAINING_TESTS:%=$(BUILD)/tests/test_%),$(TEST_BIN))
+UNIT_BIN := $(call first,$(SLOW_TESTS:%=$(BUILD)/tests/test_%),$(filter-out $(TRAINING_BIN),$(TEST_BIN)))
+check: $(UNIT_BIN) ## the unit tests alone, in under a minute
+	@tests/run.sh $(UNIT_BIN)
+
+# Runs that are interrupted, killed or short of something; RUNS= leaves them out. Behind -- are those that need all CPUs.
+RUNS ?= "tests/run_folders.sh $(BIN)" "tests/kill_runs.sh $(BIN) 20" "tests/memory_runs.sh $(BIN)"
+RUNS_ALONE := $(if $(RUNS),"tests/fault_runs.sh $(BIN) $(FAULTS) --quick")
+TESTS ?= $(RUNS) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/cli_usage.sh $(BIN)" "tests/symbols.sh $(BUILD)" \
+    "tests/install_example.sh $(BUILD)" -- "tests/machine_runs.sh $(BIN)" $(RUNS_ALONE)
+test: all $(TEST_BIN) $(REPLAY_BIN) $(FAULTS) ## all tests; TESTS='command...' runs others; the last line counts them
 	@CC='$(CC)' tests/run.sh $(TESTS)
 
 # The tests themselves go through the instruction sets; here: compilers x sanitizers, a build folder each.
 SANITIZE := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-check-all:
+check-all: export WERROR := 1
+check-all: ## the tests with gcc and clang, plain and under sanitizers, and a training under ThreadSanitizer
 	$(MAKE) test CC=gcc BUILD=build/check/gcc
 	$(MAKE) test CC=clang BUILD=build/check/clang
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp $(MAKE) test CC=gcc BUILD=build/check/gcc-asan EXTRA='$(SANITIZE)'
@@ -157,7 +194,7 @@ check-all:
 # A shorter pass of the sanitizers: the command's usage, and a training of each kind in plain C and on the best instruction set.
 ASAN_RUN := build/check/clang-asan/shikaku compare --models tinycnn,tinyvit,tinyvit-pre,vit:pool=mean,cnn:channels=3-5-7,hidden=0,cnn:channels=2-5,hidden=0 \
     --epochs 1 --train-samples 70 --test-samples 10 --batch 32 --threads 2
-asan:
+asan: ## a shorter pass of AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) all CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
 	tests/cli_usage.sh build/check/clang-asan/shikaku
 	for isa in c auto; do SHIKAKU_ISA=$$isa $(ASAN_RUN) || exit 1; done
@@ -166,7 +203,7 @@ asan:
 TSAN_RUN := OMP_TOOL_LIBRARIES=libarcher.so ARCHER_OPTIONS=verbose=1 \
     TSAN_OPTIONS='ignore_noninstrumented_modules=1 halt_on_error=1' \
     build/check/tsan/shikaku train --threads 2 --train-samples 200 --test-samples 100 --epochs 2
-tsan:
+tsan: ## trainings under ThreadSanitizer
 	$(MAKE) all CC=clang BUILD=build/check/tsan EXTRA='-O1 -fsanitize=thread'
 	$(TSAN_RUN) --model tinycnn
 	$(TSAN_RUN) --model tinyvit
@@ -175,18 +212,18 @@ tsan:
 # The kernels' tests on NEON, cross-compiled and emulated.
 EMULATED_TESTS := gemm conv3x3 conv3x3_close attention cls_attention rowwise elementwise optimizer math
 EMULATED_BIN := $(EMULATED_TESTS:%=build/aarch64/tests/test_%)
-test-neon:
+test-neon: ## the kernels' tests on NEON, cross-compiled and emulated
 	$(MAKE) CC=aarch64-linux-gnu-gcc BUILD=build/aarch64 CORE_ONLY=1 $(EMULATED_BIN)
 	@tests/run.sh $(EMULATED_BIN:%="qemu-aarch64 %")
 
 # The core without the machine and the command line; cross-compiles alone.
 $(BUILD)/tests/core/bits: $(BUILD)/tests/core/bits.o $(CORE_OBJ)
-	$(CC) $(CFLAGS_ALL) $^ $(CORE_LDLIBS) -o $@
+	$(LINK) $^ $(CORE_LIBS) -o $@
 
 # The full matrix of threads, instruction sets and compilers takes long; -ci is a part of it.
-check-bits:
+check-bits: ## same bits on every thread count, instruction set and compiler (long)
 	tests/check_bits
-check-bits-ci:
+check-bits-ci: ## a part of that
 	tests/check_bits --ci
 
 # Benchmarks: every bench/bench_*.cc is one Google Benchmark program; bench/*.c are shared by them. BENCH_ARGS go to all of them.
@@ -196,38 +233,41 @@ BENCH_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/*.c))
 BENCH_ARGS ?=
 $(BUILD)/bench/bench_%.o: bench/bench_%.cc $(DEPS_INCLUDE)/.made $(FLAGS_FILE)
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS_ALL) $(CXXFLAGS_ALL) -MMD -MP -c $< -o $@
+	$(call say,CXX,$<)$(CXX) $(CPPFLAGS_ALL) $(CXXFLAGS_ALL) -MMD -MP -c $< -o $@
 $(BUILD)/bench/bench_%: $(BUILD)/bench/bench_%.o $(BENCH_SHARED) $(LIB)
-	$(CXX) $(CXXFLAGS_ALL) $^ -lbenchmark -lpthread $(LDLIBS) -o $@
-bench: $(BENCH_BIN)
+	$(call say,LD,$@)$(CXX) $(CXXFLAGS_ALL) $(LDFLAGS) $^ -lbenchmark -lpthread $(LIBS) -o $@
+bench: $(BENCH_BIN) ## samples/s of the models and GFLOP/s of the kernels; BENCH_ARGS=--benchmark_filter=... runs fewer
 	@set -e; for b in $(BENCH_BIN); do $$b --benchmark_out=$$b.json --benchmark_out_format=json $(BENCH_ARGS); done
 	@echo "JSON: $(BENCH_BIN:%=%.json)"
 
 # The same CNN written on oneDNN's primitives, to compare with; needs libdnnl-dev. Run it with OMP_NUM_THREADS set.
-peer-onednn: $(BUILD)/bench/peer_onednn
+peer-onednn: $(BUILD)/bench/peer_onednn ## the CNN on oneDNN's primitives, to compare with
 $(BUILD)/bench/peer_onednn: bench/peer_onednn.cc $(LIB) $(FLAGS_FILE)
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS_ALL) $(CXXFLAGS_ALL) -O3 -march=native -fno-math-errno -fno-trapping-math -MMD -MP $< $(LIB) -ldnnl $(LDLIBS) -o $@
+	$(call say,CXX,$<)$(CXX) $(CPPFLAGS_ALL) $(CXXFLAGS_ALL) -O3 -march=native -fno-math-errno -fno-trapping-math $(LDFLAGS) \
+	    -MMD -MP $< $(LIB) -ldnnl $(LIBS) -o $@
 -include $(BENCH_SHARED:.o=.d) $(BUILD)/bench/peer_onednn.d
 .PHONY: peer-onednn
 
 FORMATTED := $(call files,include simd src tests bench,%.c %.h %.cc)
-format:
+format: ## clang-format
 	clang-format -i $(FORMATTED)
-check-format:
+check-format: ## says what `make format` would change
 	clang-format --dry-run -Werror $(FORMATTED)
 
-install: all
+# What is installed has its names, for backtraces, but no debug information; STRIP=true leaves that in.
+install: all ## the command, its man page, the library, its headers and a pkg-config file
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig include/shikaku share/man/man1)
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
+	$(STRIP) --strip-debug $(DESTDIR)$(PREFIX)/bin/$(notdir $(BIN)) $(DESTDIR)$(PREFIX)/lib/$(notdir $(LIB))
 	install -m 644 include/shikaku/*.h $(DESTDIR)$(PREFIX)/include/shikaku/
 	install -m 644 man/shikaku.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/shikaku.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/shikaku.pc
 
-clean:
+clean: ## removes build
 	rm -rf build
 
 -include $(BUILD)/tests/core/bits.d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
 
-.PHONY: all demo test test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install clean
+.PHONY: all help demo check test test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install clean

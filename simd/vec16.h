@@ -23,6 +23,8 @@
 #ifndef SHK_SIMD_VEC16_H
 #define SHK_SIMD_VEC16_H
 
+#include "strict_math.h"
+
 #include <stddef.h>
 #include <stdint.h>
 

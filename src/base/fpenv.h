@@ -5,6 +5,7 @@
 #define SHK_BASE_FPENV_H
 
 #include <fenv.h>
+#include <strict_math.h>
 
 static inline fenv_t shk_fpenv_enter(void) {
     fenv_t saved;
