@@ -56,8 +56,8 @@ static bool open_all(struct harness *h, struct shk_error *err) {
     h->predicted = shk_alloc(o->samples, sizeof *h->predicted, "predictions", err);
     h->loss = shk_alloc(o->samples, sizeof *h->loss, "losses", err);
     if (!h->runtime || !h->model || !h->data || !h->order || !h->predicted || !h->loss) return false;
-    size_t shards = o->training ? shk_default_shards(o->batch) : 1;
-    if (!shk_engine_init(&h->engine, h->model, h->runtime, o->batch, shards, o->training, err)) return false;
+    if (!shk_engine_init(&h->engine, h->model, h->runtime, o->batch, SHK_DEFAULT_SHARDS, o->training, err))
+        return false;
     h->engine.seed = 1;
     h->engine.adam = (struct shk_adam_options){1e-3, 0.9, 0.999, 1e-8};
     return true;
