@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/common.h"
 
-#include "report/number.h"
+#include "base/text.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ _Noreturn void cli_die_error(const struct shk_error *error) {
 
 uint64_t cli_whole(const char *option, const char *text, uint64_t least, uint64_t most) {
     uint64_t value;
-    if (!number_whole(text, &value) || value < least || value > most) {
+    if (!shk_typed_whole(text, &value) || value < least || value > most) {
         cli_die(CLI_USAGE, "--%s must be a whole number from %" PRIu64 " to %" PRIu64 ", not '%s'", option, least, most,
                 text);
     }
@@ -33,7 +33,7 @@ uint64_t cli_whole(const char *option, const char *text, uint64_t least, uint64_
 
 double cli_real(const char *option, const char *text, double least, bool least_allowed, double most) {
     double value;
-    if (!number_real(text, &value) || !(least_allowed ? value >= least : value > least) || value > most) {
+    if (!shk_typed_real(text, &value) || !(least_allowed ? value >= least : value > least) || value > most) {
         cli_die(CLI_USAGE, "--%s must be a number %s %g%s%g, not '%s'", option, least_allowed ? "from" : "above", least,
                 least_allowed ? " to " : " and at most ", most, text);
     }

@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 #include "formats/model_file.h"
-#include "formats/text.h"
+#include "base/text.h"
 #include <math.h>
 #include <stddef.h>
 #include <string.h>

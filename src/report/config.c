@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "report/number.h"
+#include "base/text.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -93,11 +93,11 @@ bool config_parse(struct config *c, const struct setting *s, const char *text, s
     double real;
     bool good;
     if (!s->real)
-        good = number_whole(text, &whole) && set_whole(c, s, whole);
+        good = shk_typed_whole(text, &whole) && set_whole(c, s, whole);
     else if (s->infinite && strcmp(text, "inf") == 0)
         good = set_real(c, s, INFINITY);
     else
-        good = number_real(text, &real) && set_real(c, s, real);
+        good = shk_typed_real(text, &real) && set_real(c, s, real);
     if (good) return true;
     char wanted[96];
     describe(s, wanted);
@@ -130,7 +130,7 @@ static bool value_from_json(const json_t *value, const struct setting *s, struct
     uint64_t whole = 0;
     if (json_is_integer(value) && json_integer_value(value) >= 0)
         whole = (uint64_t)json_integer_value(value);
-    else if (!text || !number_whole(text, &whole))
+    else if (!text || !shk_typed_whole(text, &whole))
         return false;
     return set_whole(c, s, whole) || (s->zero && whole == 0);
 }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
-#include "formats/text.h"
+// Writes and reads numbers in the C locale, whatever the caller's is, and looks for bytes that are no UTF-8.
+#include "base/text.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <locale.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void shk_whole_text(uint64_t value, char text[SHK_TEXT]) { snprintf(text, SHK_TEXT, "%" PRIu64, value); }
 
@@ -35,14 +39,34 @@ bool shk_read_whole(const char *text, uint64_t most, uint64_t *out) {
     return value <= most;
 }
 
+static double plain_strtod(const char *text, char **end) {
+    locale_t plain = plain_locale(), saved = uselocale(plain);
+    double value = strtod(text, end);
+    uselocale(saved);
+    freelocale(plain);
+    return value;
+}
+
 bool shk_read_real(const char *text, double *out) {
     char *end;
     if (!*text || isspace((unsigned char)*text)) return false;
-    locale_t plain = plain_locale(), saved = uselocale(plain);
-    *out = strtod(text, &end);
-    uselocale(saved);
-    freelocale(plain);
+    *out = plain_strtod(text, &end);
     return !*end;
+}
+
+bool shk_typed_whole(const char *text, uint64_t *out) {
+    char *end = NULL;
+    errno = 0;
+    *out = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+    return end && !*end && !errno;
+}
+
+bool shk_typed_real(const char *text, double *out) {
+    char *end = NULL;
+    bool plain = *text && *text != '+' && strspn(text, "0123456789.eE+-") == strlen(text);
+    errno = 0;
+    *out = plain ? plain_strtod(text, &end) : 0;
+    return end && end != text && !*end && !errno && isfinite(*out);
 }
 
 // Bytes of the well-formed character at `text`, or 0.
