@@ -54,15 +54,21 @@ int cli_finish_output(void) {
     return CLI_DONE;
 }
 
-// How many options begin with the first `length` characters of `name`; an exact match counts as the only one.
-// *takes_value: of the last one found.
+// How many options begin with the first `length` characters of `name`, each with its aliases once; an exact match counts as
+// the only one. *takes_value: of the last one found.
 static size_t count_options(const struct argp *argp, const char *name, size_t length, bool *takes_value) {
     size_t count = 0;
+    bool counted = false, takes = false; // the option and its aliases, which follow it
     for (const struct argp_option *o = argp->options; o && (o->name || o->key || o->doc || o->group); o++) {
+        if (!(o->flags & OPTION_ALIAS)) {
+            counted = false;
+            takes = o->arg != NULL;
+        }
         if (!o->name || strncmp(o->name, name, length) != 0) continue;
-        *takes_value = o->arg != NULL;
+        *takes_value = takes;
         if (!o->name[length]) return 1;
-        count++;
+        count += !counted;
+        counted = true;
     }
     for (const struct argp_child *c = argp->children; c && c->argp; c++) {
         count += count_options(c->argp, name, length, takes_value);
