@@ -70,7 +70,7 @@ first = $(filter $1,$2) $(filter-out $1,$2)
 
 # Every folder of src is the core's, the library's or the command line's; of src/data the core has what makes its data set.
 KERNEL_SRC := $(call first,simd/gemm.c simd/conv3x3_winograd.c,$(filter-out simd/dispatch.c,$(call files,simd,%.c)))
-CORE_SRC := simd/dispatch.c $(call files,src/base src/nn src/train,%.c) $(wildcard src/data/squares.c src/data/dataset.c)
+CORE_SRC := simd/dispatch.c $(call files,src/base src/settings src/nn src/train,%.c) $(wildcard src/data/squares.c src/data/dataset.c)
 CLI_SRC := $(call files,src/cli src/report,%.c)
 LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC) $(CLI_SRC),$(call files,src,%.c))
 KERNEL_OBJ := $(foreach s,$(KERNEL_SRC),$(ISAS:%=$(BUILD)/$(s:.c=).%.o))
@@ -80,8 +80,9 @@ CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
 REPORT_OBJ := $(filter $(BUILD)/src/report/%,$(CLI_OBJ))
 LIB := $(BUILD)/libshikaku.a
 BIN := $(BUILD)/shikaku
+MAN := $(BUILD)/shikaku.1
 
-all: $(LIB) $(BIN) ## the library and the command
+all: $(LIB) $(BIN) $(MAN) ## the library, the command and its man page
 
 help: ## lists the targets
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -122,6 +123,12 @@ $(LIB): $(LIB_OBJ)
 
 $(BIN): $(CLI_OBJ) $(LIB)
 	$(LINK) $^ $(LIBS) -o $@
+
+# The man page's options are those of the table of settings.
+$(BUILD)/man/page: $(BUILD)/man/page.o $(LIB)
+	$(LINK) $^ $(CORE_LIBS) -o $@
+$(MAN): man/shikaku.1.in $(BUILD)/man/page
+	$(call say,MAN,$@)$(BUILD)/man/page <$< >$@.new && mv $@.new $@
 
 demo: all ## trains the two models that the README shows
 	$(BIN) compare
@@ -249,7 +256,7 @@ $(BUILD)/bench/peer_onednn: bench/peer_onednn.cc $(LIB) $(FLAGS_FILE)
 -include $(BENCH_SHARED:.o=.d) $(BUILD)/bench/peer_onednn.d
 .PHONY: peer-onednn
 
-FORMATTED := $(call files,include simd src tests bench,%.c %.h %.cc)
+FORMATTED := $(call files,include simd src man tests bench,%.c %.h %.cc)
 format: ## clang-format
 	clang-format -i $(FORMATTED)
 check-format: ## says what `make format` would change
@@ -262,12 +269,12 @@ install: all ## the command, its man page, the library, its headers and a pkg-co
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
 	$(STRIP) --strip-debug $(DESTDIR)$(PREFIX)/bin/$(notdir $(BIN)) $(DESTDIR)$(PREFIX)/lib/$(notdir $(LIB))
 	install -m 644 include/shikaku/*.h $(DESTDIR)$(PREFIX)/include/shikaku/
-	install -m 644 man/shikaku.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/shikaku.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/shikaku.pc
 
 clean: ## removes build
 	rm -rf build
 
--include $(BUILD)/tests/core/bits.d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
+-include $(BUILD)/tests/core/bits.d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(BUILD)/man/page.d $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
 
 .PHONY: all help demo check test test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install clean

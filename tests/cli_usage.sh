@@ -144,7 +144,15 @@ for value in nan NaN -nan inf -inf -1 -1e-3 0 0.0 -0 abc '' 1e-3x ' 1' +1 0x1p-3
     bad train --model tinycnn --lr "$value"
     bad compare --lr "$value"
 done
-for value in nan -inf -1 0 +inf 1000001 abc '' Inf infinity; do bad train --model tinycnn --clip-norm "$value"; done
+for value in nan -inf -1 0 +inf abc '' Inf infinity; do bad train --model tinycnn --clip-norm "$value"; done
+for value in nosuch '' Squares; do bad compare --source "$value"; done
+# Other names of options
+bad train --model tinycnn --batch-size 0
+bad train --model tinycnn --batch-size
+bad train --model tinycnn --learning-rate
+bad train --model tinycnn --learning-rate nan
+bad train --model tinycnn --output ''
+bad compare --output x
 bad compare --metrics-every 3
 bad compare --out x
 bad profile --model tinycnn --checkpoint-every 3
@@ -263,6 +271,17 @@ good "device: CPU, $isa, 1 thread" 'threads: 1 of .+ \(asked for; .+\); .+; memo
 expected=$(sed -n 's/.*done .* weights //p' "$dir/first")
 [ -n "$expected" ] && grep -q "^TinyCNN .* $expected\$" "$dir/out"
 count $? 'the weights of TinyCNN differ between train on 2 threads and compare on 1'
+# Other names mean the same, and are not shown
+# shellcheck disable=SC2086
+good '.*' -- train --model tinycnn --batch 20 --lr 0.002 $small
+grep -o 'weights .*' "$dir/out" >"$dir/short"
+# shellcheck disable=SC2086
+good '.*' -- train --model tinycnn --batch-size 20 --learning-rate 2e-3 $small
+grep -o 'weights .*' "$dir/out" | cmp -s - "$dir/short"
+count $? 'other weights with --batch-size and --learning-rate than with --batch and --lr'
+"$bin" train --help >"$dir/out"
+! grep -q -e --batch-size -e --learning-rate -e --output "$dir/out"
+count $? 'the help shows two names of an option'
 
 # Tuning, and a training with its result; the weights stay the same
 export XDG_CONFIG_HOME="$dir/config"

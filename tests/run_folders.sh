@@ -78,7 +78,10 @@ one="$options --threads 2 --metrics-every 3"
     run 2 resume ref --size 33
     run 2 resume ref --square 5
     run 2 resume ref --invert 0
+    says 'bits'
+    run 2 resume ref --source nowhere
     run 2 resume ref --metrics-every 4
+    says '--metrics-every 3.* to 4: .*lines'
     run 2 resume ref --epochs 5
     run 2 resume ref --model tinyvit
     run 2 train --model tinyvit --out ref --resume
@@ -120,7 +123,7 @@ one="$options --threads 2 --metrics-every 3"
     run 2 resume ref other
     run 2 eval
     run 2 eval ref other
-    for damage in '{}' '' 'x' '{"config": 2, "numerics": 9}'; do
+    for damage in '{}' '' 'x' '{"config": 3, "numerics": 9}'; do
         rm -rf bad && cp -r ref bad && echo "$damage" >bad/config.json
         run 2 resume bad
     done
@@ -130,6 +133,47 @@ one="$options --threads 2 --metrics-every 3"
     cp ref/config.json bad && sed -i 's/"lr": 0.001/"lr": 0.002/' bad/config.json
     run 2 resume bad
     says 'lr'
+    for change in 'invert": 0.5 0.25' 'square": 6 5' 'test_samples": 100 99' 'metrics_every": 3 4' 'epochs": 6 5' 'seed": 5 6'; do
+        # shellcheck disable=SC2086 # words: a key, what it is, what it becomes
+        set -- $change
+        sed "s/\"$1 $2/\"$1 $3/" ref/config.json >bad/config.json
+        run 2 resume bad
+        key=${1%\":}
+        says "--$(echo "$key" | tr _ -) $2"
+    done
+    # A run that an older version began
+    cat >bad/config.json <<'END'
+{
+  "config": 1,
+  "shikaku": "0.1.0",
+  "numerics": 10,
+  "settings": {
+    "model": "tinycnn",
+    "epochs": 6,
+    "batch": 64,
+    "lr": 0.001,
+    "clip_norm": 0.0,
+    "seed": 5,
+    "shards": 24,
+    "metrics_every": 3,
+    "train_samples": 600,
+    "test_samples": 100,
+    "size": 32,
+    "square": 6,
+    "invert": 0.5
+  },
+  "description": "cnn:channels=16-32,hidden=128",
+  "machine": {
+    "cpu": "any",
+    "isa": "avx2",
+    "threads": 2,
+    "line": "threads: 2 of 2 CPUs (2 cores allowed); pinned to CPUs 0-1; memory local"
+  }
+}
+END
+    run 2 resume bad
+    says 'version 1, this shikaku reads version 2: go on with the shikaku that began the run'
+    run 0 eval bad
     cp ref/config.json bad && printf 'x' | dd of=bad/last.ckpt bs=1 seek=5000 conv=notrunc 2>no
     run 2 resume bad
     says 'checksum'

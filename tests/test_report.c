@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// config.json and metrics.jsonl: what is written comes back, what makes no sense is refused by name, and lines of steps
+// The table of settings, config.json and metrics.jsonl: what is written comes back, what makes no sense is refused by name, and lines of steps
 // that did not count are dropped.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 
 #include "report/config.h"
 #include "report/metrics.h"
+#include "train/shards.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -33,13 +34,6 @@ static int end(void **state) {
     return rmdir(folder);
 }
 
-static const struct setting *setting_of(const char *name) {
-    for (size_t i = 0; i < CONFIG_SETTINGS; i++)
-        if (strcmp(config_settings[i].name, name) == 0) return &config_settings[i];
-    fail_msg("no setting %s", name);
-    return NULL;
-}
-
 static void write_text(const char *text) {
     FILE *file = fopen(path, "w");
     assert_non_null(file);
@@ -61,78 +55,231 @@ static void says(const struct shk_error *err, const char *text) {
         fail_msg("%d '%s' does not say '%s'", (int)err->code, err->text, text);
 }
 
+// ---- The table
+
+// Names and sentences of the house; a default that is within its own range.
+static void test_rows(void **state) {
+    (void)state;
+    const struct shk_run_settings defaults = shk_settings_defaults();
+    for (const struct shk_setting *s = shk_settings; s->name; s++) {
+        struct shk_run_settings c = defaults;
+        char option[SHK_SETTING_NAME], text[SHK_SETTING_TEXT];
+        assert_ptr_equal(shk_setting_named(s->name), s);
+        shk_setting_option(s, option);
+        assert_int_equal(strlen(option), strlen(s->name));
+        assert_true(strspn(option, "abcdefghijklmnopqrstuvwxyz-") == strlen(option));
+        assert_true(s->placeholder && s->sentence && s->sentence[0] >= 'A' && s->sentence[0] <= 'Z');
+        assert_true(s->sentence[strlen(s->sentence) - 1] != '.');
+        assert_true(s->section < SHK_SECTION_MACHINE || !shk_setting_kept(s));
+        assert_true(!shk_setting_trains(s) || (s->section == SHK_SECTION_TRAINING && s->effect == SHK_BITS));
+        shk_setting_print(s, &defaults, text);
+        const bool lacks = s->unset || s->type == SHK_FREE || s->type == SHK_PATH; // a default
+        struct shk_error err = {0};
+        if (lacks == shk_setting_parse(s, &c, text, &err)) fail_msg("%s '%s': %s", s->name, text, err.text);
+        assert_memory_equal(&c, &defaults, sizeof c);
+    }
+    assert_null(shk_setting_named("nothing"));
+}
+
+// What a caller leaves out has the default of the table, in which each field of the public struct has a row.
+static void test_api_defaults(void **state) {
+    (void)state;
+    struct shk_train_options o = {0};
+    struct shk_error err = {0};
+    assert_true(shk_train_options_complete(&o, &err));
+    const struct shk_train_options want = shk_settings_defaults().train;
+    assert_memory_equal(&o, &want, sizeof o);
+    size_t bytes = 0;
+    for (const struct shk_setting *s = shk_settings; s->name; s++) bytes += shk_setting_trains(s) ? s->size : 0;
+    assert_int_equal(bytes, sizeof o);
+    assert_true(o.batch == 64 && o.lr == 1e-3 && o.shards == SHK_DEFAULT_SHARDS && o.clip_norm == 0 && o.seed == 0);
+}
+
+// Numbers that no setting of the training can have, through the API.
+static void test_api_refuses(void **state) {
+    (void)state;
+    const double never[] = {1e300, NAN, -1, -INFINITY};
+    for (const struct shk_setting *s = shk_settings; s->name; s++) {
+        if (!shk_setting_trains(s) || s->high == UINT64_MAX) continue;
+        for (size_t i = s->infinite ? 1 : 0; i < sizeof never / sizeof *never; i++) {
+            struct shk_run_settings c = shk_settings_defaults();
+            struct shk_error err = {0};
+            const uint64_t beyond = s->high + 1;
+            memcpy((char *)&c + s->offset, s->type == SHK_REAL ? (const void *)&never[i] : &beyond, s->size);
+            assert_false(shk_train_options_complete(&c.train, &err));
+            says(&err, s->name);
+            says(&err, " must be a ");
+        }
+    }
+}
+
 // ---- What is typed
 
-static bool parse(const char *name, const char *text, struct config *c) {
+static bool parse(const char *name, const char *text, struct shk_run_settings *c) {
     struct shk_error err = {0};
-    const bool done = config_parse(c, setting_of(name), text, &err);
-    if (!done) says(&err, name);
+    char option[SHK_SETTING_NAME];
+    const struct shk_setting *s = shk_setting_named(name);
+    const bool done = shk_setting_parse(s, c, text, &err);
+    shk_setting_option(s, option);
+    if (!done) says(&err, option);
     return done;
 }
 
 static void test_parse(void **state) {
     (void)state;
-    struct config c = CONFIG_DEFAULTS;
+    struct shk_run_settings c = shk_settings_defaults();
     static const struct {
         const char *name, *good[5], *bad[8];
     } cases[] = {
+        {"model", {"tinycnn", "x"}, {""}},
+        {"source", {"squares"}, {"", "square", "squaress", "Squares"}},
         {"epochs", {"1", "1000000"}, {"0", "1000001", "-1", "1.0", "1e3", "18446744073709551617"}},
         {"batch", {"1", "65536"}, {"0", "65537"}},
         {"shards", {"1", "1024"}, {"0", "1025"}},
         {"seed", {"0", "18446744073709551615"}, {"18446744073709551616", "-1", "0x8", "1 "}},
         {"lr", {"1000", "1e-300", "5", ".5"}, {"0", "1000.5", "-1", "inf", "nan", "1e-400", "1e400", ""}},
-        {"clip-norm", {"inf", "1e-6", "1000000"}, {"0", "-inf", "+inf", "Inf", "1000001", "infinity", "nan"}},
+        {"clip_norm", {"inf", "1e-6", "1e30"}, {"0", "-inf", "+inf", "Inf", "-1", "infinity", "nan"}},
         {"invert", {"0", "1", "0.25"}, {"-0.1", "1.0001", "inf", "0x1p-1", " 1", "+1"}},
         {"size", {"8", "256"}, {"7", "257"}},
         {"square", {"1", "85"}, {"0", "86"}},
-        {"metrics-every", {"1", "4294967295"}, {"0", "4294967296"}},
-        {"train-samples", {"1", "10000000"}, {"0", "10000001"}},
-        {"test-samples", {"1", "10000000"}, {"0", "10000001"}},
+        {"metrics_every", {"1", "4294967295"}, {"0", "4294967296"}},
+        {"train_samples", {"1", "10000000"}, {"0", "10000001"}},
+        {"test_samples", {"1", "10000000"}, {"0", "10000001"}},
+        {"out", {"a", "a/b c"}, {""}},
+        {"checkpoint_seconds", {"0.1", "1e9"}, {"0", "inf", "1000000001", "-1"}},
+        {"checkpoint_every", {"1", "4294967295"}, {"0", "4294967296"}},
+        {"threads", {"1", "1024"}, {"0", "1025", "4294967297"}},
+        {"pin", {"cores"}, {""}},
     };
+    assert_int_equal(sizeof cases / sizeof *cases, shk_setting_count);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        for (size_t j = 0; j < 5 && cases[i].good[j]; j++)
-            if (!parse(cases[i].name, cases[i].good[j], &c)) fail_msg("%s %s", cases[i].name, cases[i].good[j]);
+        const struct shk_run_settings before = c;
         for (size_t j = 0; j < 8 && cases[i].bad[j]; j++)
             if (parse(cases[i].name, cases[i].bad[j], &c)) fail_msg("%s %s", cases[i].name, cases[i].bad[j]);
+        assert_memory_equal(&c, &before, sizeof c);
+        for (size_t j = 0; j < 5 && cases[i].good[j]; j++)
+            if (!parse(cases[i].name, cases[i].good[j], &c)) fail_msg("%s %s", cases[i].name, cases[i].good[j]);
     }
-    assert_true(parse("clip-norm", "inf", &c) && isinf(c.clip_norm));
-    assert_true(parse("seed", "18446744073709551615", &c) && c.seed == UINT64_MAX);
+    assert_true(parse("clip_norm", "inf", &c) && isinf(c.train.clip_norm));
+    assert_true(parse("seed", "18446744073709551615", &c) && c.train.seed == UINT64_MAX);
+    assert_true(parse("threads", "7", &c) && c.threads == 7);
+    char longest[5000];
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof c.model - 1] = 0;
+    assert_true(parse("model", longest, &c));
+    longest[sizeof c.model - 1] = 'a';
+    longest[sizeof c.model] = 0;
+    assert_false(parse("model", longest, &c));
+}
+
+// Each kind of limit in words, and whether it holds.
+static void test_ranges(void **state) {
+    (void)state;
+    static const char *const words[] = {"one", "two", "three", NULL};
+    const struct {
+        struct shk_setting s;
+        const char *range, *good[3], *bad[5];
+    } cases[] = {
+        {{.type = SHK_WHOLE, .low = 2, .high = 3}, "a whole number from 2 to 3", {"2", "3"}, {"1", "4", "0", "2.0"}},
+        {{.type = SHK_REAL, .high = 1}, "a number from 0 to 1", {"0", "1"}, {"-1e-9", "1.01", "inf"}},
+        {{.type = SHK_REAL, .high = 1, .above = true}, "a number above 0 and at most 1", {"1e-9", "1"}, {"0", "1.01"}},
+        {{.type = SHK_REAL, .high = 1, .below = true}, "a number from 0 and below 1", {"0", "0.999"}, {"-1", "1"}},
+        {{.type = SHK_REAL, .high = 1, .above = true, .below = true},
+         "a number above 0 and below 1",
+         {"0.5"},
+         {"0", "1"}},
+        {{.type = SHK_REAL, .infinite = true}, "a number from 0, or inf", {"inf", "1e30"}, {"-inf", "-1"}},
+        {{.type = SHK_WORD, .words = words},
+         "one, two or three",
+         {"one", "two", "three"},
+         {"four", "", "on", "onetwo"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct shk_setting s = cases[i].s;
+        struct shk_run_settings c = {0};
+        struct shk_error err;
+        char text[SHK_SETTING_TEXT];
+        s.name = "it";
+        s.offset =
+            s.type == SHK_WORD ? offsetof(struct shk_run_settings, pin) : offsetof(struct shk_run_settings, train.lr);
+        s.size = s.type == SHK_WORD ? sizeof c.pin : 8;
+        shk_setting_range(&s, text);
+        assert_string_equal(text, cases[i].range);
+        for (size_t j = 0; j < 3 && cases[i].good[j]; j++)
+            if (!shk_setting_parse(&s, &c, cases[i].good[j], &err)) fail_msg("%s", err.text);
+        for (size_t j = 0; j < 5 && cases[i].bad[j]; j++)
+            if (shk_setting_parse(&s, &c, cases[i].bad[j], &err)) fail_msg("%s: %s", text, cases[i].bad[j]);
+    }
+}
+
+// ---- Resuming
+
+static void test_resume(void **state) {
+    (void)state;
+    for (const struct shk_setting *s = shk_settings; s->name; s++) {
+        const struct shk_run_settings was = shk_settings_defaults();
+        struct shk_run_settings more = was;
+        struct shk_error err = {0};
+        char option[SHK_SETTING_NAME + 2] = "--";
+        if (s->type == SHK_WHOLE || s->type == SHK_REAL)
+            *((unsigned char *)&more + s->offset) ^= 1; // 5 and 0 become less or more
+        else
+            snprintf((char *)&more + s->offset, s->size, "other");
+        shk_setting_option(s, option + 2);
+        assert_true(shk_setting_may_become(s, &was, &was, "here", &err));
+        const bool may = shk_setting_may_become(s, &was, &more, "here", &err);
+        assert_true(may == !shk_setting_kept(s));
+        if (may) continue;
+        says(&err, option);
+        says(&err, "here: the run has ");
+    }
+    struct shk_run_settings was = shk_settings_defaults(), more = was;
+    struct shk_error err = {0};
+    more.epochs++;
+    assert_true(shk_setting_may_become(shk_setting_named("epochs"), &was, &more, "here", &err));
+    assert_false(shk_setting_may_become(shk_setting_named("epochs"), &more, &was, "here", &err));
+    says(&err, "can raise it, but not lower it to 5");
 }
 
 // ---- As JSON
 
-static struct config example(void) {
-    struct config c = CONFIG_DEFAULTS;
+static struct shk_run_settings example(void) {
+    struct shk_run_settings c = shk_settings_defaults();
     strcpy(c.model, "tinycnn");
-    c.shards = 24;
+    c.train.shards = 24;
     return c;
+}
+
+static void check_equal(const struct shk_run_settings *a, const struct shk_run_settings *b) {
+    for (const struct shk_setting *s = shk_settings; s->name; s++) assert_true(shk_setting_equal(s, a, b));
 }
 
 static void test_json_round_trip(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
         struct shk_error err;
-        struct config c = example(), back = {0};
-        c.seed = i == 0 ? 0 : i == 1 ? INT64_MAX : i == 2 ? (uint64_t)INT64_MAX + 1 : UINT64_MAX;
-        c.clip_norm = i == 0 ? 0 : i == 1 ? INFINITY : 0.1;
-        c.lr = nextafter(0.001, 1);
-        c.shards = i == 0 ? 0 : 7;
+        struct shk_run_settings c = example(), back = {0};
+        c.train.seed = i == 0 ? 0 : i == 1 ? INT64_MAX : i == 2 ? (uint64_t)INT64_MAX + 1 : UINT64_MAX;
+        c.train.clip_norm = i == 0 ? 0 : i == 1 ? INFINITY : 0.1;
+        c.train.lr = nextafter(0.001, 1);
+        c.train.shards = i == 0 ? 1024 : 7;
         json_t *object = config_to_json(&c);
         if (!config_from_json(object, "here", &back, &err)) fail_msg("%s", err.text);
         assert_string_equal(back.model, "tinycnn");
-        for (size_t s = 0; s < CONFIG_SETTINGS; s++) assert_true(config_equal(&c, &back, &config_settings[s]));
+        check_equal(&c, &back);
         json_decref(object);
     }
 }
 
-// Reads the example's JSON with one member changed; value NULL: without it.
-static bool read_changed(const char *key, const char *value, struct config *c, struct shk_error *err) {
-    const struct config whole = example();
-    json_t *object = config_to_json(&whole);
+// Reads the example's JSON with one member of a section changed; value NULL: without it.
+static bool read_changed(const char *section, const char *key, const char *value, struct shk_run_settings *c,
+                         struct shk_error *err) {
+    const struct shk_run_settings whole = example();
+    json_t *object = config_to_json(&whole), *part = json_object_get(object, section);
     if (value)
-        json_object_set_new(object, key, json_loads(value, JSON_DECODE_ANY, NULL));
+        json_object_set_new(part, key, json_loads(value, JSON_DECODE_ANY, NULL));
     else
-        json_object_del(object, key);
+        json_object_del(part, key);
     *err = (struct shk_error){0};
     const bool done = config_from_json(object, "here", c, err);
     json_decref(object);
@@ -140,31 +287,50 @@ static bool read_changed(const char *key, const char *value, struct config *c, s
 }
 
 static void refuses(const char *key, const char *value, const char *text) {
-    struct config c;
+    const struct shk_setting *s = shk_setting_named(key);
+    struct shk_run_settings c;
     struct shk_error err;
-    if (read_changed(key, value, &c, &err)) fail_msg("%s: %s is taken", key, value ? value : "nothing");
+    const char *section = shk_section_names[s ? s->section : SHK_SECTION_TRAINING];
+    if (read_changed(section, key, value, &c, &err)) fail_msg("%s: %s is taken", key, value ? value : "nothing");
     says(&err, text);
+}
+
+static void refuses_numbers(const struct shk_setting *s) {
+    static const char *const never[] = {"1e300", "\"x\"", "-1", "\" 5\"", "\"-1\"", NULL};
+    char text[40];
+    for (size_t j = s->infinite ? 1 : 0; never[j]; j++) refuses(s->name, never[j], s->name);
+    if (s->type == SHK_REAL) return;
+    refuses(s->name, "1.5", s->name);
+    refuses(s->name, "\"18446744073709551616\"", s->name);
+    if (s->high == UINT64_MAX) return;
+    snprintf(text, sizeof text, "%" PRIu64, s->high + 1);
+    refuses(s->name, text, s->name);
+    snprintf(text, sizeof text, "\"%" PRIu64 "\"", s->high + 1);
+    refuses(s->name, text, s->name);
+    if (s->low && !s->unset) refuses(s->name, "0", s->name);
 }
 
 static void test_json_values(void **state) {
     (void)state;
-    static const char *const never[] = {"\"x\"", "\"\"",  "-1",     "null",   "true", "[]",
-                                        "{}",    "1e300", "\" 5\"", "\"-1\"", NULL};
-    for (size_t i = 0; i < CONFIG_SETTINGS; i++) {
-        char key[32], text[40];
-        snprintf(key, sizeof key, "%s", config_settings[i].name);
-        for (char *dash; (dash = strchr(key, '-'));) *dash = '_';
-        for (size_t j = 0; never[j]; j++) refuses(key, never[j], key);
-        refuses(key, NULL, key);
-        if (config_settings[i].real) continue;
-        refuses(key, "1.5", key);
-        refuses(key, "\"18446744073709551616\"", key);
-        if (config_settings[i].high == UINT64_MAX) continue;
-        snprintf(text, sizeof text, "%" PRIu64, config_settings[i].high + 1);
-        refuses(key, text, key);
-        snprintf(text, sizeof text, "\"%" PRIu64 "\"", config_settings[i].high + 1);
-        refuses(key, text, key);
-        if (config_settings[i].low && !config_settings[i].zero) refuses(key, "0", key);
+    static const char *const never[] = {"\"\"", "null", "true", "[]", "{}", NULL};
+    struct shk_run_settings c;
+    struct shk_error err;
+    for (const struct shk_setting *s = shk_settings; s->name; s++) {
+        if (s->section == SHK_SECTION_MACHINE) continue;
+        if (!shk_setting_kept(s)) {
+            refuses(s->name, "1", "is no setting of the section \"run\"");
+            continue;
+        }
+        for (size_t j = 0; never[j]; j++) refuses(s->name, never[j], s->name);
+        if (s->type == SHK_WHOLE || s->type == SHK_REAL)
+            refuses_numbers(s);
+        else
+            refuses(s->name, "7", s->name);
+        // A file that is older than the setting.
+        if (s->type == SHK_FREE) continue;
+        assert_true(read_changed(shk_section_names[s->section], s->name, NULL, &c, &err));
+        const struct shk_run_settings defaults = shk_settings_defaults();
+        assert_true(shk_setting_equal(s, &c, &defaults));
     }
     refuses("lr", "0", "lr");
     refuses("lr", "1000.5", "lr");
@@ -174,20 +340,43 @@ static void test_json_values(void **state) {
     refuses("clip_norm", "\"nan\"", "clip_norm");
     refuses("invert", "1.5", "invert");
     refuses("model", NULL, "names no model");
-    refuses("model", "7", "names no model");
-    refuses("more", "7", "does not know");
+    refuses("source", "\"nowhere\"", "must be squares");
+    refuses("more", "7", "\"more\" is no setting of the section \"training\"");
     char longest[500];
     memset(longest, 'a', sizeof longest - 1);
     longest[0] = longest[sizeof longest - 2] = '"';
     longest[sizeof longest - 1] = 0;
-    refuses("model", longest, "longer than 399");
-    struct config c;
-    struct shk_error err;
-    assert_true(read_changed("clip_norm", "\"inf\"", &c, &err) && isinf(c.clip_norm));
-    assert_true(read_changed("seed", "\"18446744073709551615\"", &c, &err) && c.seed == UINT64_MAX);
-    assert_true(read_changed("lr", "1", &c, &err) && c.lr == 1);
+    refuses("model", longest, "1 to 399 characters");
+    assert_false(read_changed("training", "size", "32", &c, &err)); // of another section
+    says(&err, "\"size\" is no setting of the section \"training\"");
+    assert_true(read_changed("training", "clip_norm", "\"inf\"", &c, &err) && isinf(c.train.clip_norm));
+    assert_true(read_changed("training", "seed", "\"18446744073709551615\"", &c, &err) && c.train.seed == UINT64_MAX);
+    assert_true(read_changed("training", "lr", "1", &c, &err) && c.train.lr == 1);
     assert_false(config_from_json(NULL, "here", &c, &err));
-    says(&err, "names no model");
+    says(&err, "here has no section \"model\"");
+}
+
+// What files of weights from before there were sections hold.
+static void test_flat(void **state) {
+    (void)state;
+    static const char text[] =
+        "{\"model\":\"tinyvit\",\"epochs\":3,\"batch\":20,\"lr\":0.01,\"clip_norm\":\"inf\",\"seed\":7,\"shards\":20,"
+        "\"metrics_every\":5,\"train_samples\":200,\"test_samples\":50,\"size\":24,\"square\":3,\"invert\":0.25%s}";
+    static const char *const more[] = {"", ",\"more\":1", ",\"threads\":2", ",\"lr\":\"x\""};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+        char all[500];
+        struct shk_run_settings c;
+        struct shk_error err = {0};
+        snprintf(all, sizeof all, text, more[i]);
+        json_t *object = json_loads(all, 0, NULL);
+        assert_true(config_from_json(object, "here", &c, &err) == (i == 0));
+        json_decref(object);
+        if (i) continue;
+        assert_string_equal(c.model, "tinyvit");
+        assert_string_equal(c.data.source, "squares");
+        assert_true(c.epochs == 3 && c.train.batch == 20 && c.train.lr == 0.01 && isinf(c.train.clip_norm));
+        assert_true(c.train.seed == 7 && c.data.size == 24 && c.data.invert == 0.25 && c.metrics_every == 5);
+    }
 }
 
 // ---- As a file
@@ -199,15 +388,15 @@ static void test_file(void **state) {
     struct shk_model *model = shk_model_create("tinycnn", &shape, 1, &err);
     struct shk_runtime *runtime = shk_runtime_create(&(struct shk_runtime_options){.threads = 1}, &err);
     assert_true(model && runtime);
-    const struct config c = example();
-    struct config back = {0};
+    const struct shk_run_settings c = example();
+    struct shk_run_settings back = {0};
     assert_true(config_write(path, &c, model, runtime, &err));
     assert_true(config_read(path, &back, &err));
-    for (size_t s = 0; s < CONFIG_SETTINGS; s++) assert_true(config_equal(&c, &back, &config_settings[s]));
+    check_equal(&c, &back);
     assert_true(config_raise_epochs(path, 17, &err));
     assert_true(config_read(path, &back, &err));
     assert_int_equal(back.epochs, 17);
-    assert_true(back.lr == c.lr);
+    assert_true(back.train.lr == c.train.lr);
     shk_model_free(model);
     shk_runtime_free(runtime);
 
@@ -224,10 +413,14 @@ static void test_file(void **state) {
     } cases[] = {
         {"\"numerics\": ", "\"numerics\": 1", "would give other bits"},
         {"\"numerics\": ", "\"numerics\": 0.5, \"a\": ", "is not the config.json of a run"},
-        {"\"config\": 1", "\"config\": 2", "has version 2"},
-        {"\"config\": 1", "\"kind\": 1", "is not the config.json of a run"},
+        {"\"config\": 2", "\"config\": 1", "has version 1, this shikaku reads version 2: go on with the shikaku that"},
+        {"\"config\": 2", "\"config\": 3", "has version 3, this shikaku reads version 2: use a newer one"},
+        {"\"config\": 2", "\"kind\": 2", "is not the config.json of a run"},
+        {"\"training\"", "\"trainings\"", "has no section \"training\""},
+        {"\"run\": {", "\"run\": 5, \"a\": {", "has no section \"run\""},
+        {"\"seed\"", "\"sead\"", "\"sead\" is no setting of the section \"training\""},
         {"\"epochs\": 17", "\"epochs\": 17, \"epochs\": 17", "duplicate"},
-        {"\"settings\"", "\"nothing\"", "names no model"},
+        {"\"model\": \"tinycnn\"", "", "names no model"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *at = strstr(text, cases[i].find);
@@ -381,7 +574,10 @@ static void test_open(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),       cmocka_unit_test(test_json_round_trip),
+        cmocka_unit_test(test_rows),        cmocka_unit_test(test_api_defaults),
+        cmocka_unit_test(test_api_refuses), cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_ranges),      cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_flat),        cmocka_unit_test(test_json_round_trip),
         cmocka_unit_test(test_json_values), cmocka_unit_test(test_file),
         cmocka_unit_test(test_keep),        cmocka_unit_test(test_keep_bad_lines),
         cmocka_unit_test(test_open),

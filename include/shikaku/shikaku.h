@@ -111,7 +111,7 @@ struct shk_trainer;
 enum { SHK_MAX_BATCH = 65536, SHK_MAX_SHARDS = 1024 };
 struct shk_train_options { // 0 stands for the default
     size_t batch;          // 64
-    size_t shards;         // fixes the order of sums, not the schedule; default: by batch, 24 for 64
+    size_t shards;         // 64 for each block of at most 256 samples; fixes the order of sums, not the schedule
     double lr;             // 1e-3
     double clip_norm;      // largest L2 norm of all gradients together, which are scaled down to it; INFINITY: none;
                            // 0: none, in fewer passes over the gradients and with the same bits

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/common.h"
 
-#include "report/number.h"
+#include "base/text.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ _Noreturn void cli_die_error(const struct shk_error *error) {
 
 uint64_t cli_whole(const char *option, const char *text, uint64_t least, uint64_t most) {
     uint64_t value;
-    if (!number_whole(text, &value) || value < least || value > most) {
+    if (!shk_typed_whole(text, &value) || value < least || value > most) {
         cli_die(CLI_USAGE, "--%s must be a whole number from %" PRIu64 " to %" PRIu64 ", not '%s'", option, least, most,
                 text);
     }
@@ -33,7 +33,7 @@ uint64_t cli_whole(const char *option, const char *text, uint64_t least, uint64_
 
 double cli_real(const char *option, const char *text, double least, bool least_allowed, double most) {
     double value;
-    if (!number_real(text, &value) || !(least_allowed ? value >= least : value > least) || value > most) {
+    if (!shk_typed_real(text, &value) || !(least_allowed ? value >= least : value > least) || value > most) {
         cli_die(CLI_USAGE, "--%s must be a number %s %g%s%g, not '%s'", option, least_allowed ? "from" : "above", least,
                 least_allowed ? " to " : " and at most ", most, text);
     }
@@ -54,15 +54,21 @@ int cli_finish_output(void) {
     return CLI_DONE;
 }
 
-// How many options begin with the first `length` characters of `name`; an exact match counts as the only one.
-// *takes_value: of the last one found.
+// How many options begin with the first `length` characters of `name`, each with its aliases once; an exact match counts as
+// the only one. *takes_value: of the last one found.
 static size_t count_options(const struct argp *argp, const char *name, size_t length, bool *takes_value) {
     size_t count = 0;
+    bool counted = false, takes = false; // the option and its aliases, which follow it
     for (const struct argp_option *o = argp->options; o && (o->name || o->key || o->doc || o->group); o++) {
+        if (!(o->flags & OPTION_ALIAS)) {
+            counted = false;
+            takes = o->arg != NULL;
+        }
         if (!o->name || strncmp(o->name, name, length) != 0) continue;
-        *takes_value = o->arg != NULL;
+        *takes_value = takes;
         if (!o->name[length]) return 1;
-        count++;
+        count += !counted;
+        counted = true;
     }
     for (const struct argp_child *c = argp->children; c && c->argp; c++) {
         count += count_options(c->argp, name, length, takes_value);

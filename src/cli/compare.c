@@ -11,7 +11,7 @@ struct compare_settings {
     const char *models;
 };
 
-enum { KEY_MODELS = 1024 }; // beyond the characters and run.c's keys: no short form
+enum { KEY_MODELS = 1024 }; // beyond the characters and options.c's keys: no short form
 
 static const struct argp_option options[] = {
     {"models", KEY_MODELS, "LIST", 0, "Presets or descriptions, with commas between (tinycnn,tinyvit)", 0},
@@ -77,16 +77,20 @@ static void print_table(const struct contender *contenders, size_t count) {
     }
 }
 
+static bool takes(const struct shk_setting *s) {
+    return s->section != SHK_SECTION_MODEL && s->section != SHK_SECTION_RUN;
+}
+
 int cli_compare(int argc, char **argv) {
-    const struct argp_child children[] = {{run_argp(), 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{run_argp(takes), 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
-        .doc = "Trains several models on the same images of squares and compares them in a table.\vTime and samples/s "
+        .doc = "Trains several models on the same images and compares them in a table.\vTime and samples/s "
                "are those of the training steps alone, without the test after each epoch.",
         .children = children,
     };
-    struct compare_settings settings = {.run = run_defaults, .models = "tinycnn,tinyvit"};
+    struct compare_settings settings = {.run = run_defaults(), .models = "tinycnn,tinyvit"};
     cli_parse(&argp, "shikaku compare", argc, argv, &settings);
 
     enum { MOST_MODELS = 16 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // shikaku eval: loss and accuracy of a run's weights, or of a file of weights.
 #include "cli/run.h"
+#include "data/source.h"
+#include "report/config.h"
 #include "report/folder.h"
 
 #include <inttypes.h>
@@ -45,15 +47,15 @@ static char *note(const char *path, const char *key) {
 }
 
 // The data on which the file's training was tested, but for what was typed.
-static struct config test_data(const char *path, const struct run_settings *typed) {
+static struct shk_run_settings test_data(const char *path, const struct run_settings *typed) {
     char *text = note(path, "settings");
-    if (!text) return typed->config;
+    if (!text) return typed->values;
     struct shk_error error = {0};
-    struct config c = typed->config;
+    struct shk_run_settings c;
     json_t *settings = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     if (!config_from_json(settings, path, &c, &error)) cli_die_error(&error);
-    for (size_t i = 0; i < CONFIG_SETTINGS; i++)
-        if (typed->given >> i & 1) config_copy(&c, &typed->config, &config_settings[i]);
+    for (size_t i = 0; i < shk_setting_count; i++)
+        if (typed->given >> i & 1) shk_setting_copy(&shk_settings[i], &c, &typed->values);
     json_decref(settings);
     free(text);
     return c;
@@ -81,9 +83,10 @@ static void eval_file(const char *path, const struct run_settings *typed, struct
     struct shk_error error = {0};
     char *place;
     struct shk_model *model = load(path, &place);
-    const struct config c = test_data(path, typed);
-    struct shk_dataset *test = run_make_squares(&c, c.test_samples, 1);
+    const struct shk_run_settings c = test_data(path, typed);
+    struct shk_dataset *test = shk_source_open(&c, SHK_PART_TEST, &error);
     struct shk_metrics metrics;
+    if (!test) cli_die_error(&error);
     if (!shk_evaluate(model, runtime, test, &metrics, &error)) cli_die_error(&error);
     cli_print("[%s] %s%stest loss: %.4f, acc: %.3f, weights %016" PRIx64 ", %s\n", shk_model_title(model),
               place ? place : "", place ? " - " : "", metrics.loss, metrics.accuracy, shk_model_hash(model), path);
@@ -109,23 +112,22 @@ static void eval_run(const char *folder, const struct run_settings *typed, struc
     if (!found) cli_die(CLI_USAGE, "%s holds no weights yet: neither last.ckpt nor best.safetensors is there", folder);
 }
 
+static bool takes(const struct shk_setting *s) { return s->evaluation; }
+
 int cli_eval(int argc, char **argv) {
-    const struct argp_child children[] = {{run_data_argp(), 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{run_argp(takes), 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
         .args_doc = "DIR|FILE",
         .doc = "Tests the last and the best weights of a run, or a file of weights, on the images that its training "
                "was tested "
-               "on.\v--seed, --test-samples, --size, --square and --invert choose other images.",
+               "on.\vThe options choose other images.",
         .children = children,
     };
-    struct eval_settings settings = {.run = run_defaults};
+    struct eval_settings settings = {.run = run_defaults()};
     cli_parse(&argp, "shikaku eval", argc, argv, &settings);
-    struct shk_error error = {0};
-    const struct shk_runtime_options machine = {.threads = settings.run.threads, .pin = settings.run.pin};
-    struct shk_runtime *runtime = shk_runtime_create(&machine, &error);
-    if (!runtime) cli_die_error(&error);
+    struct shk_runtime *runtime = run_make_runtime(&settings.run, 0);
     struct stat info;
     if (stat(settings.path, &info) == 0 && S_ISDIR(info.st_mode))
         eval_run(settings.path, &settings.run, runtime);

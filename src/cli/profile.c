@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // shikaku profile: where a training step's time goes.
-#include "cli/one_model.h"
+#include "cli/run.h"
 
 enum { STEPS = 100 };
 
@@ -46,13 +46,17 @@ static bool print_profile(const struct shk_profile *p, const struct shk_model *m
 
 static error_t parse_option(int key, char *arg, struct argp_state *state) {
     if (key != ARGP_KEY_INIT) return cli_parse_common(key, arg, state);
-    for (int i = 0; i < 2; i++) state->child_inputs[i] = state->input;
+    state->child_inputs[0] = state->input;
     return 0;
+}
+
+static bool takes(const struct shk_setting *s) {
+    return s->section != SHK_SECTION_RUN && s != shk_setting_named("epochs");
 }
 
 static struct run_settings parse(int argc, char **argv) {
     static const struct argp_option options[] = {CLI_HELP_OPTION, {0}};
-    const struct argp_child children[] = {{run_argp(), 0, NULL, 0}, {&one_model_argp, 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{run_argp(takes), 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
@@ -61,21 +65,20 @@ static struct run_settings parse(int argc, char **argv) {
                "machine.",
         .children = children,
     };
-    struct run_settings settings = run_defaults;
+    struct run_settings settings = run_defaults();
     cli_parse(&argp, "shikaku profile", argc, argv, &settings);
-    if (run_was_given(&settings, "epochs")) cli_die(CLI_USAGE, "profile takes no --epochs");
-    one_model_check("profile", &settings);
+    run_need_model("profile", &settings);
     return settings;
 }
 
 int cli_profile(int argc, char **argv) {
     const struct run_settings settings = parse(argc, argv);
     struct run run = run_create(&settings);
-    const struct shk_train_options train = run_train_options(&settings.config);
+    const struct shk_train_options train = settings.values.train;
     const struct shk_shape shape = shk_dataset_shape(run.train);
     struct shk_profile profile;
     struct shk_error error = {0};
-    struct shk_model *model = shk_model_create(settings.config.model, &shape, train.seed, &error);
+    struct shk_model *model = shk_model_create(settings.values.model, &shape, train.seed, &error);
     if (!model) cli_die_error(&error);
     if (!shk_profile_train(model, run.runtime, run.train, &train, STEPS, &profile, &error)) cli_die_error(&error);
     if (run_print_device(&run)) print_profile(&profile, model, train.batch);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
+// Trains with a run's folder: finds out what it holds, writes checkpoints and lines, and says how it ended.
 #include "cli/record.h"
 
 #include "base/json.h"
-#include "cli/one_model.h"
 #include "cli/signals.h"
+#include "report/config.h"
 #include "report/folder.h"
 #include "report/log.h"
 #include "report/metrics.h"
@@ -14,43 +15,6 @@
 #include <string.h>
 #include <time.h>
 
-// ---- Options ----
-
-enum { KEY_SECONDS = 2048, KEY_EVERY }; // beyond those of run.c and one_model.c
-
-static error_t parse_option(int key, char *arg, struct argp_state *state) {
-    struct record_settings *s = state->input;
-    switch (key) {
-    case KEY_SECONDS:
-        s->seconds = cli_real("checkpoint-seconds", arg, 0, false, 1e9);
-        return 0;
-    case KEY_EVERY:
-        s->every = cli_whole("checkpoint-every", arg, 1, UINT32_MAX);
-        return 0;
-    default:
-        return run_parse_setting(key, arg, &s->run) ? 0 : ARGP_ERR_UNKNOWN;
-    }
-}
-
-const struct argp *record_argp(void) {
-    static struct argp_option options[CONFIG_SETTINGS + 4];
-    static const struct argp argp = {.options = options, .parser = parse_option};
-    enum { GROUP = SETTING_RUN + 1 };
-    size_t n = 0;
-    options[n++] = (struct argp_option){.doc = "The run's folder:", .group = GROUP};
-    options[n++] = (struct argp_option){"checkpoint-seconds",
-                                        KEY_SECONDS,
-                                        "X",
-                                        0,
-                                        "A checkpoint at the latest after so many seconds (10, or 100 times what "
-                                        "writing one takes)",
-                                        GROUP};
-    options[n++] =
-        (struct argp_option){"checkpoint-every", KEY_EVERY, "N", 0, "A checkpoint every N steps, too", GROUP};
-    run_options(SETTING_RUN, options + n);
-    return &argp;
-}
-
 // ---- The record of a training ----
 
 struct record {
@@ -60,8 +24,8 @@ struct record {
     struct contender contender;
     struct metrics *metrics;
     struct log *log;
-    char *notes;            // the settings as JSON, which eval reads from the weights' files
-    uint64_t epochs_before; // of a run that goes on: those in config.json
+    char *notes;          // the settings as JSON, which eval reads from the weights' files
+    size_t epochs_before; // of a run that goes on: those in config.json
     struct shk_position saved;
     bool has_saved;         // since the beginning or in the folder
     bool has_news;          // something has happened since the last checkpoint
@@ -71,6 +35,8 @@ struct record {
     double write_seconds;   // what it took
     struct shk_error error; // in a callback
 };
+
+static const char *folder_of(const struct record *r) { return r->settings->run.values.out; }
 
 static double now(void) {
     struct timespec t;
@@ -100,12 +66,13 @@ static _Noreturn void record_die(struct record *r, const struct shk_error *error
 
 // The most that passes between two checkpoints: writing them is to take no more than one part in a hundred.
 static double interval(const struct record *r) {
-    if (r->settings->seconds > 0) return r->settings->seconds;
+    if (r->settings->run.values.checkpoint_seconds > 0) return r->settings->run.values.checkpoint_seconds;
     return fmax(10, 100 * r->write_seconds);
 }
 
 static bool is_due(const struct record *r) {
-    return (r->settings->every && r->steps >= r->settings->every) || now() - r->since >= interval(r);
+    const size_t every = r->settings->run.values.checkpoint_every;
+    return (every && r->steps >= every) || now() - r->since >= interval(r);
 }
 
 // The best weights and the lines first: a checkpoint promises that they are there.
@@ -139,8 +106,8 @@ static void save(struct record *r) {
 // ---- The training ----
 
 static size_t steps_of_epoch(const struct record *r) {
-    const struct config *c = &r->run.settings.config;
-    return (c->train_samples + c->batch - 1) / c->batch;
+    const size_t batch = r->run.settings.values.train.batch;
+    return (shk_dataset_size(r->run.train) + batch - 1) / batch;
 }
 
 static bool on_step(const struct shk_step *step, void *user) {
@@ -148,7 +115,7 @@ static bool on_step(const struct shk_step *step, void *user) {
     const uint64_t count = (step->epoch - 1) * steps_of_epoch(r) + step->step;
     r->steps++;
     r->has_news = true;
-    if (count % r->run.settings.config.metrics_every == 0 && !metrics_step(r->metrics, step, &r->error)) return false;
+    if (count % r->run.settings.values.metrics_every == 0 && !metrics_step(r->metrics, step, &r->error)) return false;
     return !signals_caught() && !is_due(r);
 }
 
@@ -163,7 +130,7 @@ static bool on_epoch(const struct shk_epoch *epoch, void *user) {
 }
 
 static bool is_complete(const struct record *r) {
-    return shk_trainer_position(r->contender.trainer).epoch >= r->run.settings.config.epochs;
+    return shk_trainer_position(r->contender.trainer).epoch >= r->run.settings.values.epochs;
 }
 
 static void train(struct record *r) {
@@ -171,7 +138,7 @@ static void train(struct record *r) {
     struct shk_error error = {0};
     r->since = now();
     while (!is_complete(r) && !signals_caught()) {
-        if (!shk_train(r->contender.trainer, r->run.train, r->run.test, r->run.settings.config.epochs, &callbacks,
+        if (!shk_train(r->contender.trainer, r->run.train, r->run.test, r->run.settings.values.epochs, &callbacks,
                        &error))
             record_die(r, &error);
         if (r->error.code != SHK_OK) record_die(r, &r->error);
@@ -182,45 +149,34 @@ static void train(struct record *r) {
 
 // ---- Beginning ----
 
-// Everything that the bits depend on is the folder's; what was typed must agree with it.
-static void take_over(struct record *r, struct config *found) {
+// What is kept is the folder's; what was typed must agree with it, or may change.
+static void take_over(struct record *r, const struct shk_run_settings *found) {
     const struct run_settings *typed = &r->settings->run;
-    struct config *mine = &r->run.settings.config;
-    if (typed->model_given && strcmp(typed->config.model, found->model) != 0)
-        cli_die(CLI_USAGE, "%s: the run has --model %s, a resumed run cannot change it to %s", r->settings->out,
-                found->model, typed->config.model);
-    for (size_t i = 0; i < CONFIG_SETTINGS; i++) {
-        const struct setting *s = &config_settings[i];
-        if (!run_was_given(typed, s->name) || config_equal(found, &typed->config, s)) continue;
-        char was[32], is[32];
-        config_print(found, s, was);
-        config_print(&typed->config, s, is);
-        if (strcmp(s->name, "epochs") != 0)
-            cli_die(CLI_USAGE, "%s: the run has --%s %s, a resumed run cannot change it to %s", r->settings->out,
-                    s->name, was, is);
-        if (typed->config.epochs < found->epochs)
-            cli_die(CLI_USAGE, "%s: the run has --epochs %s, a resumed run can raise it, but not lower it to %s",
-                    r->settings->out, was, is);
+    struct shk_error error = {0};
+    for (size_t i = 0; i < shk_setting_count; i++) {
+        const struct shk_setting *s = &shk_settings[i];
+        const bool given = typed->given >> i & 1;
+        if (given && !shk_setting_may_become(s, found, &typed->values, folder_of(r), &error)) cli_die_error(&error);
+        if (!given && shk_setting_kept(s)) shk_setting_copy(s, &r->run.settings.values, found);
     }
-    *mine = *found;
     r->epochs_before = found->epochs;
-    if (run_was_given(typed, "epochs")) mine->epochs = typed->config.epochs;
 }
 
 static void open_folder(struct record *r, bool make) {
     struct shk_error error = {0};
-    if (!folder_open(&r->folder, r->settings->out, make, &error)) cli_die_error(&error);
+    if (!folder_open(&r->folder, folder_of(r), make, &error)) cli_die_error(&error);
 }
 
 // Finds out what the folder holds, where there is one; true if a run goes on.
 static bool find_run(struct record *r) {
     const struct record_settings *s = r->settings;
     struct shk_error error = {0};
-    struct config found;
+    struct shk_run_settings found;
     r->run.settings = s->run;
-    if (!s->must_exist && !folder_exists(s->out)) return false;
+    if (!s->must_exist && !folder_exists(s->run.values.out)) return false;
     open_folder(r, false);
-    if (s->must_exist && !r->folder.holds_run) cli_die(CLI_USAGE, "%s holds no run: there is no config.json", s->out);
+    if (s->must_exist && !r->folder.holds_run)
+        cli_die(CLI_USAGE, "%s holds no run: there is no config.json", s->run.values.out);
     if (!r->folder.holds_run || !s->resume) return false;
     if (!config_read(r->folder.path[FOLDER_CONFIG], &found, &error)) cli_die_error(&error);
     take_over(r, &found);
@@ -232,17 +188,17 @@ static void check_folder(struct record *r) {
     const struct record_settings *s = r->settings;
     if (!r->folder.path[FOLDER_CONFIG]) open_folder(r, true);
     if (r->folder.holds_run && !s->force)
-        cli_die(CLI_USAGE, "%s holds a run: go on with 'shikaku resume %s', or give --force to replace it", s->out,
-                s->out);
+        cli_die(CLI_USAGE, "%s holds a run: go on with 'shikaku resume %s', or give --force to replace it",
+                s->run.values.out, s->run.values.out);
     if (r->folder.holds_others && !s->force)
         cli_die(CLI_USAGE, "%s holds other files: name a new folder, or give --force to put the run beside them",
-                s->out);
+                s->run.values.out);
 }
 
 // Twice the files, once in place and once on their way; those that are there already count.
 static void check_room(const struct record *r, bool goes_on) {
     const double numbers = (double)shk_model_parameters(r->contender.model);
-    const double losses = (double)r->run.settings.config.train_samples;
+    const double losses = (double)shk_dataset_size(r->run.train);
     const double files = 4 * (4 * numbers + losses) + 65536;
     struct shk_error error = {0};
     if (!folder_has_room(&r->folder, (goes_on ? 1 : 2) * files + 1e6, &error)) cli_die_error(&error);
@@ -251,18 +207,34 @@ static void check_room(const struct record *r, bool goes_on) {
 static void begin_anew(struct record *r) {
     struct shk_error error = {0};
     if (!folder_tidy(&r->folder, &error) || !folder_clear(&r->folder, &error) ||
-        !config_write(r->folder.path[FOLDER_CONFIG], &r->run.settings.config, r->contender.model, r->run.runtime,
+        !config_write(r->folder.path[FOLDER_CONFIG], &r->run.settings.values, r->contender.model, r->run.runtime,
                       &error))
         cli_die_error(&error);
+}
+
+// Whether config.json still has what the checkpoint was made with.
+static void check_settings(const struct record *r) {
+    const char *path = r->folder.path[FOLDER_CHECKPOINT];
+    struct shk_run_settings saved;
+    struct shk_error error = {0};
+    char *text = shk_file_note(path, "settings", &error);
+    if (error.code != SHK_OK) cli_die_error(&error);
+    json_t *note = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    if (!config_from_json(note, path, &saved, &error)) cli_die_error(&error);
+    for (const struct shk_setting *s = shk_settings; s->name; s++)
+        if (!shk_setting_may_become(s, &saved, &r->run.settings.values, path, &error)) cli_die_error(&error);
+    json_decref(note);
+    free(text);
 }
 
 static void go_on(struct record *r) {
     struct shk_error error = {0};
     r->has_saved = folder_has(&r->folder, FOLDER_CHECKPOINT);
+    if (r->has_saved) check_settings(r);
     if ((r->has_saved && !shk_trainer_load(r->contender.trainer, r->folder.path[FOLDER_CHECKPOINT], &error)) ||
         !folder_tidy(&r->folder, &error) ||
-        (r->run.settings.config.epochs != r->epochs_before &&
-         !config_raise_epochs(r->folder.path[FOLDER_CONFIG], r->run.settings.config.epochs, &error)))
+        (r->run.settings.values.epochs != r->epochs_before &&
+         !config_raise_epochs(r->folder.path[FOLDER_CONFIG], r->run.settings.values.epochs, &error)))
         cli_die_error(&error);
     r->saved = shk_trainer_position(r->contender.trainer);
 }
@@ -275,7 +247,7 @@ static void open_lines(struct record *r) {
     if (!log_line(r->log, "shikaku %s, %s, %s; %s", shk_version(), shk_model_description(r->contender.model),
                   shk_runtime_isa(r->run.runtime), shk_runtime_describe(r->run.runtime)))
         fprintf(stderr, "shikaku: warning: %s cannot be written\n", r->folder.path[FOLDER_LOG]);
-    json_t *settings = config_to_json(&r->run.settings.config);
+    json_t *settings = config_to_json(&r->run.settings.values);
     r->notes = shk_json_text(settings, JSON_COMPACT);
     json_decref(settings);
     if (!r->notes) cli_die(CLI_FAILED, "out of memory");
@@ -285,10 +257,10 @@ static struct record begin(const struct record_settings *settings) {
     struct record r = {.settings = settings};
     const bool goes_on = find_run(&r);
     struct run_settings s = r.run.settings;
-    if (!goes_on) one_model_check("train", &s);
+    if (!goes_on) run_need_model("train", &s);
     r.run = run_create(&s);
-    r.contender = contender_create(&r.run, s.config.model);
-    r.run.settings.config.shards = shk_trainer_shards(r.contender.trainer);
+    r.contender = contender_create(&r.run, s.values.model);
+    r.run.settings.values.train.shards = shk_trainer_shards(r.contender.trainer);
     if (!goes_on) check_folder(&r);
     check_room(&r, goes_on);
     if (goes_on)
@@ -327,7 +299,7 @@ static void print_interrupt(struct record *r, int signal) {
     print_place(r->saved, place);
     log_line(r->log, "%s after %s", signals_name(signal), place);
     fprintf(stderr, "shikaku: %s after %s, go on with 'shikaku resume %s'\n", signals_name(signal), place,
-            r->settings->out);
+            folder_of(r));
 }
 
 int record_train(const struct record_settings *settings) {

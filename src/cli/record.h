@@ -7,14 +7,9 @@
 
 struct record_settings {
     struct run_settings run;
-    const char *out;                // the folder
     bool resume, must_exist, force; // must_exist: a run has to be there
-    double seconds;                 // between checkpoints; 0: 10, or more where writing one is slow
-    uint64_t every;                 // steps between checkpoints; 0: by time alone
 };
 
-// The options about checkpoints, as a child parser whose input is a record_settings.
-const struct argp *record_argp(void);
 // Trains as the settings and the folder say; returns the exit code.
 int record_train(const struct record_settings *);
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // shikaku resume: goes on with a run, and ends in the bits of one that was never interrupted.
-#include "cli/one_model.h"
 #include "cli/record.h"
 
 static const struct argp_option options[] = {
@@ -13,12 +12,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &s->run;
-        state->child_inputs[1] = &s->run;
-        state->child_inputs[2] = s;
         return 0;
     case ARGP_KEY_ARG:
-        if (s->out) cli_die(CLI_USAGE, "resume takes one run's folder, not '%s' as well", arg);
-        s->out = arg;
+        if (s->must_exist) cli_die(CLI_USAGE, "resume takes one run's folder, not '%s' as well", arg);
+        if (!shk_setting_set_text(shk_setting_named("out"), &s->run.values, arg))
+            cli_die(CLI_USAGE, "'%s' is not the name of a run's folder", arg);
+        s->must_exist = true;
         return 0;
     case ARGP_KEY_NO_ARGS:
         cli_die(CLI_USAGE, "resume needs a run's folder, as in 'shikaku resume DIR'");
@@ -27,9 +26,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     }
 }
 
+static bool takes(const struct shk_setting *s) { return s != shk_setting_named("out"); }
+
 int cli_resume(int argc, char **argv) {
-    const struct argp_child children[] = {
-        {run_argp(), 0, NULL, 0}, {&one_model_argp, 0, NULL, 0}, {record_argp(), 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{run_argp(takes), 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
@@ -41,7 +41,7 @@ int cli_resume(int argc, char **argv) {
             "data must be as it was, or be left out.",
         .children = children,
     };
-    struct record_settings settings = {.run = run_defaults, .resume = true, .must_exist = true};
+    struct record_settings settings = {.run = run_defaults(), .resume = true};
     cli_parse(&argp, "shikaku resume", argc, argv, &settings);
     return record_train(&settings);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // shikaku tune: measures training steps with many settings, in turns, and keeps the fastest.
+#include "cli/options.h"
 #include "cli/tuned.h"
 
 #include <math.h>
@@ -12,16 +13,15 @@
 enum { MOST_CANDIDATES = 512, MOST_ROUNDS = 15, MOST_SHARDS = 8, FIRST_ROUNDS = 3 };
 
 struct tune_settings {
-    const char *model, *out;
-    size_t batch, shards[MOST_SHARDS], shard_count;
+    struct run_settings run; // model and batch
+    const char *out;
+    size_t shards[MOST_SHARDS], shard_count;
     bool quick;
 };
 
-enum { KEY_MODEL = 256, KEY_BATCH, KEY_QUICK, KEY_SHARDS, KEY_OUT };
+enum { KEY_QUICK = 256, KEY_SHARDS, KEY_OUT };
 
 static const struct argp_option options[] = {
-    {"model", KEY_MODEL, "MODEL", 0, "A preset or a description (see 'shikaku --help')", 0},
-    {"batch", KEY_BATCH, "N", 0, "Samples per step (64)", 0},
     {"quick", KEY_QUICK, 0, 0, "Fewer and shorter measurements", 0},
     {"shards", KEY_SHARDS, "LIST", 0, "Try these numbers of shards, too, as 12,24,48; they change the bits", 0},
     {"out", KEY_OUT, "FILE", 0, "Where the result goes (shikaku/tuned.json in XDG_CONFIG_HOME or ~/.config)", 0},
@@ -43,11 +43,8 @@ static void parse_shards(struct tune_settings *s, const char *list) {
 static error_t parse_option(int key, char *arg, struct argp_state *state) {
     struct tune_settings *s = state->input;
     switch (key) {
-    case KEY_MODEL:
-        s->model = arg;
-        return 0;
-    case KEY_BATCH:
-        s->batch = cli_whole("batch", arg, 1, SHK_MAX_BATCH);
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &s->run;
         return 0;
     case KEY_QUICK:
         s->quick = true;
@@ -158,12 +155,13 @@ static size_t list_pins(const struct shk_machine *m, unsigned threads, const cha
 static void open_candidate(const struct tuning *t, struct candidate *c) {
     struct shk_error error = {0};
     const struct shk_shape shape = shk_dataset_shape(t->data);
-    const struct shk_train_options train = {.batch = t->settings->batch, .shards = c->shards, .lr = 1e-5, .seed = 1};
+    const struct shk_train_options train = {
+        .batch = t->settings->run.values.train.batch, .shards = c->shards, .lr = 1e-5, .seed = 1};
     const struct shk_runtime_options runtime = {
         .isa = c->isa, .threads = c->threads, .pin = c->pin, .tasks = shk_train_shards(&train)};
     c->runtime = shk_runtime_create(&runtime, &error);
     if (!c->runtime) cli_die_error(&error);
-    c->model = shk_model_create(t->settings->model, &shape, 1, &error);
+    c->model = shk_model_create(t->settings->run.values.model, &shape, 1, &error);
     if (!c->model) cli_die_error(&error);
     c->trainer = shk_trainer_create(c->model, c->runtime, &train, &error);
     if (!c->trainer) cli_die_error(&error);
@@ -177,7 +175,8 @@ static void make_candidates(struct tuning *t) {
     const size_t isa_count = list_isas(isas);
     for (size_t h = 0; h < (s->shard_count ? s->shard_count : 1); h++) {
         const size_t shards = s->shard_count ? s->shards[h] : 0;
-        const size_t tasks = shk_train_shards(&(struct shk_train_options){.batch = s->batch, .shards = shards});
+        const size_t tasks =
+            shk_train_shards(&(struct shk_train_options){.batch = s->run.values.train.batch, .shards = shards});
         const size_t thread_count = list_threads(t->machine, tasks, threads);
         for (size_t i = 0; i < thread_count; i++) {
             const size_t pin_count = list_pins(t->machine, threads[i], pins);
@@ -338,7 +337,7 @@ static void store(const struct tuning *t, const struct candidate *c) {
     struct tuned result = {.threads = c->threads, .shards = c->shards, .samples_per_second = c->median};
     snprintf(result.isa, sizeof result.isa, "%s", c->isa);
     snprintf(result.pin, sizeof result.pin, "%s", pin_name(c));
-    tuned_key_fill(&key, t->machine, c->model, t->settings->batch);
+    tuned_key_fill(&key, t->machine, c->model, t->settings->run.values.train.batch);
     char *name = tuned_store(t->settings->out, &key, &result);
     cli_print("\nwritten to %s; used by 'shikaku train --tuned%s%s'\n", name, t->settings->out ? "=" : "",
               t->settings->out ? t->settings->out : "");
@@ -356,25 +355,32 @@ static void close_tuning(struct tuning *t) {
     shk_machine_free(t->machine);
 }
 
+static bool takes(const struct shk_setting *s) {
+    return s == shk_setting_named("model") || s == shk_setting_named("batch");
+}
+
 int cli_tune(int argc, char **argv) {
-    static const struct argp argp = {
+    const struct argp_child children[] = {{run_argp(takes), 0, NULL, 0}, {0}};
+    const struct argp argp = {
         .options = options,
         .parser = parse_option,
         .doc =
             "Measures training steps with every sensible number of threads, pinning and instruction set, in turns, and "
             "keeps the fastest for 'shikaku train --tuned'.\vWhat an environment variable sets is not varied. An "
             "interrupted run leaves what was found earlier as it was.",
+        .children = children,
     };
-    struct tune_settings settings = {.batch = 64};
+    struct tune_settings settings = {.run = run_defaults()};
     cli_parse(&argp, "shikaku tune", argc, argv, &settings);
-    if (!settings.model) cli_die(CLI_USAGE, "tune needs a model, for example --model tinycnn");
+    run_need_model("tune", &settings.run);
     struct shk_error error = {0};
     struct tuning t = {.settings = &settings,
                        .most_rounds = settings.quick ? 5 : MOST_ROUNDS,
                        .seconds = settings.quick ? 0.02 : 0.1,
                        .machine = shk_machine_create(NULL, &error)};
     if (!t.machine) cli_die_error(&error);
-    t.data = shk_dataset_squares(&(struct shk_squares_options){.n = 4 * settings.batch, .invert = 0.5}, &error);
+    t.data = shk_dataset_squares(&(struct shk_squares_options){.n = 4 * settings.run.values.train.batch, .invert = 0.5},
+                                 &error);
     if (!t.data) cli_die_error(&error);
     t.candidate = calloc(MOST_CANDIDATES, sizeof *t.candidate);
     if (!t.candidate) cli_die(CLI_FAILED, "out of memory");

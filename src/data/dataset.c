@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Makes, copies and frees data sets in memory, and shuffles the order of their samples.
 #include "data/dataset.h"
 
 #include "base/memory.h"
@@ -8,6 +9,11 @@
 #include <string.h>
 
 enum { MAX_SAMPLES = 10000000 };
+
+static const float *fetch_own(const struct shk_dataset *d, size_t sample, float *room) {
+    (void)room;
+    return shk_dataset_image(d, sample);
+}
 
 struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *shape, struct shk_error *err) {
     if (!shk_shape_check(shape, err)) return NULL;
@@ -19,6 +25,7 @@ struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *shape, str
     if (!d) return NULL;
     d->n = n;
     d->shape = *shape;
+    d->fetch = fetch_own;
     d->images = shk_alloc(n, shape->height * shape->width * shape->channels * sizeof(float), "images", err);
     d->labels = shk_alloc(n, sizeof(uint32_t), "labels", err);
     if (d->images && d->labels) return d;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Holds images and labels in memory; the workers of a step fetch each image where they need it.
 #ifndef SHK_DATA_DATASET_H
 #define SHK_DATA_DATASET_H
 
@@ -10,7 +11,15 @@ struct shk_dataset {
     struct shk_shape shape;
     float *images; // [n][height][width][channels]
     uint32_t *labels;
+    // The pixels of a sample, [height][width][channels]: in the data set's own memory or, where they must first be made, in
+    // `room`, which is the calling worker's own.
+    const float *(*fetch)(const struct shk_dataset *, size_t sample, float *room);
+    size_t room_floats; // 0: none is needed, and room may be NULL
 };
+
+static inline const float *shk_dataset_fetch(const struct shk_dataset *d, size_t sample, float *room) {
+    return d->fetch(d, sample, room);
+}
 
 // Zeroed images and labels of a checked shape.
 struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *, struct shk_error *);

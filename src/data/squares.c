@@ -3,6 +3,7 @@
 #include "base/shape.h"
 #include "base/stream.h"
 #include "data/dataset.h"
+#include "data/source.h"
 
 enum { GRID = 3 };
 
@@ -24,8 +25,10 @@ static bool check(const struct shk_squares_options *o, size_t size, size_t squar
 }
 
 struct shk_dataset *shk_dataset_squares(const struct shk_squares_options *o, struct shk_error *err) {
-    size_t size = o->size ? o->size : 32, square = o->square ? o->square : 6, cell = size / GRID;
-    double invert = o->invert < 0 ? 0.5 : o->invert;
+    const struct shk_data_settings defaults = shk_settings_defaults().data;
+    size_t size = o->size ? o->size : defaults.size, square = o->square ? o->square : defaults.square,
+           cell = size / GRID;
+    double invert = o->invert < 0 ? defaults.invert : o->invert;
     struct shk_shape shape = {size, size, 1, GRID * GRID};
     if (!shk_shape_check(&shape, err) || !check(o, size, square, invert, err)) return NULL;
     struct shk_dataset *d = shk_dataset_new(o->n, &shape, err);
@@ -43,3 +46,16 @@ struct shk_dataset *shk_dataset_squares(const struct shk_squares_options *o, str
     }
     return d;
 }
+
+static struct shk_dataset *open_squares(const struct shk_run_settings *run, enum shk_part part, struct shk_error *err) {
+    const struct shk_data_settings *s = &run->data;
+    const struct shk_squares_options options = {.n = part == SHK_PART_TRAIN ? s->train_samples : s->test_samples,
+                                                .size = s->size,
+                                                .square = s->square,
+                                                .invert = s->invert,
+                                                .seed = run->train.seed,
+                                                .stream = part == SHK_PART_TRAIN ? 0 : 1};
+    return shk_dataset_squares(&options, err);
+}
+
+const struct shk_source_type shk_source_squares = {.name = "squares", .open = open_squares};

@@ -4,8 +4,9 @@
 #include "formats/checkpoint.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "formats/model_file.h"
-#include "formats/text.h"
+#include "settings/settings.h"
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
@@ -15,34 +16,22 @@ enum { MAX_SAMPLES = 10000000 }; // of a data set
 
 // ---- What a trainer must have in common with the one that was saved: each of them as text ----
 
-enum kind { SIZE, WHOLE, REAL }; // size_t, uint64_t, double
-static const struct {
-    const char *name;
-    enum kind kind;
-    size_t offset; // in struct shk_train_options
-} settings[] = {
-    {"batch", SIZE, offsetof(struct shk_train_options, batch)},
-    {"shards", SIZE, offsetof(struct shk_train_options, shards)},
-    {"lr", REAL, offsetof(struct shk_train_options, lr)},
-    {"seed", WHOLE, offsetof(struct shk_train_options, seed)},
-    {"clip_norm", REAL, offsetof(struct shk_train_options, clip_norm)},
-};
-enum { SETTINGS = sizeof settings / sizeof *settings };
+// The trainer's options, with the shards that fix the bits.
+static struct shk_run_settings settings_of(const struct shk_trainer *t) {
+    struct shk_run_settings settings = {.train = t->options};
+    settings.train.shards = shk_trainer_shards(t);
+    return settings;
+}
 
-static void setting_text(const struct shk_trainer *t, unsigned i, char text[SHK_TEXT]) {
-    struct shk_train_options options = t->options;
-    options.shards = shk_trainer_shards(t); // those that fix the bits
-    const char *value = (const char *)&options + settings[i].offset;
-    if (settings[i].kind == SIZE) shk_whole_text(*(const size_t *)(const void *)value, text);
-    if (settings[i].kind == WHOLE) shk_whole_text(*(const uint64_t *)(const void *)value, text);
-    if (settings[i].kind == REAL) shk_real_text(*(const double *)(const void *)value, text);
+static bool is_same(const struct shk_st *f, const char *key, const char *saved, const char *own,
+                    struct shk_error *err) {
+    if (!strcmp(saved, own)) return true;
+    return shk_st_fail(f->path, err, "was made with %s %.120s, but this trainer has %.120s", key, saved, own);
 }
 
 static bool must_be(const struct shk_st *f, const char *key, const char *own, struct shk_error *err) {
-    const char *text = shk_need_text(f, key, err);
-    if (!text) return false;
-    if (!strcmp(text, own)) return true;
-    return shk_st_fail(f->path, err, "was made with %s %.120s, but this trainer has %.120s", key, text, own);
+    const char *saved = shk_need_text(f, key, err);
+    return saved && is_same(f, key, saved, own, err);
 }
 
 static bool must_be_whole(const struct shk_st *f, const char *key, uint64_t own, struct shk_error *err) {
@@ -51,16 +40,23 @@ static bool must_be_whole(const struct shk_st *f, const char *key, uint64_t own,
     return must_be(f, key, text, err);
 }
 
+static bool same_model(const struct shk_model *m, const struct shk_st *f, struct shk_error *err) {
+    return must_be(f, "model", m->config.description, err) && must_be_whole(f, "height", m->shape.height, err) &&
+           must_be_whole(f, "width", m->shape.width, err) && must_be_whole(f, "channels", m->shape.channels, err) &&
+           must_be_whole(f, "classes", m->shape.classes, err) &&
+           must_be_whole(f, "numerics", SHK_NUMERICS_VERSION, err);
+}
+
+// A setting that the file does not name is younger than the file and had its default.
 static bool same_settings(const struct shk_trainer *t, const struct shk_st *f, struct shk_error *err) {
-    const struct shk_model *m = t->model;
-    if (!must_be(f, "model", m->config.description, err) || !must_be_whole(f, "height", m->shape.height, err) ||
-        !must_be_whole(f, "width", m->shape.width, err) || !must_be_whole(f, "channels", m->shape.channels, err) ||
-        !must_be_whole(f, "classes", m->shape.classes, err) || !must_be_whole(f, "numerics", SHK_NUMERICS_VERSION, err))
-        return false;
-    for (unsigned i = 0; i < SETTINGS; i++) {
-        char own[SHK_TEXT];
-        setting_text(t, i, own);
-        if (!must_be(f, settings[i].name, own, err)) return false;
+    const struct shk_run_settings mine = settings_of(t), defaults = shk_settings_defaults();
+    for (const struct shk_setting *s = shk_settings; s->name; s++) {
+        char own[SHK_SETTING_TEXT], standard[SHK_SETTING_TEXT];
+        if (!shk_setting_trains(s)) continue;
+        shk_setting_print(s, &mine, own);
+        shk_setting_print(s, &defaults, standard);
+        const char *saved = shk_st_text(f, s->name);
+        if (!is_same(f, s->name, saved ? saved : standard, own, err)) return false;
     }
     return true;
 }
@@ -149,10 +145,12 @@ static bool read_progress(const struct shk_trainer *t, const struct shk_st *f, s
 // ---- Saving ----
 
 static void describe(struct shk_st_out *o, const struct shk_trainer *t, struct progress *p) {
-    char text[SHK_TEXT];
-    for (unsigned i = 0; i < SETTINGS; i++) {
-        setting_text(t, i, text);
-        shk_st_add_text(o, settings[i].name, text);
+    const struct shk_run_settings settings = settings_of(t);
+    char text[SHK_SETTING_TEXT];
+    for (const struct shk_setting *s = shk_settings; s->name; s++) {
+        if (!shk_setting_trains(s)) continue;
+        shk_setting_print(s, &settings, text);
+        shk_st_add_text(o, s->name, text);
     }
     for (unsigned i = 0; i < WHOLES; i++) {
         shk_whole_text(*whole_of(p, i), text);
@@ -210,8 +208,8 @@ static bool read_losses(const struct shk_trainer *t, struct shk_st *f, struct ch
 
 static bool read_checkpoint(const struct shk_trainer *t, struct shk_st *f, struct checkpoint *c,
                             struct shk_error *err) {
-    if (!shk_check_kind(f, "checkpoint", err) || !same_settings(t, f, err) || !read_progress(t, f, &c->progress, err) ||
-        !shk_take_params(f, t->model, "", false, c->weights, err) ||
+    if (!shk_check_kind(f, "checkpoint", err) || !same_model(t->model, f, err) || !same_settings(t, f, err) ||
+        !read_progress(t, f, &c->progress, err) || !shk_take_params(f, t->model, "", false, c->weights, err) ||
         !shk_take_params(f, t->model, exp_avg, false, c->m, err) ||
         !shk_take_params(f, t->model, exp_avg_sq, true, c->v, err) || !read_losses(t, f, c, err))
         return false;

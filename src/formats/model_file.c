@@ -3,7 +3,7 @@
 #include "formats/model_file.h"
 
 #include "base/memory.h"
-#include "formats/text.h"
+#include "base/text.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

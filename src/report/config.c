@@ -1,178 +1,136 @@
 // SPDX-License-Identifier: MIT
+// Writes config.json from the table of settings, and reads it.
 #include "report/config.h"
 
 #include "base/error.h"
 #include "base/json.h"
-#include "report/number.h"
+#include "base/text.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WHOLE(field) .offset = offsetof(struct config, field)
-#define REAL(field) .offset = offsetof(struct config, field), .real = true
-const struct setting config_settings[CONFIG_SETTINGS] = {
-    {"epochs", WHOLE(epochs), .low = 1, .high = 1000000, .text = "N", .doc = "Epochs (5)"},
-    {"batch", WHOLE(batch), .low = 1, .high = SHK_MAX_BATCH, .text = "N", .doc = "Samples per step (64)"},
-    {"lr", REAL(lr), .low = 0, .high = 1000, .above = true, .text = "X", .doc = "Learning rate of Adam (1e-3)"},
-    {"clip-norm", REAL(clip_norm), .low = 0, .high = 1000000, .above = true, .zero = true, .infinite = true,
-     .text = "X", .doc = "Scale the gradients of a step down to this norm; inf: never (no clipping)"},
-    {"seed", WHOLE(seed), .low = 0, .high = UINT64_MAX, .group = SETTING_DATA, .text = "N",
-     .doc = "Seed of data, weights, shuffling and dropout (0)"},
-    {"shards", WHOLE(shards), .low = 1, .high = SHK_MAX_SHARDS, .zero = true, .text = "N",
-     .doc = "Parts of a batch; they fix the order of sums (by batch: 24 for 64)"},
-    {"metrics-every", WHOLE(metrics_every), .low = 1, .high = UINT32_MAX, .group = SETTING_RUN, .text = "N",
-     .doc = "A line in metrics.jsonl every N steps (100)"},
-    {"train-samples", WHOLE(train_samples), .low = 1, .high = 10000000, .text = "N", .doc = "Training samples (5000)"},
-    {"test-samples", WHOLE(test_samples), .low = 1, .high = 10000000, .group = SETTING_DATA, .text = "N",
-     .doc = "Test samples (1000)"},
-    {"size", WHOLE(size), .low = 8, .high = 256, .group = SETTING_DATA, .text = "N",
-     .doc = "Height and width of an image, 8 to 256 pixels (32)"},
-    {"square", WHOLE(square), .low = 1, .high = 85, .group = SETTING_DATA, .text = "N",
-     .doc = "Side of the square, at most a third of the image (6)"},
-    {"invert", REAL(invert), .low = 0, .high = 1, .group = SETTING_DATA, .text = "P",
-     .doc = "Probability that an image is inverted (0.5)"},
-};
-#undef WHOLE
-#undef REAL
-
-static uint64_t whole_of(const struct config *c, const struct setting *s) {
-    uint64_t value;
-    memcpy(&value, (const char *)c + s->offset, sizeof value);
-    return value;
-}
-
-static double real_of(const struct config *c, const struct setting *s) {
-    double value;
-    memcpy(&value, (const char *)c + s->offset, sizeof value);
-    return value;
-}
-
-bool config_equal(const struct config *a, const struct config *b, const struct setting *s) {
-    return s->real ? real_of(a, s) == real_of(b, s) : whole_of(a, s) == whole_of(b, s);
-}
-
-void config_copy(struct config *to, const struct config *from, const struct setting *s) {
-    memcpy((char *)to + s->offset, (const char *)from + s->offset, s->real ? sizeof(double) : sizeof(uint64_t));
-}
-
-void config_print(const struct config *c, const struct setting *s, char text[32]) {
-    if (s->real)
-        snprintf(text, 32, "%.10g", real_of(c, s));
-    else
-        snprintf(text, 32, "%" PRIu64, whole_of(c, s));
-}
-
 // ---- Values ----
 
-static bool set_whole(struct config *c, const struct setting *s, uint64_t value) {
-    memcpy((char *)c + s->offset, &value, sizeof value);
-    return value >= s->low && value <= s->high;
-}
-
-static bool set_real(struct config *c, const struct setting *s, double value) {
-    memcpy((char *)c + s->offset, &value, sizeof value);
-    if (isinf(value)) return s->infinite && value > 0;
-    return value <= (double)s->high && (s->above ? value > (double)s->low : value >= (double)s->low);
-}
-
-// What a value has to be, as the end of a sentence.
-static void describe(const struct setting *s, char text[96]) {
-    if (s->real)
-        snprintf(text, 96, "a number %s %" PRIu64 "%s%" PRIu64 "%s", s->above ? "above" : "from", s->low,
-                 s->above ? " and at most " : " to ", s->high, s->infinite ? ", or inf" : "");
-    else
-        snprintf(text, 96, "a whole number from %" PRIu64 " to %" PRIu64, s->low, s->high);
-}
-
-bool config_parse(struct config *c, const struct setting *s, const char *text, struct shk_error *err) {
-    uint64_t whole;
-    double real;
-    bool good;
-    if (!s->real)
-        good = number_whole(text, &whole) && set_whole(c, s, whole);
-    else if (s->infinite && strcmp(text, "inf") == 0)
-        good = set_real(c, s, INFINITY);
-    else
-        good = number_real(text, &real) && set_real(c, s, real);
-    if (good) return true;
-    char wanted[96];
-    describe(s, wanted);
-    return shk_fail(err, SHK_BAD_INPUT, "--%s must be %s, not '%.64s'", s->name, wanted, text);
-}
-
-// ---- JSON ----
-
-static void json_key(const struct setting *s, char key[32]) {
-    snprintf(key, 32, "%s", s->name);
-    for (char *dash; (dash = strchr(key, '-'));) *dash = '_';
-}
-
 // JSON has neither infinity nor, in many readers, whole numbers beyond 2^63: these are strings.
-static json_t *value_to_json(const struct config *c, const struct setting *s) {
-    char text[32];
-    config_print(c, s, text);
-    if (s->real) return isinf(real_of(c, s)) ? json_string(text) : json_real(real_of(c, s));
-    const uint64_t value = whole_of(c, s);
-    return value <= INT64_MAX ? json_integer((json_int_t)value) : json_string(text);
+static json_t *value_to_json(const struct shk_setting *s, const struct shk_run_settings *c) {
+    const double real = s->type == SHK_REAL ? shk_setting_real(s, c) : 0;
+    const uint64_t whole = s->type == SHK_WHOLE ? shk_setting_whole(s, c) : 0;
+    char text[SHK_SETTING_TEXT];
+    if (s->type == SHK_REAL && !isinf(real)) return json_real(real);
+    if (s->type == SHK_WHOLE && whole <= INT64_MAX) return json_integer((json_int_t)whole);
+    shk_setting_print(s, c, text);
+    return json_string(text);
 }
 
-static bool value_from_json(const json_t *value, const struct setting *s, struct config *c) {
+static bool whole_from_json(const json_t *value, const struct shk_setting *s, struct shk_run_settings *c) {
     const char *text = json_string_value(value);
-    if (s->real) {
-        const double real = text && strcmp(text, "inf") == 0 ? INFINITY : json_number_value(value);
-        if (text ? !isinf(real) : !json_is_number(value)) return false;
-        return set_real(c, s, real) || (s->zero && real == 0);
-    }
     uint64_t whole = 0;
     if (json_is_integer(value) && json_integer_value(value) >= 0)
         whole = (uint64_t)json_integer_value(value);
-    else if (!text || !number_whole(text, &whole))
+    else if (!text || !shk_typed_whole(text, &whole))
         return false;
-    return set_whole(c, s, whole) || (s->zero && whole == 0);
+    return shk_setting_set_whole(s, c, whole);
 }
 
-json_t *config_to_json(const struct config *c) {
+static bool value_from_json(const json_t *value, const struct shk_setting *s, struct shk_run_settings *c) {
+    const char *text = json_string_value(value);
+    if (s->type == SHK_WHOLE) return whole_from_json(value, s, c);
+    if (s->type != SHK_REAL) return text && shk_setting_set_text(s, c, text);
+    if (text) return strcmp(text, "inf") == 0 && shk_setting_set_real(s, c, INFINITY);
+    return json_is_number(value) && shk_setting_set_real(s, c, json_number_value(value));
+}
+
+// ---- Sections ----
+
+static bool is_of(const struct shk_setting *s, enum shk_section section, const struct shk_run_settings *c) {
+    return s->section == section && shk_setting_kept(s) && shk_setting_applies(s, c);
+}
+
+static json_t *section_to_json(enum shk_section section, const struct shk_run_settings *c) {
     json_t *object = json_object();
-    bool ok = object && json_object_set_new(object, "model", json_string(c->model)) == 0;
-    for (size_t i = 0; ok && i < CONFIG_SETTINGS; i++) {
-        char key[32];
-        json_key(&config_settings[i], key);
-        ok = json_object_set_new(object, key, value_to_json(c, &config_settings[i])) == 0;
-    }
+    bool ok = object != NULL;
+    for (const struct shk_setting *s = shk_settings; ok && s->name; s++)
+        if (is_of(s, section, c)) ok = json_object_set_new(object, s->name, value_to_json(s, c)) == 0;
     if (ok) return object;
     json_decref(object);
     return NULL;
 }
 
-bool config_from_json(const json_t *object, const char *where, struct config *c, struct shk_error *err) {
-    const char *model = json_string_value(json_object_get(object, "model"));
-    if (!model) return shk_fail(err, SHK_BAD_INPUT, "%.250s names no model", where);
-    if (strlen(model) >= sizeof c->model)
-        return shk_fail(err, SHK_BAD_INPUT, "%.250s: the model's description is longer than %zu characters", where,
-                        sizeof c->model - 1);
-    strcpy(c->model, model);
-    for (size_t i = 0; i < CONFIG_SETTINGS; i++) {
-        const struct setting *s = &config_settings[i];
-        char key[32], wanted[96];
-        json_key(s, key);
-        const json_t *value = json_object_get(object, key);
-        if (!value) return shk_fail(err, SHK_BAD_INPUT, "%.250s has no \"%s\"", where, key);
-        describe(s, wanted);
+json_t *config_to_json(const struct shk_run_settings *c) {
+    json_t *object = json_object();
+    bool ok = object != NULL;
+    for (int i = 0; ok && i < SHK_SECTION_MACHINE; i++)
+        ok = json_object_set_new(object, shk_section_names[i], section_to_json((enum shk_section)i, c)) == 0;
+    if (ok) return object;
+    json_decref(object);
+    return NULL;
+}
+
+// *found counts the settings that are there.
+static bool read_section(const json_t *object, enum shk_section section, const char *where, size_t *found,
+                         struct shk_run_settings *c, struct shk_error *err) {
+    for (const struct shk_setting *s = shk_settings; s->name; s++) {
+        const json_t *value = is_of(s, section, c) ? json_object_get(object, s->name) : NULL;
+        char range[SHK_SETTING_TEXT];
+        if (!value) continue;
+        shk_setting_range(s, range);
         if (!value_from_json(value, s, c))
-            return shk_fail(err, SHK_BAD_INPUT, "%.250s: \"%s\" must be %s", where, key, wanted);
+            return shk_fail(err, SHK_BAD_INPUT, "%.250s: \"%s\" must be %.200s", where, s->name, range);
+        ++*found;
     }
-    if (json_object_size(object) != CONFIG_SETTINGS + 1)
-        return shk_fail(err, SHK_BAD_INPUT, "%s holds a setting that this version does not know", where);
+    return true;
+}
+
+// Names a member of `object` that is none of `section`'s settings.
+static bool fail_unknown(const json_t *object, enum shk_section section, const char *where,
+                         const struct shk_run_settings *c, struct shk_error *err) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+        const struct shk_setting *s = shk_setting_named(key);
+        if (!s || !is_of(s, section, c))
+            return shk_fail(err, SHK_BAD_INPUT, "%.250s: \"%.64s\" is no setting of the section \"%s\"", where, key,
+                            shk_section_names[section]);
+    }
+    return false;
+}
+
+static bool read_sections(const json_t *object, const char *where, struct shk_run_settings *c, struct shk_error *err) {
+    for (int i = 0; i < SHK_SECTION_MACHINE; i++) {
+        const json_t *section = json_object_get(object, shk_section_names[i]);
+        size_t found = 0;
+        if (!json_is_object(section))
+            return shk_fail(err, SHK_BAD_INPUT, "%.250s has no section \"%s\"", where, shk_section_names[i]);
+        if (!read_section(section, (enum shk_section)i, where, &found, c, err)) return false;
+        if (found != json_object_size(section)) return fail_unknown(section, (enum shk_section)i, where, c, err);
+    }
+    return true;
+}
+
+// Of a file of weights from before there were sections.
+static bool read_flat(const json_t *object, const char *where, struct shk_run_settings *c, struct shk_error *err) {
+    size_t found = 0;
+    for (int i = 0; i < SHK_SECTION_MACHINE; i++)
+        if (!read_section(object, (enum shk_section)i, where, &found, c, err)) return false;
+    return found == json_object_size(object) ||
+           shk_fail(err, SHK_BAD_INPUT, "%.250s holds a setting that this version does not know", where);
+}
+
+bool config_from_json(const json_t *object, const char *where, struct shk_run_settings *out, struct shk_error *err) {
+    struct shk_run_settings c = shk_settings_defaults();
+    const bool flat = json_is_string(json_object_get(object, "model"));
+    if (!(flat ? read_flat : read_sections)(object, where, &c, err)) return false;
+    if (!*c.model) return shk_fail(err, SHK_BAD_INPUT, "%.250s names no model", where);
+    *out = c;
     return true;
 }
 
 // ---- File ----
 
-enum { FILE_VERSION = 1, FILE_LIMIT = 1 << 20 };
+enum { FILE_VERSION = 2, FILE_LIMIT = 1 << 20 };
 
 static bool out_of_memory(struct shk_error *err) { return shk_fail(err, SHK_FAILED, "out of memory"); }
 
@@ -186,17 +144,21 @@ static bool write_json(const char *path, json_t *file, struct shk_error *err) {
     return ok;
 }
 
-bool config_write(const char *path, const struct config *c, const struct shk_model *model,
+bool config_write(const char *path, const struct shk_run_settings *c, const struct shk_model *model,
                   const struct shk_runtime *runtime, struct shk_error *err) {
     struct shk_machine *machine = shk_machine_create(NULL, err);
     if (!machine) return false;
-    json_t *file = json_pack("{s:i, s:s, s:i, s:o, s:s, s:{s:s, s:s, s:I, s:s}}", "config", FILE_VERSION, "shikaku",
-                             shk_version(), "numerics", SHK_NUMERICS_VERSION, "settings", config_to_json(c),
-                             "description", shk_model_description(model), "machine", "cpu",
-                             shk_machine_info(machine)->cpu_model, "isa", shk_runtime_isa(runtime), "threads",
+    json_t *file = json_pack("{s:i, s:s, s:i}", "config", FILE_VERSION, "shikaku", shk_version(), "numerics",
+                             SHK_NUMERICS_VERSION);
+    json_t *settings = config_to_json(c);
+    json_t *rest = json_pack("{s:s, s:{s:s, s:s, s:I, s:s}}", "description", shk_model_description(model), "machine",
+                             "cpu", shk_machine_info(machine)->cpu_model, "isa", shk_runtime_isa(runtime), "threads",
                              (json_int_t)shk_runtime_threads(runtime), "line", shk_runtime_describe(runtime));
     shk_machine_free(machine);
-    const bool ok = write_json(path, file, err);
+    const bool whole = json_object_update(file, settings) == 0 && json_object_update(file, rest) == 0;
+    const bool ok = whole ? write_json(path, file, err) : out_of_memory(err);
+    json_decref(rest);
+    json_decref(settings);
     json_decref(file);
     return ok;
 }
@@ -212,23 +174,32 @@ static json_t *parse(const char *text, size_t size, const char *path, struct shk
     return file;
 }
 
-static bool read_json(const json_t *file, const char *path, struct config *c, struct shk_error *err) {
+static bool check_versions(long long version, long long numerics, const char *path, struct shk_error *err) {
+    if (version < FILE_VERSION)
+        return shk_fail(err, SHK_BAD_INPUT,
+                        "%.250s has version %lld, this shikaku reads version %d: go on with the shikaku that began the "
+                        "run, or begin it anew in another folder; 'shikaku eval' reads its weights",
+                        path, version, FILE_VERSION);
+    if (version > FILE_VERSION)
+        return shk_fail(err, SHK_BAD_INPUT, "%.250s has version %lld, this shikaku reads version %d: use a newer one",
+                        path, version, FILE_VERSION);
+    return numerics == SHK_NUMERICS_VERSION ||
+           shk_fail(err, SHK_BAD_INPUT,
+                    "%.250s: the run has numerics version %lld, this shikaku has %d and would give other bits: go on "
+                    "with the shikaku that began it",
+                    path, numerics, SHK_NUMERICS_VERSION);
+}
+
+static bool read_json(const json_t *file, const char *path, struct shk_run_settings *c, struct shk_error *err) {
     const json_t *version = json_object_get(file, "config"), *numerics = json_object_get(file, "numerics");
     if (!json_is_integer(version) || !json_is_integer(numerics))
         return shk_fail(err, SHK_BAD_INPUT, "%.250s is not the config.json of a run", path);
-    if (json_integer_value(version) != FILE_VERSION)
-        return shk_fail(err, SHK_BAD_INPUT, "%.250s has version %lld, this shikaku reads version %d", path,
-                        (long long)json_integer_value(version), FILE_VERSION);
-    if (json_integer_value(numerics) != SHK_NUMERICS_VERSION)
-        return shk_fail(
-            err, SHK_BAD_INPUT,
-            "%.250s: the run has numerics version %lld, this shikaku has %d and would give other bits: go on with "
-            "the shikaku that began it",
-            path, (long long)json_integer_value(numerics), SHK_NUMERICS_VERSION);
-    return config_from_json(json_object_get(file, "settings"), path, c, err);
+    return check_versions(json_integer_value(version), json_integer_value(numerics), path, err) &&
+           config_from_json(file, path, c, err);
 }
 
-bool config_read_text(const char *text, size_t size, const char *path, struct config *c, struct shk_error *err) {
+bool config_read_text(const char *text, size_t size, const char *path, struct shk_run_settings *c,
+                      struct shk_error *err) {
     json_t *file = parse(text, size, path, err);
     const bool ok = file && read_json(file, path, c, err);
     json_decref(file);
@@ -257,7 +228,7 @@ static char *read_text(const char *path, size_t *size, struct shk_error *err) {
     return NULL;
 }
 
-bool config_read(const char *path, struct config *c, struct shk_error *err) {
+bool config_read(const char *path, struct shk_run_settings *c, struct shk_error *err) {
     size_t size;
     char *text = read_text(path, &size, err);
     const bool ok = text && config_read_text(text, size, path, c, err);
@@ -271,8 +242,8 @@ bool config_raise_epochs(const char *path, uint64_t epochs, struct shk_error *er
     json_t *file = text ? parse(text, size, path, err) : NULL;
     free(text);
     if (!file) return false;
-    const bool set =
-        json_object_set_new(json_object_get(file, "settings"), "epochs", json_integer((json_int_t)epochs)) == 0;
+    json_t *training = json_object_get(file, shk_section_names[SHK_SECTION_TRAINING]);
+    const bool set = json_object_set_new(training, "epochs", json_integer((json_int_t)epochs)) == 0;
     const bool ok = set ? write_json(path, file, err) : out_of_memory(err);
     json_decref(file);
     return ok;

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// Writes and reads numbers in the C locale, whatever the caller's is, and looks for bytes that are no UTF-8.
+#include "base/text.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void shk_whole_text(uint64_t value, char text[SHK_TEXT]) { snprintf(text, SHK_TEXT, "%" PRIu64, value); }
+
+// The locale decides about the decimal point. "C" is always there and takes no memory.
+static locale_t plain_locale(void) { return newlocale(LC_ALL_MASK, "C", (locale_t)0); }
+
+void shk_real_text(double value, char text[SHK_TEXT]) {
+    locale_t plain = plain_locale(), saved = uselocale(plain);
+    for (int digits = 15; digits <= 17; digits++) { // 17 are enough for any double
+        snprintf(text, SHK_TEXT, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    uselocale(saved);
+    freelocale(plain);
+}
+
+bool shk_read_whole(const char *text, uint64_t most, uint64_t *out) {
+    uint64_t value = 0;
+    if (!*text || (*text == '0' && text[1])) return false;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9') return false;
+        unsigned digit = (unsigned)(*text - '0');
+        if (value > (UINT64_MAX - digit) / 10) return false;
+        value = value * 10 + digit;
+    }
+    *out = value;
+    return value <= most;
+}
+
+static double plain_strtod(const char *text, char **end) {
+    locale_t plain = plain_locale(), saved = uselocale(plain);
+    double value = strtod(text, end);
+    uselocale(saved);
+    freelocale(plain);
+    return value;
+}
+
+bool shk_read_real(const char *text, double *out) {
+    char *end;
+    if (!*text || isspace((unsigned char)*text)) return false;
+    *out = plain_strtod(text, &end);
+    return !*end;
+}
+
+bool shk_typed_whole(const char *text, uint64_t *out) {
+    char *end = NULL;
+    errno = 0;
+    *out = *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+    return end && !*end && !errno;
+}
+
+bool shk_typed_real(const char *text, double *out) {
+    char *end = NULL;
+    bool plain = *text && *text != '+' && strspn(text, "0123456789.eE+-") == strlen(text);
+    errno = 0;
+    *out = plain ? plain_strtod(text, &end) : 0;
+    return end && end != text && !*end && !errno && isfinite(*out);
+}
+
+// Bytes of the well-formed character at `text`, or 0.
+static size_t character(const unsigned char *text, size_t left) {
+    static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000}; // that needs so many bytes
+    unsigned char first = text[0];
+    size_t length = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
+    if (length < 2 || length > left) return length > left ? 0 : length;
+    unsigned value = first & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if (text[i] >> 6 != 2) return 0;
+        value = value << 6 | (text[i] & 0x3fu);
+    }
+    bool surrogate = value >= 0xd800 && value <= 0xdfff;
+    return value < least[length] || value > 0x10ffff || surrogate ? 0 : length;
+}
+
+bool shk_is_utf8(const char *text, size_t length) {
+    for (size_t at = 0, step; at < length; at += step) {
+        step = character((const unsigned char *)text + at, length - at);
+        if (!step) return false;
+    }
+    return true;
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// Numbers as files and people write them, in any locale, and what is text.
+#ifndef SHK_BASE_TEXT_H
+#define SHK_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SHK_TEXT = 40 }; // bytes for any number
+
+void shk_whole_text(uint64_t value, char text[SHK_TEXT]);
+void shk_real_text(double value, char text[SHK_TEXT]); // as short as it can be and still gives the same number back
+// The number of a file's text; false where it is none, or a whole number above `most`.
+bool shk_read_whole(const char *text, uint64_t most, uint64_t *out);
+bool shk_read_real(const char *text, double *out);
+// A number as one types it, and nothing else: no space, plus sign, hexadecimal, nan or inf.
+bool shk_typed_whole(const char *text, uint64_t *out);
+bool shk_typed_real(const char *text, double *out);
+
+// Well-formed UTF-8 (RFC 3629).
+bool shk_is_utf8(const char *text, size_t length);
+
+#endif
