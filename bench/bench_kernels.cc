@@ -166,6 +166,19 @@ void add_conv(const char *kernel, ConvKernel f, const char *shape, size_t size, 
                    }});
 }
 
+// A step of Adam on n weights.
+shk_rule *adam(Arena &arena, size_t n) {
+    const shk_adam_options options = {1e-3, 0.9, 0.999, 1e-8};
+    shk_rule *rule = arena.zeros<shk_rule>(1);
+    rule->kind = SHK_ADAM;
+    rule->adam = shk_adam_at(&options, 10);
+    rule->scale = 1;
+    rule->w = arena.floats(n);
+    for (float *&moment : rule->moments) moment = arena.zeros<float>(n);
+    rule->finite = arena.zeros<bool>(1);
+    return rule;
+}
+
 // Gradients behind a ReLU that has let half of its inputs through; a tile of the weights.
 void add_sparse() {
     const size_t outputs = 128, inputs = 64;
@@ -186,14 +199,7 @@ void add_sparse() {
                            g.b = arena.floats(g.k * inputs);
                            g.b_row = g.c_row = inputs;
                            g.c = arena.floats(g.m * inputs);
-                           shk_adam *adam = arena.zeros<shk_adam>(1);
-                           adam->w = arena.floats(outputs * inputs);
-                           adam->m = arena.floats(outputs * inputs);
-                           adam->v = arena.zeros<float>(outputs * inputs);
-                           adam->beta1 = adam->beta2 = adam->one_minus_beta1 = adam->one_minus_beta2 = 0.5f;
-                           adam->eps = adam->scale = adam->inv_sqrt_bc2 = 1;
-                           adam->finite = arena.zeros<bool>(1);
-                           if (weights) g.adam = adam;
+                           if (weights) g.rule = adam(arena, outputs * inputs);
                            return [=] { k->sparse_gemm(&g); };
                        }});
 }
@@ -408,25 +414,22 @@ void add_sums() {
 
 // ---- Weights ----
 
-void add_adam(const char *shape, size_t n, size_t sources) {
+void add_rule(const char *shape, size_t n, size_t sources) {
     double bytes = element * static_cast<double>(n) * static_cast<double>(6 + sources);
-    all.push_back({"adam", shape, 0, bytes, [=](const shk_kernels *k, Arena &arena) -> Call {
-                       shk_adam a = {};
-                       a.n = n;
-                       a.w = arena.floats(n), a.m = arena.zeros<float>(n), a.v = arena.zeros<float>(n);
+    all.push_back({"apply_rule", shape, 0, bytes, [=](const shk_kernels *k, Arena &arena) -> Call {
+                       shk_apply_rule a = {};
+                       a.n = a.stride = n;
                        a.gradients = arena.floats(n * sources);
-                       a.stride = n, a.sources = sources, a.group = 4;
-                       a.beta1 = 0.9f, a.one_minus_beta1 = 0.1f, a.beta2 = 0.999f, a.one_minus_beta2 = 0.001f;
-                       a.eps = 1e-8f, a.step_size = 1e-3f, a.inv_sqrt_bc2 = 1, a.scale = 1;
-                       a.finite = arena.zeros<bool>(1);
-                       return [=] { k->adam(&a); };
+                       a.sources = sources, a.group = 4;
+                       a.rule = adam(arena, n);
+                       return [=] { k->apply_rule(&a); };
                    }});
 }
 
 void add_weights() {
-    add_adam("cnn-fc1-tile", 128 * 16, 1);
-    add_adam("vit-shards", 64 * 16, 24);
-    add_adam("vit-groups", 64 * 16, 6);
+    add_rule("adam-cnn-fc1-tile", 128 * 16, 1);
+    add_rule("adam-vit-shards", 64 * 16, 24);
+    add_rule("adam-vit-groups", 64 * 16, 6);
     constexpr size_t block = 4096; // of the gradients, as a step that clips takes them
     all.push_back({"square_sum", "block", 2.0 * block, element * block, [](const shk_kernels *k, Arena &arena) -> Call {
                        shk_square_sum s = {block, arena.floats(block), arena.zeros<float>(16), arena.zeros<bool>(1)};

@@ -5,10 +5,6 @@
 // the other products go through the GEMM kernel.
 #include "attention.h"
 
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
-
 #if defined(SHK_ISA_C)
 static size_t block_columns(size_t queries) {
     const size_t columns = shk_round16(queries);

@@ -4,7 +4,6 @@
 #define SHK_SIMD_ATTENTION_H
 
 #include "gemm_tile.h"
-#include "kernels.h"
 #include "vec16_philox.h"
 #include "vec8.h"
 

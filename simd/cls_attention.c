@@ -4,10 +4,6 @@
 
 #include <string.h>
 
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
-
 #if defined(SHK_ISA_C)
 // Gradients of the scores, then dropped-out weights.
 size_t shk_cls_attention_scratch(size_t tokens, size_t heads) {

@@ -4,15 +4,11 @@
 #ifndef SHK_SIMD_CONV3X3_H
 #define SHK_SIMD_CONV3X3_H
 
-#include "kernels.h"
-#include "vec16.h"
+#include "kernel.h"
 
 #include <math.h>
 #include <string.h>
 
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
 // conv_pool_forward of maps.
 void SHK_KERNEL(conv_pool_winograd)(const struct shk_conv_pool *);
 

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Kernels that touch each element once: GELU, multiply, ReLU's gradient, dropout, add, column sums, transposition.
-#include "kernels.h"
-#include "vec16.h"
+#include "kernel.h"
 #include "vec16_gelu.h"
 #include "vec16_philox.h"
-
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
 
 void SHK_KERNEL(gelu_forward)(const struct shk_gelu *args) {
     const float *x = args->x;

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
 // C = A B (kernels.h): tiles of C in registers, a strip of B's columns kept in L1 while the rows of A pass by.
 #include "gemm_tile.h"
-#include "kernels.h"
-
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
 
 // One tile of C = A B: its height and width are known from the function's name, a, b and c point at its part of the
 // matrices, row and column say which part that is, `next` is the C of a next tile, which is fetched meanwhile. They are

@@ -5,7 +5,7 @@
 #ifndef SHK_SIMD_GEMM_TILE_H
 #define SHK_SIMD_GEMM_TILE_H
 
-#include "vec16.h"
+#include "kernel.h"
 
 #include <stdbool.h>
 

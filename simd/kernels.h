@@ -19,6 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "apply_rule.h"
+#include "rules.h"
+
 static inline size_t shk_round16(size_t n) { return (n + 15) & ~(size_t)15; }
 
 // C = A B, with C(i, 16p+j) = c[p*c_panel + i*c_row + j], B(k, 16p+j) = b[p*b_panel + k*b_row + j], A(i, k) = a[i*a_row
@@ -56,8 +59,8 @@ struct shk_gemm {
 // pair. Order: the chain of an output starts at C (accumulate), else at 0; then blocks of SHK_SPARSE_DEPTH k ascending; in
 // a block first the k at which neither row of the pair is 0 (NaN is not), ascending, then those at which only this one
 // is not.
-// adam, unless NULL: C are gradients, to which shk_adam's arithmetic is applied at once; its w, m, v are laid out as C; its
-// n, gradients, stride and sources are not read. What c holds afterwards is not specified.
+// rule, unless NULL: C are gradients, which the rule's weights take at once (rules.h); w and moments are laid out as C. What
+// c holds afterwards is not specified.
 enum { SHK_SPARSE_DEPTH = 64 };
 struct shk_sparse_gemm {
     size_t m, n, k;         // n: multiple of 16; m, k: any
@@ -68,7 +71,7 @@ struct shk_sparse_gemm {
     float *c; // does not overlap a or b
     ptrdiff_t c_row;
     bool accumulate;
-    const struct shk_adam *adam;
+    const struct shk_rule *rule;
 };
 
 // 3x3 convolution (stride 1, pad 1), bias, ReLU and 2x2 max-pool (stride 2, floor) as one layer, of some samples, and its
@@ -375,26 +378,6 @@ struct shk_pack {
     ptrdiff_t src_row;
     float *dst; // does not overlap src
     ptrdiff_t dst_group;
-};
-
-// Adam (Kingma and Ba 2015) as PyTorch computes it, on n elements (multiple of 16). g = the sum over
-// `sources` buffers that lie `stride` apart, in groups of `group` consecutive ones: each group is added up ascending, then
-// the groups are (plain adds; one source: no add); then g * scale.
-//   m = fma(1-beta1, g - m, m)... written as m = beta1*m + (1-beta1)*g: fma(beta1, m, (1-beta1)*g); v = fma(beta2, v,
-//   ((1-beta2)*g)*g); w = w - step_size * (m / (sqrt(v)*inv_sqrt_bc2 + eps)), as fnma(step_size, m/(fma(sqrt(v),
-//   inv_sqrt_bc2, eps)), w).
-// |m| or v below 2^-100 is stored as 0, so that idle moments never turn denormal.
-// finite is set to false, and never to true, where a v is not finite: where g is not, or its square is too large.
-struct shk_adam {
-    size_t n;
-    float *w, *m, *v;
-    const float *gradients;
-    size_t stride, sources, group; // group >= 1
-    float beta1, one_minus_beta1, beta2, one_minus_beta2, eps;
-    float step_size;    // lr / (1 - beta1^t)
-    float inv_sqrt_bc2; // 1 / sqrt(1 - beta2^t)
-    float scale;        // 0 .. 1
-    bool *finite;
 };
 
 // *sum = the squares of x[0 .. n-1] (n: multiple of 16) added up: 16 partial sums, of which number l is the chain

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Random fills from counter-based streams.
+#include "kernel.h"
 #include "vec16_math.h"
 #include "vec16_philox.h"
-
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
 
 // The middle of one of 2^23 equal parts of [0, 1): exact, never 0 or 1.
 SHK_INLINE vf unit(vi word) { return vf_fma(vf_from_vi(vi_shr(word, 9)), vf_set1(0x1p-23f), vf_set1(0x1p-24f)); }

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Kernels that reduce each row: layer normalisation, its gradients, softmax cross-entropy.
-#include "kernels.h"
-#include "vec16.h"
+#include "kernel.h"
 #include "vec16_math.h"
-
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
 
 // Rows go in groups of 16: what is one number a row is computed for the whole group at once, one row a lane, and the
 // rows' folds overlap.

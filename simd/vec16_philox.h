@@ -3,8 +3,7 @@
 #ifndef SHK_SIMD_VEC16_PHILOX_H
 #define SHK_SIMD_VEC16_PHILOX_H
 
-#include "kernels.h"
-#include "vec16.h"
+#include "kernel.h"
 
 // out[w] = word w of the stream's blocks with these numbers, a block a lane. `rounds` is a constant at every call.
 SHK_INLINE void shk_philox16(const struct shk_stream *s, vi blocks, int rounds, vi out[4]) {

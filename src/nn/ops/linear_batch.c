@@ -173,7 +173,7 @@ static void add_block(const struct shk_whole_batch *w, const struct shk_gemm *g,
     }
 }
 
-void shk_linear_gradient_and_rule(const struct shk_whole_batch *w, const struct shk_update *u, const struct shk_adam *adam,
+void shk_linear_gradient_and_rule(const struct shk_whole_batch *w, const struct shk_update *u, const struct shk_rule *rule,
                       float *scratch) {
     const struct shk_linear *l = shk_linear_of(u->op);
     size_t width = shk_tile_width(u->param, u->panel);
@@ -187,7 +187,7 @@ void shk_linear_gradient_and_rule(const struct shk_whole_batch *w, const struct 
                                    .a_col = dy_row,
                                    .c = scratch,
                                    .c_row = (ptrdiff_t)width,
-                                   .adam = adam};
+                                   .rule = rule};
     gemm.b = shk_batch_rows(w, &l->op.in, &gemm.b_row) + u->panel * SHK_INPUT_TILE;
     if (l->op.dealt && transposed_gradient(l, w, scratch)) {
         gemm.a_row = (ptrdiff_t)shk_round16(w->samples);
