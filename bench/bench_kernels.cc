@@ -125,8 +125,8 @@ void add_gemms() {
 
 // ---- Convolution ----
 
-shk_conv_pool conv_arguments(Arena &arena, size_t size, size_t cin, size_t cout, const shk_kernels *k) {
-    shk_conv_pool c = {};
+shk_conv3x3 conv_arguments(Arena &arena, size_t size, size_t cin, size_t cout, const shk_kernels *k) {
+    shk_conv3x3 c = {};
     c.h = c.w = size;
     c.cin = cin;
     c.in_ld = cin <= 4 ? cin : shk_round16(cin);
@@ -146,22 +146,22 @@ shk_conv_pool conv_arguments(Arena &arena, size_t size, size_t cin, size_t cout,
     c.out = arena.zeros<float>(pooled);
     c.out_px = static_cast<ptrdiff_t>(cout);
     c.out_row = static_cast<ptrdiff_t>(size / 2 * cout);
-    c.arg = arena.zeros<uint8_t>(pooled);
+    c.winners = arena.zeros<uint8_t>(pooled);
     c.dout = arena.floats(pooled);
     c.din = arena.zeros<float>(map);
     c.dweight = arena.zeros<float>(cout * 9 * shk_round16(cin));
     c.dbias = arena.zeros<float>(cout);
-    c.scratch = arena.zeros<char>(shk_conv_pool_scratch(size, size, c.in_ld));
-    k->conv_pool_forward(&c); // fills arg
+    c.scratch = arena.zeros<char>(shk_conv3x3_scratch(size, size, c.in_ld));
+    k->conv3x3_forward(&c); // fills winners
     return c;
 }
 
-using ConvKernel = void (*shk_kernels::*)(const shk_conv_pool *);
+using ConvKernel = void (*shk_kernels::*)(const shk_conv3x3 *);
 
 void add_conv(const char *kernel, ConvKernel f, const char *shape, size_t size, size_t cin, size_t cout) {
     double flops = 2.0 * 9 * static_cast<double>(size * size * cin * cout);
     all.push_back({kernel, shape, flops, 0, [=](const shk_kernels *k, Arena &arena) -> Call {
-                       shk_conv_pool c = conv_arguments(arena, size, cin, cout, k);
+                       shk_conv3x3 c = conv_arguments(arena, size, cin, cout, k);
                        return [=] { (k->*f)(&c); };
                    }});
 }
@@ -205,20 +205,20 @@ void add_sparse() {
 }
 
 void add_convs() {
-    add_conv("conv_pool_forward", &shk_kernels::conv_pool_forward, "cnn-conv1", 32, 1, 16);
-    add_conv("conv_pool_forward", &shk_kernels::conv_pool_forward, "cnn-conv2", 16, 16, 32);
-    add_conv("conv_pool_dgrad", &shk_kernels::conv_pool_dgrad, "cnn-conv2", 16, 16, 32);
-    add_conv("conv_pool_wgrad", &shk_kernels::conv_pool_wgrad, "cnn-conv1", 32, 1, 16);
-    add_conv("conv_pool_wgrad", &shk_kernels::conv_pool_wgrad, "cnn-conv2", 16, 16, 32);
+    add_conv("conv3x3_forward", &shk_kernels::conv3x3_forward, "cnn-conv1", 32, 1, 16);
+    add_conv("conv3x3_forward", &shk_kernels::conv3x3_forward, "cnn-conv2", 16, 16, 32);
+    add_conv("conv3x3_dgrad", &shk_kernels::conv3x3_dgrad, "cnn-conv2", 16, 16, 32);
+    add_conv("conv3x3_wgrad", &shk_kernels::conv3x3_wgrad, "cnn-conv1", 32, 1, 16);
+    add_conv("conv3x3_wgrad", &shk_kernels::conv3x3_wgrad, "cnn-conv2", 16, 16, 32);
 }
 
 void add_conv_weights() {
     constexpr size_t cin = 16; // 16 output channels
-    all.push_back({"conv_weights", "cnn-conv2", 0, element * (9 + SHK_WINOGRAD_POINTS) * cin * 16,
+    all.push_back({"conv3x3_weights", "cnn-conv2", 0, element * (9 + SHK_WINOGRAD_POINTS) * cin * 16,
                    [](const shk_kernels *k, Arena &arena) -> Call {
-                       shk_conv_weights w = {cin, cin, arena.floats(16 * 9 * cin),
-                                             arena.zeros<float>(SHK_WINOGRAD_POINTS * cin * 16)};
-                       return [=] { k->conv_weights(&w); };
+                       shk_conv3x3_weights w = {cin, cin, arena.floats(16 * 9 * cin),
+                                                arena.zeros<float>(SHK_WINOGRAD_POINTS * cin * 16)};
+                       return [=] { k->conv3x3_weights(&w); };
                    }});
 }
 
@@ -436,13 +436,12 @@ void add_weights() {
                        return [=] { k->square_sum(&s); };
                    }});
     constexpr size_t blocks = 8; // 128 rows of a panel, as an update task leaves them
-    all.push_back({"transpose_panel", "cnn-fc1-tile", 0, 2 * element * blocks * 256,
-                   [](const shk_kernels *k, Arena &arena) -> Call {
-                       shk_transpose t = {
-                           blocks,  arena.floats(blocks * 256), 16, 256, arena.zeros<float>(blocks * 128 * 16), 16,
-                           128 * 16};
-                       return [=] { k->transpose_panel(&t); };
-                   }});
+    all.push_back(
+        {"transpose", "cnn-fc1-tile", 0, 2 * element * blocks * 256, [](const shk_kernels *k, Arena &arena) -> Call {
+             shk_transpose t = {blocks,  arena.floats(blocks * 256), 16, 256, arena.zeros<float>(blocks * 128 * 16), 16,
+                                128 * 16};
+             return [=] { k->transpose(&t); };
+         }});
     constexpr size_t rows = 128, panels = 32; // a block of dY, as an update task reads it
     all.push_back(
         {"pack", "vit-hidden", 0, 2 * element * rows * panels * 16, [](const shk_kernels *k, Arena &arena) -> Call {
@@ -455,7 +454,7 @@ void add_weights() {
         all.push_back({normal ? "random_normal" : "random_uniform", "16384", 0, element * n,
                        [=](const shk_kernels *k, Arena &arena) -> Call {
                            shk_random_fill r = {};
-                           r.n = n, r.out = arena.zeros<float>(n), r.b = 1;
+                           r.n = n, r.out = arena.zeros<float>(n), r.hi = 1;
                            auto *fill = normal ? k->random_normal : k->random_uniform;
                            return [=] { fill(&r); };
                        }});

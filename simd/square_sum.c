@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// square_sum adds up squares, by which gradients are clipped.
+// square_sum is one chain of FMAs a lane.
 #include "kernel.h"
 
 void SHK_KERNEL(square_sum)(const struct shk_square_sum *args) {

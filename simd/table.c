@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The table of one ISA's kernels; compiled once per ISA.
+// This file is the table of one ISA's kernels; it is compiled once per ISA.
 #include "kernel.h"
 
 #define SHK_STRING2(x) #x

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Philox4x32 (Salmon et al., SC 2011), sixteen blocks at a time, and the keep masks that dropout draws from it.
+// This computes Philox4x32 (random.h), sixteen blocks at a time, and the keep masks that dropout draws from it.
 #ifndef SHK_SIMD_VEC16_PHILOX_H
 #define SHK_SIMD_VEC16_PHILOX_H
 

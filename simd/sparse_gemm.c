@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// C = A B without A's zeros (kernels.h). In blocks of up to 64 steps of k, whose rows of B stay in L1, a row of A is a word
-// of bits, and the steps that it lists go through registers that hold a strip of C. Two rows at a time: loads are the
-// bound, and a row of B that both want is loaded once.
+// sparse_gemm lists what is not zero: in blocks of up to 64 steps of k, whose rows of B stay in L1, a row of A is a
+// word of bits, and the steps that it lists go through registers that hold a strip of C. Two rows at a time: loads are
+// the bound, and a row of B that both want is loaded once.
 #include "kernel.h"
 
 #ifdef SHK_ISA_AVX512
@@ -54,7 +54,7 @@ struct strip {
     const float *b;
     ptrdiff_t c;
     size_t rows;
-    bool fresh, last; // the first block of steps, unless C is added to; the last one
+    bool from_zero, last; // the first block of steps, unless C is added to; the last one
 };
 
 SHK_INLINE ptrdiff_t lowest_bit(uint64_t word) { return __builtin_ctzll(word); }
@@ -85,8 +85,8 @@ SHK_INLINE void add_shared(const int width, uint64_t word, const float *a0, cons
 }
 
 // Those that they do not, side by side: one row has too few chains to hide the latency of FMA.
-SHK_INLINE void add_apart(const int width, uint64_t word0, uint64_t word1, const float *a0, const float *a1,
-                          const float *b, ptrdiff_t b_row, vf *acc0, vf *acc1) {
+SHK_INLINE void add_unshared(const int width, uint64_t word0, uint64_t word1, const float *a0, const float *a1,
+                             const float *b, ptrdiff_t b_row, vf *acc0, vf *acc1) {
     for (; word0 && word1; word0 &= word0 - 1, word1 &= word1 - 1) {
         const ptrdiff_t s0 = lowest_bit(word0), s1 = lowest_bit(word1);
         const vf x0 = vf_spread(a0 + s0), x1 = vf_spread(a1 + s1);
@@ -106,14 +106,15 @@ SHK_INLINE void sum_rows(const int width, const int rows, const struct shk_spars
     const float *c = g->c + s->c + (ptrdiff_t)r * g->c_row, *a = s->a->a + (ptrdiff_t)r * s->a->a_row;
     SHK_UNROLL
     for (int i = 0; i < rows * width; i++)
-        acc[i / width * WIDTH + i % width] = s->fresh ? vf_zero() : vf_load(c + i / width * g->c_row + i % width * 16);
+        acc[i / width * WIDTH + i % width] =
+            s->from_zero ? vf_zero() : vf_load(c + i / width * g->c_row + i % width * 16);
     const uint64_t word = s->a->words[r], next = rows > 1 ? s->a->words[r + 1] : 0;
     if (rows == 1) {
         add_listed(width, word, a, s->b, g->b_row, acc);
         return;
     }
     add_shared(width, word & next, a, a + s->a->a_row, s->b, g->b_row, acc, acc + WIDTH);
-    add_apart(width, word & ~next, next & ~word, a, a + s->a->a_row, s->b, g->b_row, acc, acc + WIDTH);
+    add_unshared(width, word & ~next, next & ~word, a, a + s->a->a_row, s->b, g->b_row, acc, acc + WIDTH);
 }
 
 SHK_INLINE void store_rows(const int width, const int rows, const struct shk_sparse_gemm *g, const struct strip *s,
@@ -213,7 +214,7 @@ static vf all_blocks(const struct shk_sparse_gemm *g, update_function *update, c
                               .b = g->b + (ptrdiff_t)step * g->b_row,
                               .c = (ptrdiff_t)i * g->c_row,
                               .rows = g->m - i < ROWS ? g->m - i : ROWS,
-                              .fresh = step == 0 && !g->accumulate,
+                              .from_zero = step == 0 && !g->accumulate,
                               .last = step + steps == g->k};
             if (g->a_col == 1)
                 read_rows(g, a, s.rows, steps, &rows);

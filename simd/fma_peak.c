@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The most arithmetic that this instruction set gives: fused multiply-adds on registers alone.
+// fma_peak keeps the FMA units busy with registers alone.
 #include "kernel.h"
 
 // Chains in flight: enough for a latency of 4 cycles at two vectors a cycle, and no more than the registers hold.
