@@ -125,8 +125,8 @@ void add_gemms() {
 
 // ---- Convolution ----
 
-shk_conv_pool conv_arguments(Arena &arena, size_t size, size_t cin, size_t cout, const shk_kernels *k) {
-    shk_conv_pool c = {};
+shk_conv3x3 conv_arguments(Arena &arena, size_t size, size_t cin, size_t cout, const shk_kernels *k) {
+    shk_conv3x3 c = {};
     c.h = c.w = size;
     c.cin = cin;
     c.in_ld = cin <= 4 ? cin : shk_round16(cin);
@@ -146,24 +146,37 @@ shk_conv_pool conv_arguments(Arena &arena, size_t size, size_t cin, size_t cout,
     c.out = arena.zeros<float>(pooled);
     c.out_px = static_cast<ptrdiff_t>(cout);
     c.out_row = static_cast<ptrdiff_t>(size / 2 * cout);
-    c.arg = arena.zeros<uint8_t>(pooled);
+    c.winners = arena.zeros<uint8_t>(pooled);
     c.dout = arena.floats(pooled);
     c.din = arena.zeros<float>(map);
     c.dweight = arena.zeros<float>(cout * 9 * shk_round16(cin));
     c.dbias = arena.zeros<float>(cout);
-    c.scratch = arena.zeros<char>(shk_conv_pool_scratch(size, size, c.in_ld));
-    k->conv_pool_forward(&c); // fills arg
+    c.scratch = arena.zeros<char>(shk_conv3x3_scratch(size, size, c.in_ld));
+    k->conv3x3_forward(&c); // fills winners
     return c;
 }
 
-using ConvKernel = void (*shk_kernels::*)(const shk_conv_pool *);
+using ConvKernel = void (*shk_kernels::*)(const shk_conv3x3 *);
 
 void add_conv(const char *kernel, ConvKernel f, const char *shape, size_t size, size_t cin, size_t cout) {
     double flops = 2.0 * 9 * static_cast<double>(size * size * cin * cout);
     all.push_back({kernel, shape, flops, 0, [=](const shk_kernels *k, Arena &arena) -> Call {
-                       shk_conv_pool c = conv_arguments(arena, size, cin, cout, k);
+                       shk_conv3x3 c = conv_arguments(arena, size, cin, cout, k);
                        return [=] { (k->*f)(&c); };
                    }});
+}
+
+// A step of Adam on n weights.
+shk_rule *adam(Arena &arena, size_t n) {
+    const shk_adam_options options = {1e-3, 0.9, 0.999, 1e-8};
+    shk_rule *rule = arena.zeros<shk_rule>(1);
+    rule->kind = SHK_ADAM;
+    rule->adam = shk_adam_at(&options, 10);
+    rule->scale = 1;
+    rule->w = arena.floats(n);
+    for (float *&moment : rule->moments) moment = arena.zeros<float>(n);
+    rule->finite = arena.zeros<bool>(1);
+    return rule;
 }
 
 // Gradients behind a ReLU that has let half of its inputs through; a tile of the weights.
@@ -186,33 +199,26 @@ void add_sparse() {
                            g.b = arena.floats(g.k * inputs);
                            g.b_row = g.c_row = inputs;
                            g.c = arena.floats(g.m * inputs);
-                           shk_adam *adam = arena.zeros<shk_adam>(1);
-                           adam->w = arena.floats(outputs * inputs);
-                           adam->m = arena.floats(outputs * inputs);
-                           adam->v = arena.zeros<float>(outputs * inputs);
-                           adam->beta1 = adam->beta2 = adam->one_minus_beta1 = adam->one_minus_beta2 = 0.5f;
-                           adam->eps = adam->scale = adam->inv_sqrt_bc2 = 1;
-                           adam->finite = arena.zeros<bool>(1);
-                           if (weights) g.adam = adam;
+                           if (weights) g.rule = adam(arena, outputs * inputs);
                            return [=] { k->sparse_gemm(&g); };
                        }});
 }
 
 void add_convs() {
-    add_conv("conv_pool_forward", &shk_kernels::conv_pool_forward, "cnn-conv1", 32, 1, 16);
-    add_conv("conv_pool_forward", &shk_kernels::conv_pool_forward, "cnn-conv2", 16, 16, 32);
-    add_conv("conv_pool_dgrad", &shk_kernels::conv_pool_dgrad, "cnn-conv2", 16, 16, 32);
-    add_conv("conv_pool_wgrad", &shk_kernels::conv_pool_wgrad, "cnn-conv1", 32, 1, 16);
-    add_conv("conv_pool_wgrad", &shk_kernels::conv_pool_wgrad, "cnn-conv2", 16, 16, 32);
+    add_conv("conv3x3_forward", &shk_kernels::conv3x3_forward, "cnn-conv1", 32, 1, 16);
+    add_conv("conv3x3_forward", &shk_kernels::conv3x3_forward, "cnn-conv2", 16, 16, 32);
+    add_conv("conv3x3_dgrad", &shk_kernels::conv3x3_dgrad, "cnn-conv2", 16, 16, 32);
+    add_conv("conv3x3_wgrad", &shk_kernels::conv3x3_wgrad, "cnn-conv1", 32, 1, 16);
+    add_conv("conv3x3_wgrad", &shk_kernels::conv3x3_wgrad, "cnn-conv2", 16, 16, 32);
 }
 
 void add_conv_weights() {
     constexpr size_t cin = 16; // 16 output channels
-    all.push_back({"conv_weights", "cnn-conv2", 0, element * (9 + SHK_WINOGRAD_POINTS) * cin * 16,
+    all.push_back({"conv3x3_weights", "cnn-conv2", 0, element * (9 + SHK_WINOGRAD_POINTS) * cin * 16,
                    [](const shk_kernels *k, Arena &arena) -> Call {
-                       shk_conv_weights w = {cin, cin, arena.floats(16 * 9 * cin),
-                                             arena.zeros<float>(SHK_WINOGRAD_POINTS * cin * 16)};
-                       return [=] { k->conv_weights(&w); };
+                       shk_conv3x3_weights w = {cin, cin, arena.floats(16 * 9 * cin),
+                                                arena.zeros<float>(SHK_WINOGRAD_POINTS * cin * 16)};
+                       return [=] { k->conv3x3_weights(&w); };
                    }});
 }
 
@@ -408,38 +414,34 @@ void add_sums() {
 
 // ---- Weights ----
 
-void add_adam(const char *shape, size_t n, size_t sources) {
+void add_rule(const char *shape, size_t n, size_t sources) {
     double bytes = element * static_cast<double>(n) * static_cast<double>(6 + sources);
-    all.push_back({"adam", shape, 0, bytes, [=](const shk_kernels *k, Arena &arena) -> Call {
-                       shk_adam a = {};
-                       a.n = n;
-                       a.w = arena.floats(n), a.m = arena.zeros<float>(n), a.v = arena.zeros<float>(n);
+    all.push_back({"apply_rule", shape, 0, bytes, [=](const shk_kernels *k, Arena &arena) -> Call {
+                       shk_apply_rule a = {};
+                       a.n = a.stride = n;
                        a.gradients = arena.floats(n * sources);
-                       a.stride = n, a.sources = sources, a.group = 4;
-                       a.beta1 = 0.9f, a.one_minus_beta1 = 0.1f, a.beta2 = 0.999f, a.one_minus_beta2 = 0.001f;
-                       a.eps = 1e-8f, a.step_size = 1e-3f, a.inv_sqrt_bc2 = 1, a.scale = 1;
-                       a.finite = arena.zeros<bool>(1);
-                       return [=] { k->adam(&a); };
+                       a.sources = sources, a.group = 4;
+                       a.rule = adam(arena, n);
+                       return [=] { k->apply_rule(&a); };
                    }});
 }
 
 void add_weights() {
-    add_adam("cnn-fc1-tile", 128 * 16, 1);
-    add_adam("vit-shards", 64 * 16, 24);
-    add_adam("vit-groups", 64 * 16, 6);
+    add_rule("adam-cnn-fc1-tile", 128 * 16, 1);
+    add_rule("adam-vit-shards", 64 * 16, 24);
+    add_rule("adam-vit-groups", 64 * 16, 6);
     constexpr size_t block = 4096; // of the gradients, as a step that clips takes them
     all.push_back({"square_sum", "block", 2.0 * block, element * block, [](const shk_kernels *k, Arena &arena) -> Call {
                        shk_square_sum s = {block, arena.floats(block), arena.zeros<float>(16), arena.zeros<bool>(1)};
                        return [=] { k->square_sum(&s); };
                    }});
     constexpr size_t blocks = 8; // 128 rows of a panel, as an update task leaves them
-    all.push_back({"transpose_panel", "cnn-fc1-tile", 0, 2 * element * blocks * 256,
-                   [](const shk_kernels *k, Arena &arena) -> Call {
-                       shk_transpose t = {
-                           blocks,  arena.floats(blocks * 256), 16, 256, arena.zeros<float>(blocks * 128 * 16), 16,
-                           128 * 16};
-                       return [=] { k->transpose_panel(&t); };
-                   }});
+    all.push_back(
+        {"transpose", "cnn-fc1-tile", 0, 2 * element * blocks * 256, [](const shk_kernels *k, Arena &arena) -> Call {
+             shk_transpose t = {blocks,  arena.floats(blocks * 256), 16, 256, arena.zeros<float>(blocks * 128 * 16), 16,
+                                128 * 16};
+             return [=] { k->transpose(&t); };
+         }});
     constexpr size_t rows = 128, panels = 32; // a block of dY, as an update task reads it
     all.push_back(
         {"pack", "vit-hidden", 0, 2 * element * rows * panels * 16, [](const shk_kernels *k, Arena &arena) -> Call {
@@ -452,7 +454,7 @@ void add_weights() {
         all.push_back({normal ? "random_normal" : "random_uniform", "16384", 0, element * n,
                        [=](const shk_kernels *k, Arena &arena) -> Call {
                            shk_random_fill r = {};
-                           r.n = n, r.out = arena.zeros<float>(n), r.b = 1;
+                           r.n = n, r.out = arena.zeros<float>(n), r.hi = 1;
                            auto *fill = normal ? k->random_normal : k->random_uniform;
                            return [=] { fill(&r); };
                        }});

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Scaled dot-product attention of one head and its gradients (kernels.h). Scores lie with the queries side by side, so
-// that softmax runs down columns, 16 queries at once, and nothing is summed across lanes. Eight queries or fewer at the
-// end go in half a vector. What can be done with scores and their gradients while they are in registers is done there;
-// the other products go through the GEMM kernel.
-#include "attention.h"
-
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
+// Attention of one head computes scores that lie with the queries side by side, so that softmax runs down columns, 16
+// queries at once, and nothing is summed across lanes. Eight queries or fewer at the end go in half a vector. What can
+// be done with scores and their gradients while they are in registers is done there; the other products go through the
+// GEMM kernel.
+#include "attention_parts.h"
 
 #if defined(SHK_ISA_C)
 static size_t block_columns(size_t queries) {
@@ -15,8 +11,8 @@ static size_t block_columns(size_t queries) {
     return columns < SHK_ATTENTION_BLOCK ? columns : SHK_ATTENTION_BLOCK;
 }
 
-// A panel; of a query alone: its weights, and gradients of these; of a block of queries: scaled gradients of the outputs,
-// what weights are left of dropout, gradients of the scores.
+// A panel; of a query alone: its weights, and gradients of these; of a block of queries: scaled gradients of the
+// outputs, what weights are left of dropout, gradients of the scores.
 size_t shk_attention_scratch(size_t queries, size_t tokens, size_t d) {
     return (16 * d + 2 * shk_round16(tokens) + block_columns(queries) * (d + 2 * tokens)) * sizeof(float);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Attention of one panel of queries, side by side in the lanes of a vector. Included by attention.c for each type of
-// vector: VEC is the type, V(op) its operation, ROWS the height of the highest tile.
+// This is the attention of one panel of queries, side by side in the lanes of a vector. attention.c includes it for
+// each type of vector: VEC is the type, V(op) its operation, ROWS the height of the highest tile.
 
 // acc[r] = row r of x [rows][d] times a panel [d][16]: one chain over d.
 GEMM_INLINE void V(product)(const int rows, size_t d, const float *x, ptrdiff_t ld, const float *panel, VEC acc[ROWS]) {

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Attention of CLS alone without keys and values (kernels.h): all heads of a sample at once, a row each.
-#include "attention.h"
+// Attention of CLS alone takes all heads of a sample at once, a row each.
+#include "attention_parts.h"
 
 #include <string.h>
-
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
 
 #if defined(SHK_ISA_C)
 // Gradients of the scores, then dropped-out weights.
@@ -55,8 +51,8 @@ static vi draw_blocks(const struct shk_dropout_spec *drop, uint32_t block) {
 
 static vi permute(vi x, vi at) { return vf_as_vi(vf_permute(vi_as_vf(x), at)); }
 
-// Drops weights of a head. Its elements lie `columns` apart, a multiple of 16 and at most 128, so that 16 tokens lie in at
-// most 16 blocks of 128 elements, in the same places of these for any 16 tokens.
+// Drops weights of a head. Its elements lie `columns` apart, a multiple of 16 and at most 128, so that 16 tokens lie in
+// at most 16 blocks of 128 elements, in the same places of these for any 16 tokens.
 static void drop_head(const struct shk_cls_attention *a, uint32_t element, uint32_t columns, float *p, float *dropped) {
     enum { CHUNK = 128 }; // tokens
     static const uint32_t bits[16] = {1, 2, 4, 8, 16, 32, 64, 128};

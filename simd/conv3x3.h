@@ -1,200 +1,112 @@
 // SPDX-License-Identifier: MIT
-// What forward and backward of the 3x3 convolution share: winners of the pool as bytes, and "pv", the part of a vec16
-// that the gradient kernels keep nine or sixteen accumulators of in registers.
+// The conv3x3 kernels are a 3x3 convolution (stride 1, pad 1), bias, ReLU and 2x2 max-pool (stride 2, floor) as one
+// layer, of some samples, and its gradients.
+//
+//   wy < h/2, wx < w/2: a window of the pool                 odd h or w: the last row or column is not pooled
+//   a in 0..3: a position in it, dy = a/2, dx = a%2          row-major
+//   t = ky*3 + kx in 0..8: a tap
+//   for each sample, wy, wx, co:
+//       z[a] = bias[co] + sum over (t, ci) of in[2wy+dy+ky][2wx+dx+kx][ci] * weight(co, t, ci)
+//       out[wy][wx][co] = max(0, max over a of z[a])         a NaN among the four is the maximum: out = NaN, 0x7fc00000
+//       winners[wy][wx][co] = the first a that has the maximum, or 4 if the maximum is <= 0 or NaN
+//
+// Weights of an image (in_ld < 16) come as panels [cout/16][9*cin][16] (row index t*cin + ci); those of a map (in_ld >=
+// 16) as taps [cout][9][in_ld] and, transformed by conv3x3_weights, as winograd [cout/16][36][cin][16].
+//
+// forward reads in, bias, and panels or winograd; writes out, and winners unless NULL.
+//   An image of 2 to 4 channels: z[a] is one chain from bias[co]:
+//       for t, ci: z[a] = fma(in, weight, z[a])
+//   An image of one channel: Winograd's F(2x2, 3x3) (Lavin and Gray 2016), a tile being one window:
+//       G(a, b, c) = (a, (s + b)/2, (s - b)/2, c) with s = a + c
+//       BT(d0..d3) = (d0 - d2, d1 + d2, d2 - d1, d1 - d3)
+//       U = G of the columns (ky) of the taps, then of the rows; in double, rounded at the end
+//       V = BT of the columns of the 4x4 pixels under the window, then of the rows
+//       for each column x:                                   s = A^T (U*V)
+//           m = V[1]*U[1], but fma(V[1], U[1], bias) in column 1, which reaches all of z
+//           s[0] = fma(V[0], U[0], fma(V[2], U[2], m)); s[1] = fnma(V[3], U[3], fnma(V[2], U[2], m))
+//       z of a row (s0..s3) = ((s0 + s1) + s2, (s1 - s2) - s3)
+//   A map: Winograd's F(4x4, 3x3) on tiles of 2x2 windows, the first at window (0, 0):
+//       BT(d0..d5) = (fma(4, d0, fma(-5, d2, d4)), a + b, a - b, fma(2, f, e), fma(-2, f, e), fma(4, d1, fma(-5, d3,
+//       d5)))
+//           with a = fma(-4, d2, d4), b = fma(-4, d1, d3), e = d4 - d2, f = d3 - d1
+//       AT(m0..m5) = ((m0 + a) + c, fma(2, d, b), fma(4, c, a), fma(8, d, b) + m5)
+//           with a = m1 + m2, b = m1 - m2, c = m3 + m4, d = m3 - m4
+//       V = BT of the columns of the 6x6 pixels from the first window's on (zeros beyond the map), then of the rows
+//       M[i][j] = 0, but M[1][1] = bias[co], which reaches all of z
+//       for ci: M[i][j] = fma(V[i][j], U[i][j], M[i][j])
+//       z = AT of the columns of M, then of the rows
+// conv3x3_weights makes 16 channels of winograd, point 6i + j being U[i][j]:
+//       G(g0, g1, g2) = (g0/4, -(a + g1)/6, -(a - g1)/6, fma(2, g1, b)/24, fma(-2, g1, b)/24, g2), the divisors as
+//       rounded
+//           factors, with a = g0 + g2, b = fma(4, g2, g0)
+//       U = G of the columns (ky) of the taps, then of the rows
+// dgrad (in_ld a multiple of 16) reads dout, winners, taps; overwrites din, whose border then holds nothing specified:
+//       din = 0
+//       for each block of SHK_CONV3X3_BLOCK output channels, for each window, row-major:
+//           patch[4][4][in_ld] = 0
+//           for a, for co of the block with winners[wy][wx][co] == a, for each t and ci:
+//               patch[dy+ky][dx+kx][ci] = fma(dout[wy][wx][co], weight(co, t, ci), patch[dy+ky][dx+kx][ci])
+//           din from the window's pixels on += patch
+// wgrad reads in, dout, winners; adds to dweight (as taps if in_ld >= 16, else as panels) and dbias. Each element is
+// one chain from what was there:
+//       for each sample, for each window, row-major, where a = winners[wy][wx][co] is not 4:
+//           dweight(co, t, ci) = fma(in[2wy+dy+ky][2wx+dx+kx][ci], dout[wy][wx][co], dweight(co, t, ci))
+//           dbias[co] = dbias[co] + dout[wy][wx][co]
+//   The pad elements of dweight (ci >= cin in taps) stay zero because the pad channels of `in` are zero.
 #ifndef SHK_SIMD_CONV3X3_H
 #define SHK_SIMD_CONV3X3_H
 
-#include "kernels.h"
-#include "vec16.h"
+#include "contract.h"
 
-#include <math.h>
-#include <string.h>
-
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
-// conv_pool_forward of maps.
-void SHK_KERNEL(conv_pool_winograd)(const struct shk_conv_pool *);
-
-#define CONV_DEAD 4u // arg of a window whose maximum is not positive
-
-// Sixteen winners <-> 32-bit lanes (AVX-512 and AVX2 make them in narrower ones, below).
-#if defined(SHK_ISA_AVX512)
-SHK_INLINE vi arg_load(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)p)); }
-#elif defined(SHK_ISA_AVX2)
-SHK_INLINE vi arg_load(const uint8_t *p) {
-    return (vi){_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)),
-                _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))};
+struct shk_conv3x3 {
+    size_t h, w;     // input height and width, >= 2
+    size_t cin;      // input channels, any >= 1
+    size_t in_ld;    // floats of an input pixel: cin (<= 4) of an image, round16(cin) of a map
+    size_t cout;     // output channels, padded: multiple of 16
+    const float *in; // [h+2][w+2][in_ld], border zero; of an image any alignment
+    const float *panels, *taps, *winograd;
+    const float *bias;         // [cout]
+    float *out;                // out[wy*out_row + wx*out_px + co]
+    ptrdiff_t out_row, out_px; // also the strides of dout
+    uint8_t *winners;          // [h/2][w/2][cout], alignment 16
+    size_t samples;            // how many, and from one to the next of in and din, out and dout, winners:
+    size_t in_sample, out_sample, winners_sample;
+    const float *dout;
+    float *din; // [h+2][w+2][in_ld]
+    float *dweight, *dbias;
+    void *scratch; // shk_conv3x3_scratch() bytes, 64-byte aligned, contents unspecified
+};
+struct shk_conv3x3_weights {
+    size_t cin, in_ld; // as above, in_ld >= 16
+    const float *taps; // [16][9][in_ld]
+    float *winograd;   // [36][cin][16]
+};
+// A block of tiles transformed, and their products with a panel; the masks of a row of windows and a packed slice
+// of taps for dgrad; a chunk of windows for wgrad; an image with its rows in pairs.
+#define SHK_WINOGRAD_POINTS 36
+#define SHK_CONV3X3_TILES 16
+#define SHK_CONV3X3_BLOCK 32
+#define SHK_CONV3X3_MASKS(w) (((w) / 2 * 32 + 63) & ~(size_t)63)
+#define SHK_CONV3X3_CHUNK 64
+#define SHK_CONV3X3_CHUNK_BYTES (21 * 1024)
+// Windows of a chunk, at most SHK_CONV3X3_CHUNK: the pixels under them and what is known of them fit L1.
+static inline size_t shk_conv3x3_chunk(size_t in_ld) { return in_ld > 16 ? 32 : 64; }
+// Rows of pixels under a chunk's windows: two for each row of windows, and up to three more for each sample.
+static inline size_t shk_conv3x3_chunk_rows(size_t h, size_t w, size_t in_ld) {
+    const size_t wh = h / 2, ww = w / 2, chunk = shk_conv3x3_chunk(in_ld);
+    return 2 * (chunk / ww + 2) + 3 * (chunk / (wh * ww) + 2);
 }
-SHK_INLINE __m256i shk_narrow(vm m) { return _mm256_packs_epi32(_mm256_castps_si256(m.lo), _mm256_castps_si256(m.hi)); }
-#else
-SHK_INLINE vi arg_load(const uint8_t *p) {
-    uint32_t t[16];
-    for (int i = 0; i < 16; i++) t[i] = p[i];
-    return vi_loadu(t);
+// Floats of two rows of pixels side by side, in whole vectors.
+static inline size_t shk_conv3x3_pairs(size_t w) { return 2 * ((w + 2 + 15) & ~(size_t)15); }
+static inline size_t shk_conv3x3_scratch(size_t h, size_t w, size_t in_ld) {
+    const size_t image = (h + 1) * shk_conv3x3_pairs(w) * sizeof(float),
+                 taps = SHK_CONV3X3_BLOCK * 9 * 16 * sizeof(float);
+    const size_t forward = SHK_WINOGRAD_POINTS * ((in_ld + 16) * SHK_CONV3X3_TILES + 32) * sizeof(float);
+    const size_t dgrad = SHK_CONV3X3_MASKS(w) + taps;
+    const size_t packed = in_ld > 16 ? shk_conv3x3_chunk_rows(h, w, in_ld) * (w + 2) * in_ld * sizeof(float) : 0;
+    const size_t wgrad = SHK_CONV3X3_CHUNK_BYTES + packed, backward = dgrad > wgrad ? dgrad : wgrad;
+    if (in_ld < 16) return (image + 63) & ~(size_t)63;
+    return forward > backward ? forward : backward;
 }
-SHK_INLINE void arg_store(uint8_t *p, vi a) {
-    uint32_t t[16];
-    vi_storeu(t, a);
-    for (int i = 0; i < 16; i++) p[i] = (uint8_t)t[i];
-}
-#endif
-
-// The winner of each window: 0 or 1, or if `lower` 2 or 3; CONV_DEAD where not alive.
-SHK_INLINE void arg_choose(vm second, vm fourth, vm lower, vm alive, uint8_t *arg) {
-#ifdef SHK_ISA_AVX512
-    const __m128i upper_at = _mm_maskz_set1_epi8(second, 1);
-    const __m128i lower_at = _mm_mask_blend_epi8(fourth, _mm_set1_epi8(2), _mm_set1_epi8(3));
-    const __m128i at = _mm_mask_blend_epi8(lower, upper_at, lower_at);
-    _mm_store_si128((__m128i *)arg, _mm_mask_blend_epi8(alive, _mm_set1_epi8(CONV_DEAD), at));
-#elif defined(SHK_ISA_AVX2)
-    // 16-bit lanes, of which 0..3 and 8..11 are those of lo
-    const __m256i lower_half = shk_narrow(lower),
-                  upper_at = _mm256_sub_epi16(_mm256_setzero_si256(), shk_narrow(second));
-    const __m256i lower_at = _mm256_sub_epi16(_mm256_set1_epi16(2), shk_narrow(fourth));
-    const __m256i at = _mm256_blendv_epi8(_mm256_set1_epi16(CONV_DEAD),
-                                          _mm256_blendv_epi8(upper_at, lower_at, lower_half), shk_narrow(alive));
-    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(at), _mm256_extracti128_si256(at, 1));
-    _mm_store_si128((__m128i *)arg, _mm_shuffle_epi32(bytes, _MM_SHUFFLE(3, 1, 2, 0)));
-#else
-    const vi upper_at = vi_select(second, vi_set1(1), vi_set1(0)), lower_at = vi_select(fourth, vi_set1(3), vi_set1(2));
-    arg_store(arg, vi_select(alive, vi_select(lower, lower_at, upper_at), vi_set1(CONV_DEAD)));
-#endif
-}
-
-// z: the window's four positions. A NaN among them, if there may be one, makes the maximum NaN.
-SHK_INLINE void pool(const vf *z, const bool may_be_nan, float *out, uint8_t *arg) {
-    const vf zero = vf_zero();
-    const vm second = vf_gt(z[1], z[0]), fourth = vf_gt(z[3], z[2]);
-    const vf top = vf_max(z[1], z[0]), bottom = vf_max(z[3], z[2]);
-    const vm lower = vf_gt(bottom, top);
-    const vf best = vf_max(bottom, top);
-    vf relu = vf_max(best, zero);
-    vm alive = vf_gt(best, zero);
-    if (may_be_nan) {
-        const vm ordered = vm_and(vf_ordered(z[0], z[1]), vf_ordered(z[2], z[3]));
-        relu = vf_select(ordered, relu, vf_set1(NAN));
-        alive = vm_and(ordered, alive);
-    }
-    vf_store(out, relu);
-    if (arg) arg_choose(second, fourth, lower, alive, arg);
-}
-
-// Bit i of masks[a]: arg[i] == a, for each position a and n = 16 or 32 channels.
-#if defined(SHK_ISA_AVX512)
-SHK_INLINE void arg_masks(const uint8_t *arg, size_t n, uint64_t *masks) {
-    const __mmask32 first = ~(__mmask32)0 >> (32 - n);
-    const __m256i x = _mm256_maskz_loadu_epi8(first, arg);
-    for (int a = 0; a < 4; a++) masks[a] = _mm256_mask_cmpeq_epi8_mask(first, x, _mm256_set1_epi8((char)a));
-}
-#elif defined(SHK_ISA_AVX2)
-SHK_INLINE void arg_masks(const uint8_t *arg, size_t n, uint64_t *masks) {
-    const __m128i low = _mm_load_si128((const __m128i *)arg), none = _mm_set1_epi8((char)CONV_DEAD);
-    const __m128i high = n > 16 ? _mm_load_si128((const __m128i *)(arg + 16)) : none;
-    const __m256i x = _mm256_set_m128i(high, low);
-    for (int a = 0; a < 4; a++)
-        masks[a] = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(x, _mm256_set1_epi8((char)a)));
-}
-#else
-SHK_INLINE void arg_masks(const uint8_t *arg, size_t n, uint64_t *masks) {
-    for (int a = 0; a < 4; a++) {
-        masks[a] = 0;
-        for (size_t i = 0; i < n; i++) masks[a] |= (uint64_t)(arg[i] == a) << i;
-    }
-}
-#endif
-
-// The lowest bit of m != 0 (tzcnt: the x86 builds have BMI).
-SHK_INLINE size_t lowest_bit(uint64_t m) { return (size_t)__builtin_ctzll(m); }
-
-// pv: PV_LANES lanes. pv_choose reads that many winners. Of two rows of pixels in pairs, (y, x) beside (y + 1, x),
-// pv_pixels has the next four pairs, and pv_pick gives lane i the pixel that its winner names in the window from pair x
-// (0..2) on, or +0 where dead; pv_alive gives d, or -0 where dead. So fma(pick, alive, x) is x to the bit in dead lanes,
-// since x + -0 is x for every x.
-#if defined(SHK_ISA_AVX2)
-#define PV_LANES 8
-typedef __m256 pv;
-typedef struct {
-    __m256i at; // bytes of the four floats; negative where dead
-    __m256 alive;
-} pv_choice;
-SHK_INLINE pv pv_zero(void) { return _mm256_setzero_ps(); }
-SHK_INLINE pv pv_load(const float *p) { return _mm256_load_ps(p); }
-SHK_INLINE void pv_store(float *p, pv a) { _mm256_store_ps(p, a); }
-SHK_INLINE pv pv_set1(float f) { return _mm256_set1_ps(f); }
-SHK_INLINE pv pv_spread(const float *p) { return _mm256_broadcast_ss(p); }
-SHK_INLINE pv pv_add(pv a, pv b) { return _mm256_add_ps(a, b); }
-SHK_INLINE pv pv_sub(pv a, pv b) { return _mm256_sub_ps(a, b); }
-SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return _mm256_fmadd_ps(a, b, c); }
-SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
-    const __m256i a = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)arg));
-    const __m256i bytes = _mm256_setr_epi32(0x03020100, 0x0b0a0908, 0x07060504, 0x0f0e0d0c, -1, -1, -1, -1);
-    return (pv_choice){_mm256_permutevar8x32_epi32(bytes, a),
-                       _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)CONV_DEAD), a))};
-}
-typedef const float *pv_eight;
-SHK_INLINE pv_eight pv_pixels(const float *p) { return p; }
-SHK_INLINE pv pv_pick(pv_eight p, const int x, pv_choice c) {
-    const __m128 *pairs = (const __m128 *)(p + 2 * x);
-    return _mm256_castsi256_ps(_mm256_shuffle_epi8(_mm256_castps_si256(_mm256_broadcast_ps(pairs)), c.at));
-}
-SHK_INLINE pv pv_alive(pv d, pv_choice c) { return _mm256_blendv_ps(_mm256_set1_ps(-0.0f), d, c.alive); }
-#elif defined(SHK_ISA_NEON)
-#define PV_LANES 4
-typedef float32x4_t pv;
-typedef struct {
-    uint8x16_t at; // bytes of the four floats; past 15 where dead
-    uint32x4_t alive;
-} pv_choice;
-SHK_INLINE pv pv_zero(void) { return vdupq_n_f32(0); }
-SHK_INLINE pv pv_load(const float *p) { return vld1q_f32(p); }
-SHK_INLINE void pv_store(float *p, pv a) { vst1q_f32(p, a); }
-SHK_INLINE pv pv_set1(float f) { return vdupq_n_f32(f); }
-SHK_INLINE pv pv_spread(const float *p) { return vld1q_dup_f32(p); }
-SHK_INLINE pv pv_add(pv a, pv b) { return vaddq_f32(a, b); }
-SHK_INLINE pv pv_sub(pv a, pv b) { return vsubq_f32(a, b); }
-SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return vfmaq_f32(c, a, b); }
-SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
-    const uint32x4_t a = {arg[0], arg[1], arg[2], arg[3]};
-    const uint32x4_t alive = vcltq_u32(a, vdupq_n_u32(CONV_DEAD));
-    const uint32x4_t at = vandq_u32(vorrq_u32(vshlq_n_u32(a, 1), vshrq_n_u32(a, 1)), vdupq_n_u32(3));
-    const uint32x4_t bytes = vmlaq_u32(vdupq_n_u32(0x03020100u), at, vdupq_n_u32(0x04040404u));
-    return (pv_choice){vreinterpretq_u8_u32(vornq_u32(bytes, alive)), alive};
-}
-typedef const float *pv_eight;
-SHK_INLINE pv_eight pv_pixels(const float *p) { return p; }
-SHK_INLINE pv pv_pick(pv_eight p, const int x, pv_choice c) {
-    return vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(vld1q_f32(p + 2 * x)), c.at));
-}
-SHK_INLINE pv pv_alive(pv d, pv_choice c) { return vbslq_f32(c.alive, d, vdupq_n_f32(-0.0f)); }
-#else
-#define PV_LANES 16
-typedef vf pv;
-typedef vf pv_eight; // the other lanes are 0
-typedef struct {
-    vi at[3]; // from each pair on
-    vm alive;
-} pv_choice;
-SHK_INLINE pv pv_zero(void) { return vf_zero(); }
-SHK_INLINE pv pv_load(const float *p) { return vf_load(p); }
-SHK_INLINE void pv_store(float *p, pv a) { vf_store(p, a); }
-SHK_INLINE pv pv_set1(float f) { return vf_set1(f); }
-SHK_INLINE pv pv_spread(const float *p) { return vf_spread(p); }
-SHK_INLINE pv pv_add(pv a, pv b) { return vf_add(a, b); }
-SHK_INLINE pv pv_sub(pv a, pv b) { return vf_sub(a, b); }
-SHK_INLINE pv pv_fma(pv a, pv b, pv c) { return vf_fma(a, b, c); }
-SHK_INLINE pv_choice pv_choose(const uint8_t *arg) {
-    static const uint32_t by_arg[16] = {0, 2, 1, 3, 8}; // lane 8 is 0, and so are those after it
-    const vi a = arg_load(arg), at = vf_as_vi(vf_permute(vi_as_vf(vi_loadu(by_arg)), a));
-    return (pv_choice){{at, vi_add(at, vi_set1(2)), vi_add(at, vi_set1(4))}, vi_lt(a, vi_set1(CONV_DEAD))};
-}
-#ifdef SHK_ISA_AVX512
-SHK_INLINE pv_eight pv_pixels(const float *p) { return _mm512_zextps256_ps512(_mm256_loadu_ps(p)); }
-#else
-SHK_INLINE pv_eight pv_pixels(const float *p) { return vf_load_n(p, 8); }
-#endif
-SHK_INLINE pv pv_pick(pv_eight p, const int x, pv_choice c) { return vf_permute(p, c.at[x]); }
-SHK_INLINE pv pv_alive(pv d, pv_choice c) { return vf_select(c.alive, d, vf_set1(-0.0f)); }
-#endif
 
 #endif

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// 3x3 convolution + bias + ReLU + 2x2 max-pool, backward (kernels.h). Of the four positions of a window only the winner
-// of each output channel carries a gradient, so a window costs nine FMAs per channel that is alive, not 36.
-#include "conv3x3.h"
+// The convolution's gradients visit winners alone: of the four positions of a pool window only the winner of each
+// output channel carries a gradient, so a window costs nine FMAs per channel that is alive, not 36.
+#include "conv3x3_parts.h"
 
 // ---- Input gradient
 
-#define BLOCK SHK_CONV_BLOCK // output channels per pass, whose taps for 16 input channels fit L1
-_Static_assert(BLOCK == 32, "arg_masks");
+#define BLOCK SHK_CONV3X3_BLOCK // output channels per pass, whose taps for 16 input channels fit L1
+_Static_assert(BLOCK == 32, "winners_masks");
 
 // Adds the channels of `alive` (bits) that won at position a: patch[dy + ky][dx + kx] += dout[co] * weight(co, ky, kx).
 SHK_INLINE void patch_add(pv *patch, const int a, uint64_t alive, const float *dout, const float *taps) {
@@ -41,18 +41,18 @@ SHK_INLINE void window_dgrad(const bool fresh, const uint64_t *masks, const floa
     }
 }
 
-// The winners of a row of windows in n channels as bits: masks[window][position]. Made ahead of their use, since the end
-// of every list of channels is a branch that nothing can foresee.
-static void row_masks(const struct shk_conv_pool *c, const uint8_t *arg, size_t n, uint64_t *masks) {
-    for (size_t wx = 0; wx < c->w / 2; wx++, arg += c->cout, masks += 4) arg_masks(arg, n, masks);
+// The winners of a row of windows in n channels as bits: masks[window][position]. Made ahead of their use, since the
+// end of every list of channels is a branch that nothing can foresee.
+static void row_masks(const struct shk_conv3x3 *c, const uint8_t *winners, size_t n, uint64_t *masks) {
+    for (size_t wx = 0; wx < c->w / 2; wx++, winners += c->cout, masks += 4) winners_masks(winners, n, masks);
 }
 
 // One sample, sixteen input channels from `ci` on, a block of output channels from `co` on; taps: [BLOCK][9][16].
-SHK_INLINE void block_dgrad(const struct shk_conv_pool *c, const bool fresh, const size_t ld, const float *taps,
+SHK_INLINE void block_dgrad(const struct shk_conv3x3 *c, const bool fresh, const size_t ld, const float *taps,
                             uint64_t *masks, size_t ci, size_t co) {
     const size_t row = (c->w + 2) * ld, n = c->cout - co < BLOCK ? c->cout - co : BLOCK;
     for (size_t wy = 0; wy < c->h / 2; wy++) {
-        row_masks(c, c->arg + wy * (c->w / 2) * c->cout + co, n, masks);
+        row_masks(c, c->winners + wy * (c->w / 2) * c->cout + co, n, masks);
         for (size_t l = 0; l < 16; l += PV_LANES) {
             const float *dout = c->dout + (ptrdiff_t)wy * c->out_row + co;
             float *din = c->din + 2 * wy * row + ci + l;
@@ -68,8 +68,8 @@ SHK_INLINE void block_dgrad(const struct shk_conv_pool *c, const bool fresh, con
     }
 }
 
-static void samples_dgrad(const struct shk_conv_pool *c, const float *taps, uint64_t *masks, size_t ci, size_t co) {
-    struct shk_conv_pool one = *c;
+static void samples_dgrad(const struct shk_conv3x3 *c, const float *taps, uint64_t *masks, size_t ci, size_t co) {
+    struct shk_conv3x3 one = *c;
     for (size_t i = 0; i < c->samples; i++) {
         if (co > 0)
             block_dgrad(&one, false, c->in_ld, taps, masks, ci, co);
@@ -78,14 +78,14 @@ static void samples_dgrad(const struct shk_conv_pool *c, const float *taps, uint
         else
             block_dgrad(&one, true, c->in_ld, taps, masks, ci, co);
         one.dout += c->out_sample;
-        one.arg += c->arg_sample;
+        one.winners += c->winners_sample;
         one.din += c->in_sample;
     }
 }
 
-void SHK_KERNEL(conv_pool_dgrad)(const struct shk_conv_pool *c) {
+void SHK_KERNEL(conv3x3_dgrad)(const struct shk_conv3x3 *c) {
     uint64_t *masks = c->scratch;
-    float *slice = (float *)c->scratch + SHK_CONV_POOL_MASKS(c->w) / sizeof(float);
+    float *slice = (float *)c->scratch + SHK_CONV3X3_MASKS(c->w) / sizeof(float);
     for (size_t i = 0; i < c->samples; i++) // rows that are read before they are written
         memset(c->din + i * c->in_sample, 0, 2 * (c->w + 2) * c->in_ld * sizeof(float));
     for (size_t ci = 0; ci < c->in_ld; ci += 16) {
@@ -103,8 +103,8 @@ void SHK_KERNEL(conv_pool_dgrad)(const struct shk_conv_pool *c) {
 
 // ---- Weight gradient
 
-#define CHUNK SHK_CONV_CHUNK // windows that are worked on at a time, at most
-#define CHANNELS 32          // and output channels
+#define CHUNK SHK_CONV3X3_CHUNK // windows that are worked on at a time, at most
+#define CHANNELS 32             // and output channels
 #ifdef SHK_ISA_AVX512
 #define GROUP 32 // input channels in registers at a time
 #else
@@ -138,11 +138,11 @@ struct chunk {
     _Alignas(64) uint32_t alive[CHUNK];      // bit: channel
     _Alignas(64) uint64_t windows[CHANNELS]; // bit: window, of those alive
 };
-_Static_assert(sizeof(struct chunk) <= SHK_CONV_POOL_CHUNK, "scratch");
+_Static_assert(sizeof(struct chunk) <= SHK_CONV3X3_CHUNK_BYTES, "scratch");
 
-// A chunk's windows first .. first + n - 1 of all samples, and the input pixels under them: from row y of the first sample
-// to before row end of the last, whole maps between. They are used in place where a pixel is a vec16; otherwise they are
-// packed in groups of channels: strided pixels would share few sets of L1.
+// A chunk's windows first .. first + n - 1 of all samples, and the input pixels under them: from row y of the first
+// sample to before row end of the last, whole maps between. They are used in place where a pixel is a vec16; otherwise
+// they are packed in groups of channels: strided pixels would share few sets of L1.
 struct region {
     size_t first, n;
     size_t sample, last, y, end;
@@ -150,7 +150,7 @@ struct region {
     size_t sample_pixels, origin; // pixel (0, 0) of sample s is number s * sample_pixels - origin
 };
 
-static struct region region_of(const struct shk_conv_pool *c, size_t first, size_t n) {
+static struct region region_of(const struct shk_conv3x3 *c, size_t first, size_t n) {
     const size_t wh = c->h / 2, ww = c->w / 2, final = first + n - 1, wide = c->w + 2;
     struct region r = {.first = first, .n = n, .sample = first / (wh * ww), .last = final / (wh * ww)};
     r.y = 2 * (first / ww % wh);
@@ -162,7 +162,7 @@ static struct region region_of(const struct shk_conv_pool *c, size_t first, size
 }
 
 // Channels l .. l + width - 1 (16 or 32) of the region's pixels.
-static void pack_group(const struct shk_conv_pool *c, const struct region *r, size_t l, size_t width, float *out) {
+static void pack_group(const struct shk_conv3x3 *c, const struct region *r, size_t l, size_t width, float *out) {
     const size_t wide = c->w + 2;
     for (size_t s = r->sample; s <= r->last; s++) {
         const size_t from = s == r->sample ? r->y : 0, to = s == r->last ? r->end : c->h + 2;
@@ -175,20 +175,20 @@ static void pack_group(const struct shk_conv_pool *c, const struct region *r, si
 static size_t group_at(size_t l, size_t ld) { return ld - l < GROUP ? 16 : GROUP; }
 
 // Channels co .. co+15 into lanes l .. l+15; dbias too.
-static void chunk_fill(const struct shk_conv_pool *c, struct chunk *k, const struct region *r, size_t co, size_t l) {
+static void chunk_fill(const struct shk_conv3x3 *c, struct chunk *k, const struct region *r, size_t co, size_t l) {
     const size_t wh = c->h / 2, ww = c->w / 2, wide = c->w + 2;
-    const uint32_t by_arg[16] = {0, 1, (uint32_t)wide, (uint32_t)wide + 1};
-    const vf table = vi_as_vf(vi_loadu(by_arg));
+    const uint32_t by_winner[16] = {0, 1, (uint32_t)wide, (uint32_t)wide + 1};
+    const vf table = vi_as_vf(vi_loadu(by_winner));
     vf bias = vf_load(c->dbias + co);
     size_t sample = r->sample, wy = r->first / ww % wh, wx = r->first % ww;
     for (size_t i = 0; i < r->n; i++) {
-        const vi arg = arg_load(c->arg + sample * c->arg_sample + (wy * ww + wx) * c->cout + co);
-        const vm alive = vi_lt(arg, vi_set1(CONV_DEAD));
+        const vi winners = winners_load(c->winners + sample * c->winners_sample + (wy * ww + wx) * c->cout + co);
+        const vm alive = vi_lt(winners, vi_set1(CONV_DEAD));
         const float *dout = c->dout + sample * c->out_sample + (ptrdiff_t)wy * c->out_row + (ptrdiff_t)wx * c->out_px;
         const vf d = vf_load(dout + co);
         const uint32_t pixel = (uint32_t)(sample * r->sample_pixels + 2 * wy * wide + 2 * wx - r->origin);
         bias = vf_select(alive, vf_add(bias, d), bias);
-        const vi pixels = vi_add(vi_set1(pixel), vf_as_vi(vf_permute(table, arg)));
+        const vi pixels = vi_add(vi_set1(pixel), vf_as_vi(vf_permute(table, winners)));
         vf_store_pairs(&k->winner[i][l].value, d, vi_as_vf(pixels));
         k->alive[i] |= vm_bits(alive) << l;
         if (++wx < ww) continue;
@@ -245,21 +245,21 @@ static __attribute__((noinline)) void taps_32(const struct chunk *k, size_t i, c
 #endif
 
 // One chunk's share of the weights of `channels` output channels: of 16 input channels, then of a group of 32.
-static void add_16(const struct shk_conv_pool *c, const struct chunk *k, size_t channels, const float *in, float *dw,
+static void add_16(const struct shk_conv3x3 *c, const struct chunk *k, size_t channels, const float *in, float *dw,
                    size_t ld) {
     for (size_t i = 0; i < channels; i++)
         for (size_t l = 0; l < 16; l += PV_LANES) taps_16(k, i, in + l, (c->w + 2) * 16, dw + i * 9 * ld + l, ld);
 }
 
 #ifdef SHK_ISA_AVX512
-static void add_32(const struct shk_conv_pool *c, const struct chunk *k, size_t channels, const float *in, float *dw,
+static void add_32(const struct shk_conv3x3 *c, const struct chunk *k, size_t channels, const float *in, float *dw,
                    size_t ld) {
     for (size_t i = 0; i < channels; i++) taps_32(k, i, in, (c->w + 2) * 32, dw + i * 9 * ld, ld);
 }
 #endif
 
 // in: the map itself, or its packed pixels.
-static void chunk_add(const struct shk_conv_pool *c, const struct chunk *k, const struct region *r, const float *in,
+static void chunk_add(const struct shk_conv3x3 *c, const struct chunk *k, const struct region *r, const float *in,
                       size_t co, size_t channels) {
     const size_t ld = c->in_ld;
     float *dw = c->dweight + co * 9 * ld;
@@ -279,10 +279,10 @@ static void chunk_add(const struct shk_conv_pool *c, const struct chunk *k, cons
     }
 }
 
-static void map_wgrad(const struct shk_conv_pool *c) {
+static void map_wgrad(const struct shk_conv3x3 *c) {
     struct chunk *k = c->scratch;
-    float *packed = (float *)c->scratch + SHK_CONV_POOL_CHUNK / sizeof(float);
-    const size_t windows = c->samples * (c->h / 2) * (c->w / 2), most = shk_conv_chunk(c->in_ld);
+    float *packed = (float *)c->scratch + SHK_CONV3X3_CHUNK_BYTES / sizeof(float);
+    const size_t windows = c->samples * (c->h / 2) * (c->w / 2), most = shk_conv3x3_chunk(c->in_ld);
     for (size_t first = 0; first < windows; first += most) {
         const struct region r = region_of(c, first, windows - first < most ? windows - first : most);
         for (size_t l = 0; l < c->in_ld && c->in_ld > 16; l += group_at(l, c->in_ld))
@@ -311,29 +311,29 @@ struct ready {
     pv d;
 };
 
-SHK_INLINE struct ready window_ready(const uint8_t *arg, const float *dout) {
-    const pv_choice choice = pv_choose(arg);
+SHK_INLINE struct ready window_ready(const uint8_t *winners, const float *dout) {
+    const pv_choice choice = pv_choose(winners);
     return (struct ready){choice, pv_alive(pv_load(dout), choice)};
 }
 
 // PV_LANES output channels, one input channel. zip: [y][x][2], pixel (y, x) beside (y + 1, x), in rows of `row` floats.
-SHK_INLINE void image_lanes(const struct shk_conv_pool *c, const float *zip, size_t row, float *dw, const size_t tap_ld,
+SHK_INLINE void image_lanes(const struct shk_conv3x3 *c, const float *zip, size_t row, float *dw, const size_t tap_ld,
                             size_t co, float *dbias) {
     const size_t ww = c->w / 2;
     pv acc[9], bias = dbias ? pv_load(dbias) : pv_zero();
     SHK_UNROLL
     for (int t = 0; t < 9; t++) acc[t] = pv_load(dw + t * tap_ld);
     for (size_t wy = 0; wy < c->h / 2; wy++) {
-        const uint8_t *arg = c->arg + wy * ww * c->cout + co;
+        const uint8_t *winners = c->winners + wy * ww * c->cout + co;
         const float *dout = c->dout + (ptrdiff_t)wy * c->out_row + co, *z = zip + 2 * wy * row;
-        struct ready next = window_ready(arg, dout);
+        struct ready next = window_ready(winners, dout);
         for (size_t wx = 0; wx < ww; wx++, z += 4) {
-            const struct ready window = AHEAD ? next : window_ready(arg, dout);
+            const struct ready window = AHEAD ? next : window_ready(winners, dout);
             if (wx + 1 < ww) {
-                arg += c->cout;
+                winners += c->cout;
                 dout += c->out_px;
             }
-            if (AHEAD) next = window_ready(arg, dout);
+            if (AHEAD) next = window_ready(winners, dout);
             bias = pv_add(bias, window.d);
             SHK_UNROLL
             for (int t = 0; t < 9; t++) {
@@ -348,7 +348,7 @@ SHK_INLINE void image_lanes(const struct shk_conv_pool *c, const float *zip, siz
 }
 
 // The pixels of one input channel, with rows in pairs.
-static void zip_channel(const struct shk_conv_pool *c, const float *in, size_t row, float *restrict zip) {
+static void zip_channel(const struct shk_conv3x3 *c, const float *in, size_t row, float *restrict zip) {
     const size_t wide = c->w + 2, ld = c->in_ld;
     for (size_t y = 0; y <= c->h; y++, in += wide * ld, zip += row) {
         const float *upper = in, *lower = in + wide * ld;
@@ -360,7 +360,7 @@ static void zip_channel(const struct shk_conv_pool *c, const float *in, size_t r
 }
 
 // The same where there is but one.
-static void zip_only(const struct shk_conv_pool *c, size_t row, float *zip) {
+static void zip_only(const struct shk_conv3x3 *c, size_t row, float *zip) {
     const size_t wide = c->w + 2;
     for (size_t x = 0; x < wide; x += 16) {
         const size_t n = wide - x < 16 ? wide - x : 16;
@@ -375,8 +375,8 @@ static void zip_only(const struct shk_conv_pool *c, size_t row, float *zip) {
     }
 }
 
-static void image_wgrad(const struct shk_conv_pool *c) {
-    const size_t row = shk_conv_pairs(c->w);
+static void image_wgrad(const struct shk_conv3x3 *c) {
+    const size_t row = shk_conv3x3_pairs(c->w);
     float *zip = c->scratch;
     for (size_t ci = 0; ci < c->cin; ci++) {
         if (c->in_ld == 1)
@@ -390,16 +390,16 @@ static void image_wgrad(const struct shk_conv_pool *c) {
     }
 }
 
-void SHK_KERNEL(conv_pool_wgrad)(const struct shk_conv_pool *c) {
+void SHK_KERNEL(conv3x3_wgrad)(const struct shk_conv3x3 *c) {
     if (c->in_ld >= 16) {
         map_wgrad(c);
         return;
     }
-    struct shk_conv_pool one = *c;
+    struct shk_conv3x3 one = *c;
     for (size_t i = 0; i < c->samples; i++) {
         image_wgrad(&one);
         one.in += c->in_sample;
         one.dout += c->out_sample;
-        one.arg += c->arg_sample;
+        one.winners += c->winners_sample;
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// 3x3 convolution + bias + ReLU + 2x2 max-pool, forward (kernels.h). Here images: the direct way, where a tile of pool
-// windows x output channels lives in registers from bias to argmax, and Winograd's for one channel, where a window does.
-// The map before the pool is never stored.
-#include "conv3x3.h"
+// The convolution of images goes two ways: the direct one, where a tile of pool windows x output channels lives in
+// registers from bias to winner, and Winograd's for one channel, where a window does. The map before the pool is never
+// stored.
+#include "conv3x3_parts.h"
 
 #ifdef SHK_ISA_AVX512
 #define TILE_ACC 16 // accumulators of the largest tile
@@ -12,7 +12,7 @@
 
 // The strides and bounds of one call.
 struct forward {
-    const struct shk_conv_pool *c;
+    const struct shk_conv3x3 *c;
     size_t row;    // floats per row of `in`
     size_t panel;  // floats per panel
     size_t wh, ww; // windows down and across
@@ -20,14 +20,14 @@ struct forward {
 
 SHK_INLINE void pool_tile(const int windows, const int panels, const bool may_be_nan, const struct forward *f,
                           size_t panel, size_t wy, size_t wx, const vf *acc) {
-    const struct shk_conv_pool *c = f->c;
+    const struct shk_conv3x3 *c = f->c;
     SHK_UNROLL
     for (int i = 0; i < windows; i++) {
         float *out = c->out + (ptrdiff_t)wy * c->out_row + (ptrdiff_t)(wx + i) * c->out_px + 16 * panel;
-        uint8_t *arg = c->arg ? c->arg + (wy * f->ww + wx + i) * c->cout + 16 * panel : NULL;
+        uint8_t *winners = c->winners ? c->winners + (wy * f->ww + wx + i) * c->cout + 16 * panel : NULL;
         SHK_UNROLL
         for (int p = 0; p < panels; p++)
-            pool(acc + (p * windows + i) * 4, may_be_nan, out + 16 * p, arg ? arg + 16 * p : NULL);
+            pool(acc + (p * windows + i) * 4, may_be_nan, out + 16 * p, winners ? winners + 16 * p : NULL);
     }
 }
 
@@ -84,8 +84,8 @@ static void one_panel(const struct forward *f, size_t panel) {
 // Output channels, in panels, that share a block's transformed pixels.
 enum { SHARE = 4 };
 
-// Where the squares of what goes into z sum to less, with nine weights, a bias and sixteen pixels, no z is NaN: |U| and |V|
-// are below 2^52, |z| below 2^109.
+// Where the squares of what goes into z sum to less, with nine weights, a bias and sixteen pixels, no z is NaN: |U| and
+// |V| are below 2^52, |z| below 2^109.
 SHK_INLINE bool small(vf squares) { return vm_bits(vf_lt(squares, vf_set1(0x1p100f))) == 0xffff; }
 
 // G of three taps, 16 lanes each.
@@ -194,18 +194,18 @@ static void image_rows(const struct forward *f, const float *u, bool small_weigh
 
 // ---- Images
 
-static struct forward forward_of(const struct shk_conv_pool *c) {
+static struct forward forward_of(const struct shk_conv3x3 *c) {
     return (struct forward){
         .c = c, .row = (c->w + 2) * c->in_ld, .panel = 9 * c->cin * 16, .wh = c->h / 2, .ww = c->w / 2};
 }
 
-static void next_sample(struct shk_conv_pool *c) {
+static void next_sample(struct shk_conv3x3 *c) {
     c->in += c->in_sample;
     c->out += c->out_sample;
-    if (c->arg) c->arg += c->arg_sample;
+    if (c->winners) c->winners += c->winners_sample;
 }
 
-static void one_channel(const struct shk_conv_pool *c) {
+static void one_channel(const struct shk_conv3x3 *c) {
     _Alignas(64) float u[SHARE * 256];
     const size_t all = c->cout / 16;
     for (size_t panel = 0; panel < all; panel += SHARE) {
@@ -213,7 +213,7 @@ static void one_channel(const struct shk_conv_pool *c) {
         bool small_weights = true;
         for (size_t p = panel; p < panel + panels; p++)
             small_weights &= transform_weights(c->panels + p * 9 * 16, c->bias + 16 * p, u + 256 * (p - panel));
-        struct shk_conv_pool one = *c;
+        struct shk_conv3x3 one = *c;
         const struct forward f = forward_of(&one);
         for (size_t i = 0; i < c->samples; i++, next_sample(&one)) image_rows(&f, u, small_weights, panel, panels);
     }
@@ -228,16 +228,16 @@ static void direct(const struct forward *f) {
     for (; panel < panels; panel++) one_panel(f, panel);
 }
 
-void SHK_KERNEL(conv_pool_forward)(const struct shk_conv_pool *c) {
+void SHK_KERNEL(conv3x3_forward)(const struct shk_conv3x3 *c) {
     if (c->in_ld >= 16) {
-        SHK_KERNEL(conv_pool_winograd)(c);
+        SHK_KERNEL(conv3x3_winograd)(c);
         return;
     }
     if (c->cin == 1) {
         one_channel(c);
         return;
     }
-    struct shk_conv_pool one = *c;
+    struct shk_conv3x3 one = *c;
     const struct forward f = forward_of(&one);
     for (size_t i = 0; i < c->samples; i++, next_sample(&one)) direct(&f);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// 3x3 convolution + bias + ReLU + 2x2 max-pool of maps by Winograd's F(4x4, 3x3) (Lavin and Gray 2016): a tile of 2x2
-// pool windows takes 36 products a pair of channels, where the direct way takes 144. Blocks of tiles: their input is
-// transformed, each of the 36 positions is a small matrix product, and the output transform ends in the pool.
-#include "conv3x3.h"
+// The convolution of maps is Winograd's F(4x4, 3x3) (Lavin and Gray 2016): a tile of 2x2 pool windows takes 36 products
+// a pair of channels, where the direct way takes 144. Blocks of tiles: their input is transformed, each of the 36
+// positions is a small matrix product, and the output transform ends in the pool.
+#include "conv3x3_parts.h"
 
 // Blocks of TILES tiles; register blocks of GROUP tiles by 16 output channels.
 #if defined(SHK_ISA_AVX512)
@@ -10,7 +10,7 @@
 #else
 #define GROUP 6
 #endif
-enum { POINTS = SHK_WINOGRAD_POINTS, TILES = SHK_CONV_TILES };
+enum { POINTS = SHK_WINOGRAD_POINTS, TILES = SHK_CONV3X3_TILES };
 #ifdef __clang__
 #define UNROLL4 _Pragma("clang loop unroll_count(4)")
 #else
@@ -25,7 +25,7 @@ struct place {
 
 // One call, and where it stands.
 struct winograd {
-    const struct shk_conv_pool *c;
+    const struct shk_conv3x3 *c;
     size_t wh, ww; // windows down and across
     size_t v_step; // floats from a position of v to the next
     float *v;      // [36][in_ld / 16][TILES][16]: the transformed input of a block
@@ -51,7 +51,7 @@ SHK_INLINE void transform_taps(const vf *g, const int step, vf *u, const int u_s
     u[5 * u_step] = g2;
 }
 
-void SHK_KERNEL(conv_weights)(const struct shk_conv_weights *a) {
+void SHK_KERNEL(conv3x3_weights)(const struct shk_conv3x3_weights *a) {
     _Alignas(64) float taps[9][256]; // [9][ci][co]
     for (size_t ci = 0; ci < a->cin; ci += 16) {
         for (size_t t = 0; t < 9; t++) {
@@ -164,17 +164,19 @@ SHK_INLINE void transform_output_six(const vf *m, vf *z, const int z_step) {
 
 // Two rows of a tile's pixels (s: [2][6]) are two windows; the second may not exist.
 SHK_INLINE void pool_rows(const struct winograd *w, const vf *s, const struct place *at, size_t wy) {
-    const struct shk_conv_pool *c = w->c;
+    const struct shk_conv3x3 *c = w->c;
     const size_t channel = 16 * w->panel;
     vf upper[4], lower[4];
     transform_output_six(s, upper, 1);
     transform_output_six(s + 6, lower, 1);
     float *out = c->out + (ptrdiff_t)(at->sample * c->out_sample) + (ptrdiff_t)wy * c->out_row +
                  (ptrdiff_t)at->wx * c->out_px + channel;
-    uint8_t *arg = c->arg ? c->arg + at->sample * c->arg_sample + (wy * w->ww + at->wx) * c->cout + channel : NULL;
-    pool((const vf[4]){upper[0], upper[1], lower[0], lower[1]}, true, out, arg);
+    uint8_t *winners =
+        c->winners ? c->winners + at->sample * c->winners_sample + (wy * w->ww + at->wx) * c->cout + channel : NULL;
+    pool((const vf[4]){upper[0], upper[1], lower[0], lower[1]}, true, out, winners);
     if (at->wx + 1 == w->ww) return;
-    pool((const vf[4]){upper[2], upper[3], lower[2], lower[3]}, true, out + c->out_px, arg ? arg + c->cout : NULL);
+    pool((const vf[4]){upper[2], upper[3], lower[2], lower[3]}, true, out + c->out_px,
+         winners ? winners + c->cout : NULL);
 }
 
 // s[4][6] of a tile, its columns transformed.
@@ -351,7 +353,7 @@ static void advance(const struct winograd *s, struct place *next) {
     next->sample++;
 }
 
-void SHK_KERNEL(conv_pool_winograd)(const struct shk_conv_pool *c) {
+void SHK_KERNEL(conv3x3_winograd)(const struct shk_conv3x3 *c) {
     struct winograd s = {.c = c, .wh = c->h / 2, .ww = c->w / 2, .v_step = c->in_ld * TILES + 16, .v = c->scratch};
     s.m = s.v + POINTS * s.v_step;
     for (struct place next = {0, 0, 0}; next.sample < c->samples;) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which of the linked kernel tables this CPU can run.
+// This file knows which of the linked kernel tables this CPU can run.
 #include "kernels.h"
 
 #include <string.h>

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
-// C = A B (kernels.h): tiles of C in registers, a strip of B's columns kept in L1 while the rows of A pass by.
+// gemm holds tiles of C in registers, a strip of B's columns kept in L1 while the rows of A pass by.
 #include "gemm_tile.h"
-#include "kernels.h"
-
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
 
 // One tile of C = A B: its height and width are known from the function's name, a, b and c point at its part of the
 // matrices, row and column say which part that is, `next` is the C of a next tile, which is fetched meanwhile. They are
@@ -128,8 +123,8 @@ GEMM_INLINE void tile(const enum gemm_walk walk, const unsigned end, const int r
     finish(end, steps, rows, width, g, &at, a_col, b, c, next, column, row, acc);
 }
 
-// The tiles of one walk and end, by height: one panel; GEMM_WIDTH panels; and wider ones for products that have no more than
-// three rows.
+// The tiles of one walk and end, by height: one panel; GEMM_WIDTH panels; and wider ones for products that have no more
+// than three rows.
 struct tiles {
     tile_function *narrow[GEMM_ROWS + 1], *wide[GEMM_ROWS + 1], *few_rows[4], *one_row[2];
 };
@@ -260,8 +255,8 @@ static size_t choose(const struct tiles *set, size_t m, size_t left, tile_functi
     return *tiles = set->narrow, 1;
 }
 
-// All rows of the strip of columns from `column` on, in `count` tiles whose heights differ by one at most; the lower ones
-// first, since the first one makes the sums too. `next`: where C goes on behind it.
+// All rows of the strip of columns from `column` on, in `count` tiles whose heights differ by one at most; the lower
+// ones first, since the first one makes the sums too. `next`: where C goes on behind it.
 static void strip(const struct shk_gemm *g, tile_function *const *tiles, unsigned count, const float *b, float *c,
                   const float *next, size_t column) {
     const unsigned height = (unsigned)g->m / count,

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
-// The register tile of every matrix product: `rows` rows by `width` vec16 of C, held in registers over the whole of k.
-// Rows and width are constants where it is inlined, so that all loops over them vanish and the accumulators stay in
+// The register tile of every matrix product is `rows` rows by `width` vec16 of C, held in registers over the whole of
+// k. Rows and width are constants where it is inlined, so that all loops over them vanish and the accumulators stay in
 // registers.
 #ifndef SHK_SIMD_GEMM_TILE_H
 #define SHK_SIMD_GEMM_TILE_H
 
-#include "vec16.h"
+#include "kernel.h"
 
 #include <stdbool.h>
 
 // The largest tile that leaves registers for the operands: GEMM_ROWS by GEMM_WIDTH; single rows and pairs take wider
-// ones to hide the latency of FMA. Enough chains in flight matter more than the reuse of operands. The last steps of k are
-// left to the end of the tile, where it goes row by row, so that each row's stores are among the sums of those behind it: as
-// many stores at once would keep the FMA units waiting. For their rows of B there are registers too.
+// ones to hide the latency of FMA. Enough chains in flight matter more than the reuse of operands. The last steps of k
+// are left to the end of the tile, where it goes row by row, so that each row's stores are among the sums of those
+// behind it: as many stores at once would keep the FMA units waiting. For their rows of B there are registers too.
 #if defined(SHK_ISA_AVX512)
 #define GEMM_ROWS 13
 #define GEMM_WIDTH 2
@@ -51,12 +51,12 @@ GEMM_INLINE void gemm_tile_step(const int rows, const int width, const struct ge
     }
 }
 
-// How a tile walks along k: A's rows lie in a row, so that four steps can be taken at once (with few registers gcc would
-// spill); or one step at a time, and then B's columns are summed too, if wanted.
+// How a tile walks along k: A's rows lie in a row, so that four steps can be taken at once (with few registers gcc
+// would spill); or one step at a time, and then B's columns are summed too, if wanted.
 enum gemm_walk { GEMM_BY_FOUR, GEMM_BY_ONE };
 
-// Rows of A are addressed as one of five pointers that stay plus one of three offsets that advance, and B's pointer counts
-// the steps: integer work takes slots from FMA, and more pointers would be spilled.
+// Rows of A are addressed as one of five pointers that stay plus one of three offsets that advance, and B's pointer
+// counts the steps: integer work takes slots from FMA, and more pointers would be spilled.
 GEMM_INLINE struct gemm_rows gemm_rows_of(const int rows, const float *a, ptrdiff_t a_row) {
     struct gemm_rows g = {.offset = {0, a_row, 2 * a_row}};
     SHK_UNROLL
@@ -67,8 +67,8 @@ GEMM_INLINE struct gemm_rows gemm_rows_of(const int rows, const float *a, ptrdif
     return g;
 }
 
-// acc[r*width + w] += A B over k steps, ascending, and sums [width] += B unless NULL. Advances a, and returns where b goes
-// on.
+// acc[r*width + w] += A B over k steps, ascending, and sums [width] += B unless NULL. Advances a, and returns where b
+// goes on.
 GEMM_INLINE const float *gemm_tile_fma(const enum gemm_walk walk, const int rows, const int width, size_t k,
                                        struct gemm_rows *a, ptrdiff_t a_col, const float *b, ptrdiff_t b_row,
                                        ptrdiff_t b_panel, vf acc[GEMM_ACC], vf *sums) {

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Random fills from counter-based streams.
+// random_uniform and random_normal turn 64 words of a stream into 64 values at a time.
+#include "kernel.h"
 #include "vec16_math.h"
 #include "vec16_philox.h"
-
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
 
 // The middle of one of 2^23 equal parts of [0, 1): exact, never 0 or 1.
 SHK_INLINE vf unit(vi word) { return vf_fma(vf_from_vi(vi_shr(word, 9)), vf_set1(0x1p-23f), vf_set1(0x1p-24f)); }
@@ -19,7 +16,7 @@ SHK_INLINE void put(const struct shk_random_fill *f, size_t e, vf v) {
 }
 
 void SHK_KERNEL(random_uniform)(const struct shk_random_fill *f) {
-    const vf lo = vf_set1(f->a), range = vf_set1(f->b - f->a);
+    const vf lo = vf_set1(f->lo), range = vf_set1(f->hi - f->lo);
     for (size_t e = 0; e < f->n; e += 64) {
         vi words[4];
         shk_philox16(&f->stream, shk_philox_from((uint32_t)(e / 4)), 10, words);
@@ -28,7 +25,7 @@ void SHK_KERNEL(random_uniform)(const struct shk_random_fill *f) {
 }
 
 void SHK_KERNEL(random_normal)(const struct shk_random_fill *f) {
-    const vf mean = vf_set1(f->a), deviation = vf_set1(f->b);
+    const vf mean = vf_set1(f->mean), deviation = vf_set1(f->deviation);
     for (size_t e = 0; e < f->n; e += 64) {
         vi words[4];
         shk_philox16(&f->stream, shk_philox_from((uint32_t)(e / 4)), 10, words);

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The table of one ISA's kernels; compiled once per ISA.
-#include "kernels.h"
-#include "vec16.h"
-
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
+// This file is the table of one ISA's kernels; it is compiled once per ISA.
+#include "kernel.h"
 
 #define SHK_STRING2(x) #x
 #define SHK_STRING(x) SHK_STRING2(x)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// vec16 as two ymm registers; lane flags as two vectors of all-ones or zero lanes. Needs AVX2 and FMA.
+// vec16 is two ymm registers here; lane flags are two vectors of all-ones or zero lanes. It needs AVX2 and FMA.
 #ifndef SHK_SIMD_VEC16_AVX2_H
 #define SHK_SIMD_VEC16_AVX2_H
 

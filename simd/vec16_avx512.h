@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// vec16 as one zmm register; lane flags as a mask register. Needs AVX-512 F, DQ, BW, VL.
+// vec16 is one zmm register here; lane flags are a mask register. It needs AVX-512 F, DQ, BW, VL.
 #ifndef SHK_SIMD_VEC16_AVX512_H
 #define SHK_SIMD_VEC16_AVX512_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// vec16 in portable C: the reference for the bits of every other backend.
+// vec16 is portable C here: the reference for the bits of every other backend.
 #ifndef SHK_SIMD_VEC16_C_H
 #define SHK_SIMD_VEC16_C_H
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// GELU and its derivative on 16 lanes from one exponential and one polynomial.
+// vf_gelu is GELU and its derivative on 16 lanes, from one exponential and one polynomial.
 //
 // With a = min(|x|, 8), phi the normal density, Q = 1 - Phi its upper tail and R = Q/phi Mills' ratio, which is smooth:
 //   y = max(x, 0) - a*Q(a),    derivative = 1/2 +- (1/2 - (Q - a*phi)) with the sign of x.
-// R is a polynomial of degree 10, minimax (Remez) on [0, 8] for the weight phi: Q is off by at most 6.6e-8. Its even and
-// odd powers are two chains that run side by side. phi is 2^n times a polynomial of degree 5 in [-1/2, 1/2] (relative
-// error 7.5e-8) that has 1/sqrt(2 pi) in its coefficients. Rounding included: |error| < 2.5e-7*max(1, |x|). Beyond 8 the
-// tail stays what it is there, 1e-12: small enough, and nothing turns denormal. NaN gives NaN. Adds are preferred to
-// FMAs, since some CPUs have units for them alone.
+// R is a polynomial of degree 10, minimax (Remez) on [0, 8] for the weight phi: Q is off by at most 6.6e-8. Its even
+// and odd powers are two chains that run side by side. phi is 2^n times a polynomial of degree 5 in [-1/2, 1/2]
+// (relative error 7.5e-8) that has 1/sqrt(2 pi) in its coefficients. Rounding included: |error| < 2.5e-7*max(1, |x|).
+// Beyond 8 the tail stays what it is there, 1e-12: small enough, and nothing turns denormal. NaN gives NaN. Adds are
+// preferred to FMAs, since some CPUs have units for them alone.
 #ifndef SHK_SIMD_VEC16_GELU_H
 #define SHK_SIMD_VEC16_GELU_H
 

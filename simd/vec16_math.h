@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// exp, log, sine and cosine on 16 lanes, from fused multiply-adds alone. The polynomials are minimax (Remez), with
-// coefficients rounded to f32 one after the other and the rest fitted anew. The errors named were measured against
+// These are exp, log, sine and cosine on 16 lanes, from fused multiply-adds alone. The polynomials are minimax (Remez),
+// with coefficients rounded to f32 one after the other and the rest fitted anew. The errors named were measured against
 // libm in double.
 #ifndef SHK_SIMD_VEC16_MATH_H
 #define SHK_SIMD_VEC16_MATH_H

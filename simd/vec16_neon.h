@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// vec16 as four quad registers of AArch64; lane flags as vectors of all-ones or zero lanes.
+// vec16 is four quad registers of AArch64 here; lane flags are vectors of all-ones or zero lanes.
 #ifndef SHK_SIMD_VEC16_NEON_H
 #define SHK_SIMD_VEC16_NEON_H
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Philox4x32 (Salmon et al., SC 2011), sixteen blocks at a time, and the keep masks that dropout draws from it.
+// This computes Philox4x32 (random.h), sixteen blocks at a time, and the keep masks that dropout draws from it.
 #ifndef SHK_SIMD_VEC16_PHILOX_H
 #define SHK_SIMD_VEC16_PHILOX_H
 
-#include "kernels.h"
-#include "vec16.h"
+#include "kernel.h"
 
 // out[w] = word w of the stream's blocks with these numbers, a block a lane. `rounds` is a constant at every call.
 SHK_INLINE void shk_philox16(const struct shk_stream *s, vi blocks, int rounds, vi out[4]) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Half a vec16: the lower eight lanes, for what has no more. Of the operations of vec16.h those that attention needs,
-// with memory aligned to 32 bytes, and of both:
+// vec8 is half a vec16: the lower eight lanes, for what has no more. Of the operations of vec16.h those that attention
+// needs, with memory aligned to 32 bytes, and of both:
 //   add_exponent(a, b): bits of a, plus those of b shifted up by 23; drop_negative(by, a) = by < 0 ? +0 : a
 #ifndef SHK_SIMD_VEC8_H
 #define SHK_SIMD_VEC8_H

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// 2^x in lanes of either height. Included once for each type of vector: VEC is the type, V(op) its operation (vec8.h).
+// This is 2^x in lanes of either height. vec8.h includes it for each type of vector: VEC is the type, V(op) its
+// operation (vec8.h).
 
 // x = n + f with a whole n and |f| <= 1/2, exact for |x| < 2^22. Returns n in its low bits, for add_exponent.
 SHK_INLINE VEC V(split)(VEC x, VEC *f) {

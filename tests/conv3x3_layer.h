@@ -7,18 +7,18 @@
 
 // One layer with its own buffers; `k` is what the kernels get.
 struct layer {
-    struct shk_conv_pool k;
+    struct shk_conv3x3 k;
     size_t wh, ww, pixels, outputs; // windows down and across; floats of `in` and `out`
     size_t weights;                 // floats of dweight
 };
 
 static inline float *image(size_t n, size_t ld) { return ld < 16 ? kt_floats_any(n) : kt_floats(n); }
 
-static inline size_t weight_index(const struct shk_conv_pool *k, size_t co, size_t t, size_t ci) {
+static inline size_t weight_index(const struct shk_conv3x3 *k, size_t co, size_t t, size_t ci) {
     return k->in_ld >= 16 ? (co * 9 + t) * k->in_ld + ci : co / 16 * 9 * k->cin * 16 + (t * k->cin + ci) * 16 + co % 16;
 }
 
-static inline float weight(const struct shk_conv_pool *k, size_t co, size_t t, size_t ci) {
+static inline float weight(const struct shk_conv3x3 *k, size_t co, size_t t, size_t ci) {
     return (k->in_ld >= 16 ? k->taps : k->panels)[weight_index(k, co, t, ci)];
 }
 
@@ -35,7 +35,7 @@ static inline void weights_1d(const float *g, size_t step, float *u, size_t u_st
     u[5 * u_step] = g2;
 }
 
-static inline void set_winograd(struct shk_conv_pool *k) {
+static inline void set_winograd(struct shk_conv3x3 *k) {
     for (size_t i = 0; i < k->cout * k->cin; i++) {
         const size_t co = i / k->cin, ci = i % k->cin;
         float g[9], h[18], u[POINTS];
@@ -98,12 +98,12 @@ static inline size_t out_at(const struct layer *l, size_t wy, size_t wx) {
     return wy * (size_t)l->k.out_row + wx * (size_t)l->k.out_px;
 }
 
-static inline float pixel(const struct shk_conv_pool *k, size_t y, size_t x, size_t ci) {
+static inline float pixel(const struct shk_conv3x3 *k, size_t y, size_t x, size_t ci) {
     return k->in[(y * (k->w + 2) + x) * k->in_ld + ci];
 }
 
 // Zero beyond the map.
-static inline float pixel_or_0(const struct shk_conv_pool *k, size_t y, size_t x, size_t ci) {
+static inline float pixel_or_0(const struct shk_conv3x3 *k, size_t y, size_t x, size_t ci) {
     return y < k->h + 2 && x < k->w + 2 ? pixel(k, y, x, ci) : 0;
 }
 

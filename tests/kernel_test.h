@@ -115,6 +115,24 @@ static inline float *kt_copy(const float *x, size_t n) {
     memcpy(y, x, n * sizeof *y);
     return y;
 }
+// A stride for rows of so many columns.
+static inline size_t kt_stride(size_t cols) { return shk_round16(cols) + 16 * kt_below(3); }
+// rows x cols random values at stride ld: pad columns 0, poison from there to the next row.
+static inline float *kt_matrix(size_t rows, size_t cols, size_t ld, float lo, float hi) {
+    float *x = kt_floats(rows * ld);
+    for (size_t r = 0; r < rows; r++) {
+        memset(x + r * ld, 0, shk_round16(cols) * sizeof *x);
+        kt_fill(x + r * ld, cols, lo, hi);
+    }
+    return x;
+}
+// Fails where the pad columns of such a matrix are not 0, or what is behind them is no longer poison.
+static inline void kt_zero_pads(const float *x, size_t rows, size_t cols, size_t ld) {
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t c = cols; c < shk_round16(cols); c++) assert_int_equal(kt_bits(x[r * ld + c]), 0);
+        for (size_t c = shk_round16(cols); c < ld; c++) assert_int_equal(kt_bits(x[r * ld + c]), KT_POISON);
+    }
+}
 // Poison again, for a second kernel on the same buffer.
 static inline void kt_repoison(float *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] = kt_poison();

@@ -4,7 +4,7 @@
 
 // ---- The reference
 
-static void direct_z(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t co, float *z) {
+static void direct_z(const struct shk_conv3x3 *k, size_t wy, size_t wx, size_t co, float *z) {
     for (size_t a = 0; a < 4; a++) {
         z[a] = k->bias[co];
         for (size_t t = 0; t < 9; t++)
@@ -26,7 +26,7 @@ static void input_1d(float *v, size_t step) {
 }
 
 // The tile that begins with window (wy, wx): v[cin][36].
-static void tile_input(const struct shk_conv_pool *k, size_t wy, size_t wx, float *v) {
+static void tile_input(const struct shk_conv3x3 *k, size_t wy, size_t wx, float *v) {
     for (size_t ci = 0; ci < k->cin; ci++, v += POINTS) {
         for (size_t i = 0; i < POINTS; i++) v[i] = pixel_or_0(k, 2 * wy + i / 6, 2 * wx + i % 6, ci);
         for (size_t x = 0; x < 6; x++) input_1d(v + x, 6);
@@ -44,7 +44,7 @@ static void output_1d(const float *m, size_t step, float *z, size_t z_step) {
 }
 
 // z[4][4] of a tile
-static void winograd_z(const struct shk_conv_pool *k, const float *v, size_t co, float *z) {
+static void winograd_z(const struct shk_conv3x3 *k, const float *v, size_t co, float *z) {
     float m[POINTS], s[24];
     for (size_t at = 0; at < POINTS; at++) {
         m[at] = at == 7 ? k->bias[co] : 0;
@@ -73,7 +73,7 @@ static void image_weights_1d(const double *g, size_t step, double *u, size_t u_s
     u[3 * u_step] = g[2 * step];
 }
 
-static void image_z(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t co, float *z) {
+static void image_z(const struct shk_conv3x3 *k, size_t wy, size_t wx, size_t co, float *z) {
     double g[9], h[12], exact[16];
     float u[16], v[16], s[8];
     for (size_t t = 0; t < 9; t++) g[t] = (double)weight(k, co, t, 0);
@@ -94,7 +94,7 @@ static void image_z(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t 
     }
 }
 
-static void reference_pool(const float z[4], float *out, uint8_t *arg) {
+static void reference_pool(const float z[4], float *out, uint8_t *winners) {
     float best = -INFINITY;
     uint8_t at = 0;
     for (uint8_t a = 0; a < 4; a++) {
@@ -105,11 +105,11 @@ static void reference_pool(const float z[4], float *out, uint8_t *arg) {
         }
     }
     *out = isnan(best) ? NAN : best > 0 ? best : 0;
-    *arg = best > 0 ? at : 4;
+    *winners = best > 0 ? at : 4;
 }
 
 // z[4] of a window; v: of its tile, if a map.
-static void window_z(const struct shk_conv_pool *k, const float *v, size_t wy, size_t wx, size_t co, float *z) {
+static void window_z(const struct shk_conv3x3 *k, const float *v, size_t wy, size_t wx, size_t co, float *z) {
     if (k->in_ld >= 16) {
         float tile[16];
         winograd_z(k, v, co, tile);
@@ -121,8 +121,8 @@ static void window_z(const struct shk_conv_pool *k, const float *v, size_t wy, s
     }
 }
 
-static void reference_forward(const struct layer *l, float *out, uint8_t *arg) {
-    const struct shk_conv_pool *k = &l->k;
+static void reference_forward(const struct layer *l, float *out, uint8_t *winners) {
+    const struct shk_conv3x3 *k = &l->k;
     float *v = kt_floats(POINTS * k->cin);
     for (size_t wy = 0; wy < l->wh; wy++)
         for (size_t wx = 0; wx < l->ww; wx++) {
@@ -130,22 +130,22 @@ static void reference_forward(const struct layer *l, float *out, uint8_t *arg) {
             for (size_t co = 0; co < k->cout; co++) {
                 float z[4];
                 window_z(k, v, wy, wx, co, z);
-                reference_pool(z, &out[out_at(l, wy, wx) + co], &arg[(wy * l->ww + wx) * k->cout + co]);
+                reference_pool(z, &out[out_at(l, wy, wx) + co], &winners[(wy * l->ww + wx) * k->cout + co]);
             }
         }
     kt_free(v);
 }
 
-static void reference_dgrad(const struct layer *l, const float *dout, const uint8_t *arg, float *din) {
-    const struct shk_conv_pool *k = &l->k;
+static void reference_dgrad(const struct layer *l, const float *dout, const uint8_t *winners, float *din) {
+    const struct shk_conv3x3 *k = &l->k;
     float *patch = kt_floats(16 * k->in_ld);
     memset(din, 0, l->pixels * sizeof *din);
-    for (size_t i = 0; i < (k->cout + SHK_CONV_BLOCK - 1) / SHK_CONV_BLOCK * l->wh * l->ww; i++) {
-        const size_t block = i / (l->wh * l->ww) * SHK_CONV_BLOCK, wy = i / l->ww % l->wh, wx = i % l->ww;
+    for (size_t i = 0; i < (k->cout + SHK_CONV3X3_BLOCK - 1) / SHK_CONV3X3_BLOCK * l->wh * l->ww; i++) {
+        const size_t block = i / (l->wh * l->ww) * SHK_CONV3X3_BLOCK, wy = i / l->ww % l->wh, wx = i % l->ww;
         memset(patch, 0, 16 * k->in_ld * sizeof *patch);
         for (size_t a = 0; a < 4; a++)
-            for (size_t co = block; co < block + SHK_CONV_BLOCK && co < k->cout; co++) {
-                if (arg[(wy * l->ww + wx) * k->cout + co] != a) continue;
+            for (size_t co = block; co < block + SHK_CONV3X3_BLOCK && co < k->cout; co++) {
+                if (winners[(wy * l->ww + wx) * k->cout + co] != a) continue;
                 for (size_t t = 0; t < 9; t++)
                     for (size_t ci = 0; ci < k->in_ld; ci++) {
                         float *p = patch + ((a / 2 + t / 3) * 4 + a % 2 + t % 3) * k->in_ld + ci;
@@ -160,11 +160,11 @@ static void reference_dgrad(const struct layer *l, const float *dout, const uint
     kt_free(patch);
 }
 
-static void reference_wgrad(const struct layer *l, const float *dout, const uint8_t *arg, float *dweight,
+static void reference_wgrad(const struct layer *l, const float *dout, const uint8_t *winners, float *dweight,
                             float *dbias) {
-    const struct shk_conv_pool *k = &l->k;
+    const struct shk_conv3x3 *k = &l->k;
     for (size_t i = 0; i < l->wh * l->ww * k->cout; i++) {
-        const size_t wy = i / k->cout / l->ww, wx = i / k->cout % l->ww, co = i % k->cout, a = arg[i];
+        const size_t wy = i / k->cout / l->ww, wx = i / k->cout % l->ww, co = i % k->cout, a = winners[i];
         if (a == 4) continue;
         const float d = dout[out_at(l, wy, wx) + co];
         dbias[co] += d;
@@ -189,8 +189,8 @@ static void check_weights(const struct layer *l, const struct shk_kernels *kerne
     const size_t panel = POINTS * l->k.cin * 16;
     float *got = kt_floats(panel);
     for (size_t co = 0; co < l->k.cout; co += 16) {
-        const struct shk_conv_weights a = {l->k.cin, l->k.in_ld, l->k.taps + co * 9 * l->k.in_ld, got};
-        kernels->conv_weights(&a);
+        const struct shk_conv3x3_weights a = {l->k.cin, l->k.in_ld, l->k.taps + co * 9 * l->k.in_ld, got};
+        kernels->conv3x3_weights(&a);
         kt_same_bits("weights", kernels->isa, got, l->k.winograd + co / 16 * panel, panel, 16);
         kt_repoison(got, panel);
     }
@@ -199,39 +199,39 @@ static void check_weights(const struct layer *l, const struct shk_kernels *kerne
 
 static void check_layer(struct layer *l) {
     const size_t args = l->wh * l->ww * l->k.cout;
-    struct shk_conv_pool k = l->k;
+    struct shk_conv3x3 k = l->k;
     float *out = kt_floats(l->outputs), *dout = kt_random(l->outputs, -1, 1);
-    uint8_t *arg = kt_bytes(args), *got_arg = kt_bytes(args);
+    uint8_t *winners = kt_bytes(args), *got_winners = kt_bytes(args);
     float *dweight = kt_random(l->weights, -1, 1), *dbias = kt_random(k.cout, -1, 1);
     if (k.in_ld >= 16)
         for (size_t i = 0; i < l->weights; i++)
             if (i % k.in_ld >= k.cin) dweight[i] = 0;
     float *in_before = kt_copy(k.in, l->pixels), *dw_before = kt_copy(dweight, l->weights);
     float *db_before = kt_copy(dbias, k.cout), *din = kt_floats(l->pixels);
-    reference_forward(l, out, arg);
-    reference_wgrad(l, dout, arg, dweight, dbias);
-    if (k.in_ld >= 16) reference_dgrad(l, dout, arg, din);
+    reference_forward(l, out, winners);
+    reference_wgrad(l, dout, winners, dweight, dbias);
+    if (k.in_ld >= 16) reference_dgrad(l, dout, winners, din);
     KT_FOR_ISAS(kernels) {
         if (k.in_ld >= 16) check_weights(l, kernels);
-        k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld));
+        k.scratch = kt_bytes(shk_conv3x3_scratch(k.h, k.w, k.in_ld));
         k.out = kt_floats(l->outputs);
-        k.arg = NULL;
-        kernels->conv_pool_forward(&k);
-        kt_same_bits("forward without arg", kernels->isa, k.out, out, l->outputs, k.cout);
+        k.winners = NULL;
+        kernels->conv3x3_forward(&k);
+        kt_same_bits("forward without winners", kernels->isa, k.out, out, l->outputs, k.cout);
         kt_repoison(k.out, l->outputs);
-        k.arg = got_arg;
-        kernels->conv_pool_forward(&k);
+        k.winners = got_winners;
+        kernels->conv3x3_forward(&k);
         kt_same_bits("forward", kernels->isa, k.out, out, l->outputs, k.cout);
-        assert_memory_equal(got_arg, arg, args);
+        assert_memory_equal(got_winners, winners, args);
         k.dout = dout;
         k.dweight = kt_copy(dw_before, l->weights);
         k.dbias = kt_copy(db_before, k.cout);
-        kernels->conv_pool_wgrad(&k);
+        kernels->conv3x3_wgrad(&k);
         kt_same_bits("wgrad", kernels->isa, k.dweight, dweight, l->weights, k.in_ld >= 16 ? k.in_ld : 16);
         kt_same_bits("wgrad bias", kernels->isa, k.dbias, dbias, k.cout, 0);
         if (k.in_ld >= 16) {
             k.din = kt_floats(l->pixels);
-            kernels->conv_pool_dgrad(&k);
+            kernels->conv3x3_dgrad(&k);
             same_inside(l, kernels->isa, k.din, din);
             kt_free(k.din);
         }
@@ -243,8 +243,8 @@ static void check_layer(struct layer *l) {
     }
     float *mine[] = {out, dout, dweight, dbias, in_before, dw_before, db_before, din};
     for (size_t i = 0; i < sizeof mine / sizeof *mine; i++) kt_free(mine[i]);
-    kt_free(arg);
-    kt_free(got_arg);
+    kt_free(winners);
+    kt_free(got_winners);
 }
 
 static const size_t all_cin[] = {1, 2, 3, 4, 5, 12, 16, 20, 32, 48}, all_cout[] = {16, 32, 48, 80};
@@ -274,27 +274,27 @@ static void test_large(void **state) {
 static void test_exact(void **state) {
     (void)state;
     struct layer l = layer_of(9, 40, 1, 1, 32, 3);
-    struct shk_conv_pool k = l.k;
+    struct shk_conv3x3 k = l.k;
     const size_t args = l.wh * l.ww * k.cout;
     float *out = kt_floats(l.outputs);
-    uint8_t *arg = kt_bytes(args);
+    uint8_t *winners = kt_bytes(args);
     for (size_t i = 0; i < args; i++) {
         const size_t wy = i / k.cout / l.ww, wx = i / k.cout % l.ww, co = i % k.cout;
         float z[4];
         direct_z(&k, wy, wx, co, z);
-        reference_pool(z, &out[out_at(&l, wy, wx) + co], &arg[i]);
+        reference_pool(z, &out[out_at(&l, wy, wx) + co], &winners[i]);
     }
     k.out = kt_floats(l.outputs);
-    k.arg = kt_bytes(args);
+    k.winners = kt_bytes(args);
     KT_FOR_ISAS(kernels) {
-        kernels->conv_pool_forward(&k);
+        kernels->conv3x3_forward(&k);
         kt_same_bits("exact", kernels->isa, k.out, out, l.outputs, k.cout);
-        assert_memory_equal(k.arg, arg, args);
+        assert_memory_equal(k.winners, winners, args);
     }
     kt_free(out);
-    kt_free(arg);
+    kt_free(winners);
     kt_free(k.out);
-    kt_free(k.arg);
+    kt_free(k.winners);
     layer_free(&l);
 }
 
@@ -304,17 +304,17 @@ static void test_samples(void **state) {
     enum { SAMPLES = 5 };
     for (size_t pair = 0; pair < 40; pair++) {
         struct layer l = layer_new(2 + kt_below(12), 2 + kt_below(12), all_cin[pair % 10], all_cout[pair / 10], 0);
-        struct shk_conv_pool k = l.k;
+        struct shk_conv3x3 k = l.k;
         const size_t args = l.wh * l.ww * k.cout;
         k.in_sample = k.in_ld < 16 ? l.pixels : l.pixels + 16;
         k.out_sample = shk_round16(l.outputs) + 16;
-        k.arg_sample = args;
+        k.winners_sample = args;
         float *in = image((SAMPLES - 1) * k.in_sample + l.pixels, k.in_ld);
         const size_t outputs = (SAMPLES - 1) * k.out_sample + l.outputs;
         float *want = kt_floats(outputs), *dout = kt_random(outputs, -1, 1);
         float *want_dw = kt_floats(l.weights), *want_db = kt_floats(k.cout);
         float *want_din = k.in_ld < 16 ? NULL : kt_floats(SAMPLES * k.in_sample);
-        uint8_t *want_arg = kt_bytes(SAMPLES * args);
+        uint8_t *want_winners = kt_bytes(SAMPLES * args);
         memset(want_dw, 0, l.weights * sizeof(float));
         memset(want_db, 0, k.cout * sizeof(float));
         for (size_t i = 0; i < SAMPLES; i++) {
@@ -322,38 +322,38 @@ static void test_samples(void **state) {
             float *x = in + i * k.in_sample;
             for (size_t j = 0; j < l.pixels; j++) x[j] = l.k.in[j] * (float)(i + 1);
             one.k.in = x;
-            reference_forward(&one, want + i * k.out_sample, want_arg + i * args);
-            reference_wgrad(&one, dout + i * k.out_sample, want_arg + i * args, want_dw, want_db);
+            reference_forward(&one, want + i * k.out_sample, want_winners + i * args);
+            reference_wgrad(&one, dout + i * k.out_sample, want_winners + i * args, want_dw, want_db);
             if (want_din)
-                reference_dgrad(&one, dout + i * k.out_sample, want_arg + i * args, want_din + i * k.in_sample);
+                reference_dgrad(&one, dout + i * k.out_sample, want_winners + i * args, want_din + i * k.in_sample);
         }
         k.in = in;
         k.samples = SAMPLES;
         KT_FOR_ISAS(kernels) {
-            k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld));
+            k.scratch = kt_bytes(shk_conv3x3_scratch(k.h, k.w, k.in_ld));
             k.out = kt_floats(outputs);
-            k.arg = kt_bytes(SAMPLES * args);
+            k.winners = kt_bytes(SAMPLES * args);
             k.dout = dout;
             k.dweight = kt_floats(l.weights);
             k.dbias = kt_floats(k.cout);
             memset(k.dweight, 0, l.weights * sizeof(float));
             memset(k.dbias, 0, k.cout * sizeof(float));
-            kernels->conv_pool_forward(&k);
+            kernels->conv3x3_forward(&k);
             kt_same_bits("samples", kernels->isa, k.out, want, outputs, k.cout);
-            assert_memory_equal(k.arg, want_arg, SAMPLES * args);
-            kernels->conv_pool_wgrad(&k);
+            assert_memory_equal(k.winners, want_winners, SAMPLES * args);
+            kernels->conv3x3_wgrad(&k);
             kt_same_bits("samples' dweight", kernels->isa, k.dweight, want_dw, l.weights, 16);
             kt_same_bits("samples' dbias", kernels->isa, k.dbias, want_db, k.cout, 0);
             if (want_din) {
                 k.din = kt_floats(SAMPLES * k.in_sample);
-                kernels->conv_pool_dgrad(&k);
+                kernels->conv3x3_dgrad(&k);
                 for (size_t i = 0; i < SAMPLES; i++)
                     same_inside(&l, kernels->isa, k.din + i * k.in_sample, want_din + i * k.in_sample);
                 kt_free(k.din);
             }
             kt_free(k.scratch);
             kt_free(k.out);
-            kt_free(k.arg);
+            kt_free(k.winners);
             kt_free(k.dweight);
             kt_free(k.dbias);
         }
@@ -363,7 +363,7 @@ static void test_samples(void **state) {
         kt_free(want_dw);
         kt_free(want_db);
         if (want_din) kt_free(want_din);
-        kt_free(want_arg);
+        kt_free(want_winners);
         layer_free(&l);
     }
 }

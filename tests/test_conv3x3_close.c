@@ -5,7 +5,7 @@
 
 // ---- The forward pass against a direct convolution in double
 
-static double direct(const struct shk_conv_pool *k, size_t wy, size_t wx, size_t a, size_t co, bool magnitude) {
+static double direct(const struct shk_conv3x3 *k, size_t wy, size_t wx, size_t a, size_t co, bool magnitude) {
     double z = magnitude ? fabs((double)k->bias[co]) : (double)k->bias[co];
     for (size_t t = 0; t < 9; t++)
         for (size_t ci = 0; ci < k->cin; ci++) {
@@ -43,8 +43,8 @@ static const struct winograd of_image = {2,
                                          {{1, 1, 1, 0}, {0, 1, 1, 1}}};
 
 // What Winograd's roundings are relative to: all four matrices, pixels and weights by their absolute values.
-static double winograd_magnitude(const struct winograd *f, const struct shk_conv_pool *k, size_t wy, size_t wx,
-                                 size_t a, size_t co) {
+static double winograd_magnitude(const struct winograd *f, const struct shk_conv3x3 *k, size_t wy, size_t wx, size_t a,
+                                 size_t co) {
     const size_t zy = 2 * wy + a / 2, zx = 2 * wx + a % 2, y0 = zy / f->m * f->m, x0 = zx / f->m * f->m, n = f->n;
     double z = fabs((double)k->bias[co]);
     for (size_t i = 0; i < n * n * k->cin; i++) {
@@ -61,11 +61,11 @@ static double winograd_magnitude(const struct winograd *f, const struct shk_conv
 // Roundings on the way of a product to z. Winograd: 4 in each direction of U, 2 of V, cin in the chain, 3 of A^T M A; of
 // an image 2 in each direction of U, 1 of V, 3 in the chain, 2 behind it.
 static void check_close(struct layer *l) {
-    struct shk_conv_pool k = l->k;
+    struct shk_conv3x3 k = l->k;
     const struct winograd *f = k.in_ld >= 16 ? &of_map : k.cin == 1 ? &of_image : NULL;
     const double roundings = f == &of_map ? (double)k.cin + 18 : f ? 11 : 9 * (double)k.cin;
     double *want = calloc(l->outputs, sizeof *want), *magnitude = calloc(l->outputs, sizeof *magnitude);
-    k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld));
+    k.scratch = kt_bytes(shk_conv3x3_scratch(k.h, k.w, k.in_ld));
     k.out = kt_floats(l->outputs);
     for (size_t i = 0; i < l->wh * l->ww * k.cout; i++) {
         const size_t wy = i / k.cout / l->ww, wx = i / k.cout % l->ww, co = i % k.cout, at = out_at(l, wy, wx) + co;
@@ -77,7 +77,7 @@ static void check_close(struct layer *l) {
     }
     KT_FOR_ISAS(kernels) {
         memset(k.out, 0, l->outputs * sizeof *k.out);
-        kernels->conv_pool_forward(&k);
+        kernels->conv3x3_forward(&k);
         kt_close("forward", kernels->isa, k.out, want, magnitude, l->outputs, k.cout, (roundings + 1) * 0x1p-24);
     }
     free(want);
@@ -98,7 +98,7 @@ static void test_close(void **state) {
 
 // sum over outputs of dout * maxpool(relu(conv + bias)), dense.
 static double loss(const struct layer *l, const double *in, const double *w, const double *bias, const float *dout) {
-    const struct shk_conv_pool *k = &l->k;
+    const struct shk_conv3x3 *k = &l->k;
     double sum = 0;
     for (size_t i = 0; i < l->wh * l->ww * k->cout; i++) {
         const size_t wy = i / k->cout / l->ww, wx = i / k->cout % l->ww, co = i % k->cout;
@@ -128,7 +128,7 @@ static double difference(const struct layer *l, double *x, const double *in, con
 }
 
 static void check_gradients(struct layer *l) {
-    struct shk_conv_pool k = l->k;
+    struct shk_conv3x3 k = l->k;
     double *in = calloc(l->pixels, sizeof *in), *w = calloc(l->weights, sizeof *w),
            *bias = calloc(k.cout, sizeof *bias);
     double *want_in = calloc(l->pixels, sizeof *in), *want_w = calloc(l->weights, sizeof *w);
@@ -146,21 +146,21 @@ static void check_gradients(struct layer *l) {
     for (size_t i = 0; i < l->pixels; i++)
         if (in[i] != 0) want_in[i] = difference(l, in + i, in, w, bias, dout);
     k.out = kt_floats(l->outputs);
-    k.arg = kt_bytes(l->wh * l->ww * k.cout);
+    k.winners = kt_bytes(l->wh * l->ww * k.cout);
     k.dout = dout;
-    k.scratch = kt_bytes(shk_conv_pool_scratch(k.h, k.w, k.in_ld));
+    k.scratch = kt_bytes(shk_conv3x3_scratch(k.h, k.w, k.in_ld));
     k.dweight = kt_floats(l->weights);
     k.dbias = kt_floats(k.cout);
     k.din = kt_floats(l->pixels);
     KT_FOR_ISAS(kernels) {
         memset(k.dweight, 0, l->weights * sizeof(float));
         memset(k.dbias, 0, k.cout * sizeof(float));
-        kernels->conv_pool_forward(&k);
-        kernels->conv_pool_wgrad(&k);
+        kernels->conv3x3_forward(&k);
+        kernels->conv3x3_wgrad(&k);
         kt_close("dweight", kernels->isa, k.dweight, want_w, NULL, l->weights, 16, 2e-5);
         kt_close("dbias", kernels->isa, k.dbias, want_bias, NULL, k.cout, 0, 2e-5);
         if (k.in_ld < 16) continue;
-        kernels->conv_pool_dgrad(&k);
+        kernels->conv3x3_dgrad(&k);
         for (size_t i = 0; i < l->pixels; i++)
             if (in[i] == 0) k.din[i] = 0; // border and pad
         kt_close("din", kernels->isa, k.din, want_in, NULL, l->pixels, k.in_ld, 2e-5);
@@ -170,7 +170,7 @@ static void check_gradients(struct layer *l) {
     for (size_t i = 0; i < 5; i++) free(doubles[i]);
     float *floats[] = {dout, k.out, k.dweight, k.dbias, k.din, k.scratch};
     for (size_t i = 0; i < 6; i++) kt_free(floats[i]);
-    kt_free(k.arg);
+    kt_free(k.winners);
 }
 
 static void test_gradients(void **state) {

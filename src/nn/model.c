@@ -29,8 +29,8 @@ static bool draw_param(struct shk_model *m, unsigned index, uint64_t seed, const
     if (!values) return false;
     struct shk_random_fill fill = {.n = p->size,
                                    .out = values,
-                                   .a = p->a,
-                                   .b = p->b,
+                                   .lo = p->a, // or the mean
+                                   .hi = p->b, // or the deviation
                                    .stream = shk_stream_of(seed, SHK_PURPOSE_INIT, index, 0, 0)};
     if (p->init == SHK_INIT_UNIFORM) k->random_uniform(&fill);
     if (p->init == SHK_INIT_NORMAL) k->random_normal(&fill);

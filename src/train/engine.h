@@ -8,10 +8,6 @@
 #include "nn/plan/plan.h"
 #include "train/shards.h"
 
-struct shk_adam_options {
-    double lr, beta1, beta2, eps;
-};
-
 static inline struct shk_adam_options shk_adam_defaults(double lr) {
     return (struct shk_adam_options){lr, 0.9, 0.999, 1e-8};
 }

@@ -158,7 +158,7 @@ static enum shk_outcome run_round(struct step *s) {
 static enum shk_outcome run_clipping(struct step *s) {
     const unsigned norm = s->engine->plan->stage_count;
     run_and_meet(s, norm, norm - 1);
-    if (!gradients_finite(s, 0) || !clip(s->engine, &s->updater.adam.scale)) return SHK_STEP_BAD_GRADIENT;
+    if (!gradients_finite(s, 0) || !clip(s->engine, &s->updater.rule.scale)) return SHK_STEP_BAD_GRADIENT;
     s->updater.bad++; // the first flags may still be read
     run_and_meet(s, norm + 1, norm);
     return SHK_STEP_DONE;

@@ -3,42 +3,23 @@
 #include "train/update.h"
 
 #include "nn/plan/op.h"
-#include <math.h>
 #include <string.h>
 
-// base^n by squaring: a function of its arguments alone, unlike libm's pow.
-static double power(double base, size_t n) {
-    double result = 1;
-    for (; n; n >>= 1, base *= base)
-        if (n & 1) result *= base;
-    return result;
-}
-
 struct shk_updater shk_updater_of(const struct shk_engine *e, float *scratch, uint32_t *bad) {
-    const struct shk_adam_options *o = &e->adam;
-    size_t step = e->steps + 1;
-    double bc1 = 1 - power(o->beta1, step), bc2 = 1 - power(o->beta2, step);
     struct shk_updater u = {.engine = e, .scratch = scratch, .bad = bad};
-    u.adam = (struct shk_adam){.beta1 = (float)o->beta1,
-                               .one_minus_beta1 = (float)(1 - o->beta1),
-                               .beta2 = (float)o->beta2,
-                               .one_minus_beta2 = (float)(1 - o->beta2),
-                               .eps = (float)o->eps,
-                               .step_size = (float)(o->lr / bc1),
-                               .inv_sqrt_bc2 = (float)(1 / sqrt(bc2)),
-                               .scale = 1};
+    u.rule = (struct shk_rule){.kind = SHK_ADAM, .adam = shk_adam_at(&e->adam, e->steps + 1), .scale = 1};
     return u;
 }
 
-// Adam on the floats from `at` on of the weights.
-static struct shk_adam adam_at(const struct shk_updater *u, size_t at, bool *finite) {
+// For the floats from `at` on of the weights.
+static struct shk_rule rule_at(const struct shk_updater *u, size_t at, bool *finite) {
     const struct shk_engine *e = u->engine;
-    struct shk_adam adam = u->adam;
-    adam.w = e->model->weights + at;
-    adam.m = e->m + at;
-    adam.v = e->v + at;
-    adam.finite = finite;
-    return adam;
+    struct shk_rule rule = u->rule;
+    rule.w = e->model->weights + at;
+    rule.moments[0] = e->m + at;
+    rule.moments[1] = e->v + at;
+    rule.finite = finite;
+    return rule;
 }
 
 static void report(const struct shk_updater *u, const struct shk_update *task, const struct shk_param *p, bool finite) {
@@ -46,7 +27,7 @@ static void report(const struct shk_updater *u, const struct shk_update *task, c
     if (!finite && rank > *u->bad) *u->bad = rank;
 }
 
-// Gradients: the sum of some buffers, in groups (struct shk_adam).
+// Gradients: the sum of some buffers, in groups (struct shk_apply_rule).
 struct sources {
     const float *first;
     size_t count, stride, group;
@@ -66,13 +47,9 @@ static struct sources shards_of(const struct shk_engine *e, const struct shk_rou
 static void apply(const struct shk_updater *u, const struct shk_update *task, const struct shk_param *p, size_t at,
                   size_t n, struct sources s) {
     bool finite = true;
-    struct shk_adam adam = adam_at(u, at, &finite);
-    adam.n = n;
-    adam.gradients = s.first;
-    adam.sources = s.count;
-    adam.stride = s.stride;
-    adam.group = s.group;
-    u->engine->k->adam(&adam);
+    const struct shk_rule rule = rule_at(u, at, &finite);
+    u->engine->k->apply_rule(&(struct shk_apply_rule){
+        .n = n, .gradients = s.first, .stride = s.stride, .sources = s.count, .group = s.group, .rule = &rule});
     report(u, task, p, finite);
 }
 
@@ -105,8 +82,7 @@ static void join(const struct shk_updater *u, const struct target *t, size_t at,
     const struct shk_engine *e = u->engine;
     const unsigned merges = shk_block_merges(t->block);
     for (unsigned l = 0; l < merges; l++)
-        e->k->add(&(struct shk_add){
-            .rows = 1, .cols = n, .x = e->levels + l * e->model->weight_floats + at, .y = sum});
+        e->k->add(&(struct shk_add){.rows = 1, .cols = n, .x = e->levels + l * e->model->weight_floats + at, .y = sum});
     float *const kept = t->block + 1 < t->blocks ? e->levels + merges * e->model->weight_floats : e->gradients;
     if (kept)
         memcpy(kept + at, sum, n * sizeof *sum);
@@ -131,8 +107,8 @@ static void take(const struct shk_updater *u, const struct target *t, size_t at,
 // Weights whose gradient is applied tile by tile where it is made.
 static void apply_at_once(const struct shk_updater *u, const struct shk_whole_batch *w, const struct shk_update *task) {
     bool finite = true;
-    struct shk_adam adam = adam_at(u, shk_update_at(task, 0), &finite);
-    shk_plan_gradient_and_rule(w, task, &adam, u->scratch);
+    const struct shk_rule rule = rule_at(u, shk_update_at(task, 0), &finite);
+    shk_plan_gradient_and_rule(w, task, &rule, u->scratch);
     report(u, task, task->param, finite);
 }
 
@@ -147,8 +123,13 @@ static void derive(const struct shk_engine *e, const struct shk_update *task) {
 
 struct shk_whole_batch shk_block_of(const struct shk_engine *e, const struct shk_round *r, size_t block) {
     const size_t first = shk_block_first(&r->cut, block), end = shk_block_first(&r->cut, block + 1);
-    return (struct shk_whole_batch){e->plan,        e->k,    e->model->weights, e->model->derived,
-                                    e->batch_space, .first = first - r->first, .samples = end - first};
+    return (struct shk_whole_batch){e->plan,
+                                    e->k,
+                                    e->model->weights,
+                                    e->model->derived,
+                                    e->batch_space,
+                                    .first = first - r->first,
+                                    .samples = end - first};
 }
 
 // Piece by piece, and the bias.

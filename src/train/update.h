@@ -10,7 +10,7 @@
 // What a worker needs for the updates of one step.
 struct shk_updater {
     const struct shk_engine *engine;
-    struct shk_adam adam; // the step's constants
+    struct shk_rule rule; // of the step, without weights
     float *scratch;       // [SHK_TASK_SCRATCH]
     uint32_t *bad;        // the engine's, of this worker
 };

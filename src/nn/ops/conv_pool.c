@@ -16,10 +16,10 @@ struct conv_pool {
 static bool of_image(const struct shk_op *op) { return op->weight->layout == SHK_PANELS; }
 
 // `samples` samples from `first` on. The gradients of in and out have their geometry.
-static struct shk_conv_pool conv_of(const struct shk_op *op, const struct shk_slice *s, size_t first, size_t samples) {
+static struct shk_conv3x3 conv_of(const struct shk_op *op, const struct shk_slice *s, size_t first, size_t samples) {
     const struct conv_pool *conv = (const struct conv_pool *)op;
     const struct shk_param *w = op->weight;
-    struct shk_conv_pool c = {.h = conv->h,
+    struct shk_conv3x3 c = {.h = conv->h,
                               .w = conv->w,
                               .cin = conv->cin,
                               .in_ld = conv->in_ld,
@@ -33,37 +33,37 @@ static struct shk_conv_pool conv_of(const struct shk_op *op, const struct shk_sl
                               .samples = samples,
                               .in_sample = shk_sample_stride(s, &op->in),
                               .out_sample = shk_sample_stride(s, &op->out),
-                              .arg_sample = conv->h / 2 * (conv->w / 2) * conv->cout,
+                              .winners_sample = conv->h / 2 * (conv->w / 2) * conv->cout,
                               .scratch = s->scratch};
     c.in = shk_buffer_at(s, op->in.buffer) + first * c.in_sample;
     c.out = shk_rows_at(s, &op->out) + first * c.out_sample;
-    if (conv->winners >= 0) c.arg = (uint8_t *)shk_buffer_at(s, conv->winners) + first * c.arg_sample;
+    if (conv->winners >= 0) c.winners = (uint8_t *)shk_buffer_at(s, conv->winners) + first * c.winners_sample;
     if (op->out_grad.buffer >= 0) c.dout = shk_rows_at(s, &op->out_grad) + first * c.out_sample;
     return c;
 }
 
 static void forward(const struct shk_op *op, const struct shk_slice *s) {
-    struct shk_conv_pool c = conv_of(op, s, 0, s->samples);
-    s->k->conv_pool_forward(&c);
+    struct shk_conv3x3 c = conv_of(op, s, 0, s->samples);
+    s->k->conv3x3_forward(&c);
 }
 
 static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
     if (op->in_grad.buffer < 0) return; // an image
-    struct shk_conv_pool c = conv_of(op, s, 0, s->samples);
+    struct shk_conv3x3 c = conv_of(op, s, 0, s->samples);
     c.din = shk_buffer_at(s, op->in_grad.buffer);
-    s->k->conv_pool_dgrad(&c);
+    s->k->conv3x3_dgrad(&c);
 }
 
 static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
     SHK_EACH_SEGMENT(s, g) {
-        struct shk_conv_pool c = conv_of(op, s, g->start, g->samples);
+        struct shk_conv3x3 c = conv_of(op, s, g->start, g->samples);
         c.dweight = g->own + op->weight_grad;
         c.dbias = g->own + op->bias_grad;
         if (g->first) {
             memset(c.dweight, 0, op->weight->length * sizeof(float));
             memset(c.dbias, 0, op->bias->length * sizeof(float));
         }
-        s->k->conv_pool_wgrad(&c);
+        s->k->conv3x3_wgrad(&c);
         shk_segment_add(s, g, op->weight_grad, op->weight->length);
         shk_segment_add(s, g, op->bias_grad, op->bias->length);
     }
@@ -76,7 +76,7 @@ static void derive_winograd(const struct shk_param *p, const float *w, float *de
     (void)row;
     (void)rows; // all of them
     const size_t cin = p->dims[1];
-    k->conv_weights(&(struct shk_conv_weights){.cin = cin,
+    k->conv3x3_weights(&(struct shk_conv3x3_weights){.cin = cin,
                                                .in_ld = p->row / 9,
                                                .taps = w + panel * 16 * p->row,
                                                .winograd = derived + panel * SHK_WINOGRAD_POINTS * cin * 16});
@@ -160,7 +160,7 @@ static void declare(struct shk_op *op) {
 
 static size_t scratch(const struct shk_op *op) {
     const struct conv_pool *c = (const struct conv_pool *)op;
-    return shk_conv_pool_scratch(c->h, c->w, c->in_ld);
+    return shk_conv3x3_scratch(c->h, c->w, c->in_ld);
 }
 
 static size_t shard_floats(const struct shk_op *op) { return op->weight->length + op->bias->length; }

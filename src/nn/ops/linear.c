@@ -262,7 +262,7 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
 static void derive_transposed(const struct shk_param *p, const float *w, float *derived, size_t panel, size_t row,
                               size_t rows, const struct shk_kernels *k) {
     const size_t outputs = p->length / p->row;
-    k->transpose_panel(&(struct shk_transpose){.blocks = rows / 16,
+    k->transpose(&(struct shk_transpose){.blocks = rows / 16,
                                                .src = w + (panel * p->row + row) * 16,
                                                .src_row = 16,
                                                .src_block = 256,
@@ -275,7 +275,7 @@ static void derive_panels(const struct shk_param *p, const float *w, float *deri
                           size_t rows, const struct shk_kernels *k) {
     const size_t width = shk_tile_width(p, tile), inputs = p->length / p->row, first = tile * SHK_INPUT_TILE;
     for (size_t i = 0; i < width; i += 16)
-        k->transpose_panel(&(struct shk_transpose){.blocks = rows / 16,
+        k->transpose(&(struct shk_transpose){.blocks = rows / 16,
                                                    .src = w + first * p->row + row * width + i,
                                                    .src_row = (ptrdiff_t)width,
                                                    .src_block = 16 * (ptrdiff_t)width,

@@ -51,7 +51,7 @@ void shk_tile_input_gradient(const struct shk_linear *, const struct shk_kernels
 // ---- Over the whole batch (linear_batch.c): as struct shk_op_type has them
 
 void shk_linear_gradient(const struct shk_whole_batch *, const struct shk_update *, float *scratch);
-void shk_linear_gradient_and_rule(const struct shk_whole_batch *, const struct shk_update *, const struct shk_adam *,
+void shk_linear_gradient_and_rule(const struct shk_whole_batch *, const struct shk_update *, const struct shk_rule *,
                                   float *scratch);
 void shk_linear_batch_updates(const struct shk_linear *, struct shk_update_list *);
 size_t shk_linear_tasks(const struct shk_op *, enum shk_phase);

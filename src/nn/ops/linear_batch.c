@@ -59,7 +59,7 @@ static void transpose(const struct shk_linear *l, const struct shk_whole_batch *
                                   .dst = out + i * 256,
                                   .dst_row = 16,
                                   .dst_block = (ptrdiff_t)panels * 256};
-        w->k->transpose_panel(&t);
+        w->k->transpose(&t);
     }
 }
 
@@ -118,7 +118,7 @@ void shk_linear_begin_tasks(const struct shk_op *op, const struct shk_whole_batc
     ptrdiff_t dy_row;
     const float *dy = shk_batch_rows(w, shk_product_gradient(l), &dy_row);
     for (size_t i = 0; i < whole; i += 16)
-        w->k->transpose_panel(&(struct shk_transpose){.blocks = columns / 16,
+        w->k->transpose(&(struct shk_transpose){.blocks = columns / 16,
                                                       .src = dy + (ptrdiff_t)i * dy_row,
                                                       .src_row = dy_row,
                                                       .src_block = 16,
@@ -173,7 +173,7 @@ static void add_block(const struct shk_whole_batch *w, const struct shk_gemm *g,
     }
 }
 
-void shk_linear_gradient_and_rule(const struct shk_whole_batch *w, const struct shk_update *u, const struct shk_adam *adam,
+void shk_linear_gradient_and_rule(const struct shk_whole_batch *w, const struct shk_update *u, const struct shk_rule *rule,
                       float *scratch) {
     const struct shk_linear *l = shk_linear_of(u->op);
     size_t width = shk_tile_width(u->param, u->panel);
@@ -187,7 +187,7 @@ void shk_linear_gradient_and_rule(const struct shk_whole_batch *w, const struct 
                                    .a_col = dy_row,
                                    .c = scratch,
                                    .c_row = (ptrdiff_t)width,
-                                   .adam = adam};
+                                   .rule = rule};
     gemm.b = shk_batch_rows(w, &l->op.in, &gemm.b_row) + u->panel * SHK_INPUT_TILE;
     if (l->op.dealt && transposed_gradient(l, w, scratch)) {
         gemm.a_row = (ptrdiff_t)shk_round16(w->samples);

@@ -32,7 +32,7 @@ struct shk_op_type {
     // The gradient of an update of the whole batch, and with the rule at once; see plan.h.
     void (*gradient)(const struct shk_whole_batch *, const struct shk_update *, float *scratch);
     bool (*applies_at_once)(const struct shk_update *);
-    void (*gradient_and_rule)(const struct shk_whole_batch *, const struct shk_update *, const struct shk_adam *,
+    void (*gradient_and_rule)(const struct shk_whole_batch *, const struct shk_update *, const struct shk_rule *,
                               float *scratch);
     size_t (*batch_floats)(const struct shk_op *); // of its weights' gradients that come from the whole batch; NULL: none
 

@@ -93,8 +93,8 @@ bool shk_plan_applies_at_once(const struct shk_update *u) {
 }
 
 void shk_plan_gradient_and_rule(const struct shk_whole_batch *w, const struct shk_update *u,
-                                const struct shk_adam *adam, float *scratch) {
-    u->op->type->gradient_and_rule(w, u, adam, scratch);
+                                const struct shk_rule *rule, float *scratch) {
+    u->op->type->gradient_and_rule(w, u, rule, scratch);
 }
 
 uint32_t shk_update_rank(const struct shk_plan *plan, const struct shk_update *u, const struct shk_param *p) {

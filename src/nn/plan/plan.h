@@ -201,9 +201,9 @@ void shk_plan_task(const struct shk_whole_batch *, const struct shk_stage *, siz
 // The gradient of an update of the whole batch, into scratch [SHK_TASK_SCRATCH]: [panels][length], or of a tile [length];
 // and, where the bias is taken in, its gradient at scratch + SHK_GRADIENT_FLOATS.
 void shk_plan_gradient(const struct shk_whole_batch *, const struct shk_update *, float *scratch);
-// The same; unless this is false, the rule is applied at once: w, m and v of `adam` point at the update's first weight.
+// The same; unless this is false, the rule is applied at once: w and moments point at the update's first weight.
 bool shk_plan_applies_at_once(const struct shk_update *);
-void shk_plan_gradient_and_rule(const struct shk_whole_batch *, const struct shk_update *, const struct shk_adam *,
+void shk_plan_gradient_and_rule(const struct shk_whole_batch *, const struct shk_update *, const struct shk_rule *,
                                 float *scratch);
 
 // ---- What a plan costs: of the work that is really done (a pruned or sparse part is not counted)

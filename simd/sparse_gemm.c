@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
-// C = A B without A's zeros (kernels.h). In blocks of up to 64 steps of k, whose rows of B stay in L1, a row of A is a word
-// of bits, and the steps that it lists go through registers that hold a strip of C. Two rows at a time: loads are the
-// bound, and a row of B that both want is loaded once.
-#include "adam.h"
-
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
+// sparse_gemm lists what is not zero: in blocks of up to 64 steps of k, whose rows of B stay in L1, a row of A is a
+// word of bits, and the steps that it lists go through registers that hold a strip of C. Two rows at a time: loads are
+// the bound, and a row of B that both want is loaded once.
+#include "kernel.h"
 
 #ifdef SHK_ISA_AVX512
 enum { WIDTH = 4 }; // vec16 of a strip
@@ -58,7 +54,7 @@ struct strip {
     const float *b;
     ptrdiff_t c;
     size_t rows;
-    bool fresh, last; // the first block of steps, unless C is added to; the last one
+    bool from_zero, last; // the first block of steps, unless C is added to; the last one
 };
 
 SHK_INLINE ptrdiff_t lowest_bit(uint64_t word) { return __builtin_ctzll(word); }
@@ -89,8 +85,8 @@ SHK_INLINE void add_shared(const int width, uint64_t word, const float *a0, cons
 }
 
 // Those that they do not, side by side: one row has too few chains to hide the latency of FMA.
-SHK_INLINE void add_apart(const int width, uint64_t word0, uint64_t word1, const float *a0, const float *a1,
-                          const float *b, ptrdiff_t b_row, vf *acc0, vf *acc1) {
+SHK_INLINE void add_unshared(const int width, uint64_t word0, uint64_t word1, const float *a0, const float *a1,
+                             const float *b, ptrdiff_t b_row, vf *acc0, vf *acc1) {
     for (; word0 && word1; word0 &= word0 - 1, word1 &= word1 - 1) {
         const ptrdiff_t s0 = lowest_bit(word0), s1 = lowest_bit(word1);
         const vf x0 = vf_spread(a0 + s0), x1 = vf_spread(a1 + s1);
@@ -110,14 +106,15 @@ SHK_INLINE void sum_rows(const int width, const int rows, const struct shk_spars
     const float *c = g->c + s->c + (ptrdiff_t)r * g->c_row, *a = s->a->a + (ptrdiff_t)r * s->a->a_row;
     SHK_UNROLL
     for (int i = 0; i < rows * width; i++)
-        acc[i / width * WIDTH + i % width] = s->fresh ? vf_zero() : vf_load(c + i / width * g->c_row + i % width * 16);
+        acc[i / width * WIDTH + i % width] =
+            s->from_zero ? vf_zero() : vf_load(c + i / width * g->c_row + i % width * 16);
     const uint64_t word = s->a->words[r], next = rows > 1 ? s->a->words[r + 1] : 0;
     if (rows == 1) {
         add_listed(width, word, a, s->b, g->b_row, acc);
         return;
     }
     add_shared(width, word & next, a, a + s->a->a_row, s->b, g->b_row, acc, acc + WIDTH);
-    add_apart(width, word & ~next, next & ~word, a, a + s->a->a_row, s->b, g->b_row, acc, acc + WIDTH);
+    add_unshared(width, word & ~next, next & ~word, a, a + s->a->a_row, s->b, g->b_row, acc, acc + WIDTH);
 }
 
 SHK_INLINE void store_rows(const int width, const int rows, const struct shk_sparse_gemm *g, const struct strip *s,
@@ -132,32 +129,29 @@ SHK_INLINE void store_rows(const int width, const int rows, const struct shk_spa
 
 // What the caches do not hold: the moments of rows to come, and the weights behind C's, with which the caller goes on.
 enum { AHEAD = 4 }; // rows
-SHK_INLINE void fetch_row(const int width, const struct shk_sparse_gemm *g, ptrdiff_t at) {
+SHK_INLINE void fetch_row(const int width, const size_t moments, const struct shk_sparse_gemm *g, ptrdiff_t at) {
     const ptrdiff_t next = at + AHEAD * g->c_row, behind = at + (ptrdiff_t)g->m * g->c_row;
     SHK_UNROLL
     for (int w = 0; w < width; w++) {
-        __builtin_prefetch(g->adam->m + next + 16 * w, 1);
-        __builtin_prefetch(g->adam->v + next + 16 * w, 1);
-        __builtin_prefetch(g->adam->w + behind + 16 * w, 1, 2);
+        SHK_UNROLL
+        for (size_t i = 0; i < moments; i++) __builtin_prefetch(g->rule->moments[i] + next + 16 * w, 1);
+        __builtin_prefetch(g->rule->w + behind + 16 * w, 1, 2);
     }
 }
 
-// Returns what adam_check found, and `check`.
-SHK_INLINE vf update_rows(const int width, const int rows, const struct shk_sparse_gemm *g, const struct strip *s,
-                          const struct adam *k, size_t r, vf check) {
+// Returns what the rule reports, and `check`.
+SHK_INLINE vf update_rows(const int width, const int rows, const enum shk_rule_kind kind,
+                          const struct shk_sparse_gemm *g, const struct strip *s, const struct rule *k, size_t r,
+                          vf check) {
     vf acc[2 * WIDTH];
     sum_rows(width, rows, g, s, r, acc);
     ptrdiff_t at = s->c + (ptrdiff_t)r * g->c_row;
     SHK_UNROLL
     for (int i = 0; i < rows; i++, at += g->c_row) {
-        fetch_row(width, g, at);
+        fetch_row(width, rule_moments(kind), g, at);
         SHK_UNROLL
-        for (int w = 0; w < width; w++) {
-            vf m;
-            const vf v = adam_moments(g->adam, k, (size_t)at + 16 * w, acc[i * WIDTH + w], &m);
-            adam_step(g->adam, k, (size_t)at + 16 * w, m, vf_sqrt(v));
-            check = adam_check(v, check);
-        }
+        for (int w = 0; w < width; w++)
+            check = rule_update(kind, g->rule, k, (size_t)at + 16 * w, acc[i * WIDTH + w], check);
     }
     return check;
 }
@@ -168,12 +162,12 @@ SHK_INLINE void whole_strip(const int width, const struct shk_sparse_gemm *g, co
     if (r < s->rows) store_rows(width, 1, g, s, r);
 }
 
-SHK_INLINE vf whole_update(const int width, const struct shk_sparse_gemm *g, const struct strip *s,
-                           const struct adam *k) {
+SHK_INLINE vf whole_update(const int width, const enum shk_rule_kind kind, const struct shk_sparse_gemm *g,
+                           const struct strip *s, const struct rule *k) {
     vf check = vf_zero();
     size_t r = 0;
-    for (; r + 2 <= s->rows; r += 2) check = update_rows(width, 2, g, s, k, r, check);
-    return r < s->rows ? update_rows(width, 1, g, s, k, r, check) : check;
+    for (; r + 2 <= s->rows; r += 2) check = update_rows(width, 2, kind, g, s, k, r, check);
+    return r < s->rows ? update_rows(width, 1, kind, g, s, k, r, check) : check;
 }
 
 static __attribute__((noinline)) void one_strip(const struct shk_sparse_gemm *g, const struct strip *s, bool wide) {
@@ -183,18 +177,23 @@ static __attribute__((noinline)) void one_strip(const struct shk_sparse_gemm *g,
         whole_strip(1, g, s);
 }
 
-static __attribute__((noinline)) vf one_update(const struct shk_sparse_gemm *g, const struct strip *s,
-                                               const struct adam *k, bool wide) {
-    return wide ? whole_update(WIDTH, g, s, k) : whole_update(1, g, s, k);
-}
+// A strip's sums go on to the weights, as one function a rule; which returns what the rule reports.
+typedef vf update_function(const struct shk_sparse_gemm *g, const struct strip *s, const struct rule *k, bool wide);
+#define RULE(name, kind)                                                                                               \
+    static __attribute__((noinline))                                                                                   \
+    vf update_by_##name(const struct shk_sparse_gemm *g, const struct strip *s, const struct rule *k, bool wide) {     \
+        return wide ? whole_update(WIDTH, kind, g, s, k) : whole_update(1, kind, g, s, k);                             \
+    }
+#include "rules.def"
+#undef RULE
 
-// Returns what adam_check found.
-static vf all_strips(const struct shk_sparse_gemm *g, struct strip s, const struct adam *k) {
+// update: NULL where sums are stored.
+static vf all_strips(const struct shk_sparse_gemm *g, struct strip s, update_function *update, const struct rule *k) {
     vf check = vf_zero();
     for (size_t vectors = g->n / 16, taken; vectors > 0; vectors -= taken) {
         taken = vectors < WIDTH ? 1 : WIDTH;
-        if (g->adam && s.last)
-            check = vf_add(check, one_update(g, &s, k, taken == WIDTH));
+        if (update && s.last)
+            check = vf_add(check, update(g, &s, k, taken == WIDTH));
         else
             one_strip(g, &s, taken == WIDTH);
         s.b += 16 * taken;
@@ -203,10 +202,9 @@ static vf all_strips(const struct shk_sparse_gemm *g, struct strip s, const stru
     return check;
 }
 
-void SHK_KERNEL(sparse_gemm)(const struct shk_sparse_gemm *g) {
-    struct adam k;
+// Returns what the rule reports.
+static vf all_blocks(const struct shk_sparse_gemm *g, update_function *update, const struct rule *k) {
     vf check = vf_zero();
-    if (g->adam) k = adam_of(g->adam);
     for (size_t step = 0; step < g->k; step += DEPTH) {
         const size_t steps = g->k - step < DEPTH ? g->k - step : DEPTH;
         for (size_t i = 0; i < g->m; i += ROWS) {
@@ -216,14 +214,37 @@ void SHK_KERNEL(sparse_gemm)(const struct shk_sparse_gemm *g) {
                               .b = g->b + (ptrdiff_t)step * g->b_row,
                               .c = (ptrdiff_t)i * g->c_row,
                               .rows = g->m - i < ROWS ? g->m - i : ROWS,
-                              .fresh = step == 0 && !g->accumulate,
+                              .from_zero = step == 0 && !g->accumulate,
                               .last = step + steps == g->k};
             if (g->a_col == 1)
                 read_rows(g, a, s.rows, steps, &rows);
             else
                 transpose_rows(g, a, s.rows, steps, &rows);
-            check = vf_add(check, all_strips(g, s, &k));
+            check = vf_add(check, all_strips(g, s, update, k));
         }
     }
-    if (g->adam) adam_report(g->adam, check);
+    return check;
+}
+
+#define RULE(name, kind)                                                                                               \
+    static void finish_by_##name(const struct shk_sparse_gemm *g) {                                                    \
+        const struct rule k = rule_of(kind, g->rule);                                                                  \
+        rule_report(g->rule, all_blocks(g, update_by_##name, &k));                                                     \
+    }
+#include "rules.def"
+#undef RULE
+
+void SHK_KERNEL(sparse_gemm)(const struct shk_sparse_gemm *g) {
+    if (!g->rule) {
+        all_blocks(g, NULL, NULL);
+        return;
+    }
+    switch (g->rule->kind) {
+#define RULE(name, kind)                                                                                               \
+    case kind:                                                                                                         \
+        finish_by_##name(g);                                                                                           \
+        break;
+#include "rules.def"
+#undef RULE
+    }
 }

@@ -155,38 +155,35 @@ static void test_special_values(void **state) {
 
 // ---- Adam at once ----
 
-static struct shk_adam adam(float *w, float *m, float *v, bool *finite) {
-    return (struct shk_adam){.w = w,
-                             .m = m,
-                             .v = v,
-                             .beta1 = 0.9f,
-                             .one_minus_beta1 = 0.1f,
-                             .beta2 = 0.999f,
-                             .one_minus_beta2 = 0.001f,
-                             .eps = 1e-8f,
-                             .step_size = 2e-3f,
-                             .inv_sqrt_bc2 = 3,
+static struct shk_rule adam(float *w, float *m, float *v, bool *finite) {
+    return (struct shk_rule){.kind = SHK_ADAM,
+                             .adam = {.beta1 = 0.9f,
+                                      .one_minus_beta1 = 0.1f,
+                                      .beta2 = 0.999f,
+                                      .one_minus_beta2 = 0.001f,
+                                      .eps = 1e-8f,
+                                      .step_size = 2e-3f,
+                                      .inv_sqrt_bc2 = 3},
                              .scale = 0.5f,
-                             .sources = 1,
-                             .group = 1,
+                             .w = w,
+                             .moments = {m, v},
                              .finite = finite};
 }
 
 // Weights and moments with the strides of C: the product, and then Adam row by row.
-static void afterwards(const struct setup *s, const struct shk_adam *args) {
+static void afterwards(const struct setup *s, const struct shk_rule *rule) {
     const struct shk_kernels *k = kt_reference();
     struct shk_sparse_gemm g = s->g;
     g.c = kt_copy(s->c, s->c_size);
     k->sparse_gemm(&g);
     for (size_t i = 0; i < g.m; i++) {
         const size_t at = i * (size_t)g.c_row;
-        struct shk_adam row = *args;
-        row.n = g.n;
+        struct shk_rule row = *rule;
         row.w += at;
-        row.m += at;
-        row.v += at;
-        row.gradients = g.c + at;
-        k->adam(&row);
+        row.moments[0] += at;
+        row.moments[1] += at;
+        k->apply_rule(
+            &(struct shk_apply_rule){.n = g.n, .gradients = g.c + at, .sources = 1, .group = 1, .rule = &row});
     }
     kt_free(g.c);
 }
@@ -196,16 +193,16 @@ static void check_update(struct setup *s, bool finite) {
     float *const start[3] = {kt_random(size, -1, 1), kt_random(size, -1, 1), kt_random(size, 0, 1)};
     float *const want[3] = {kt_copy(start[0], size), kt_copy(start[1], size), kt_copy(start[2], size)};
     bool fine = true;
-    struct shk_adam args = adam(want[0], want[1], want[2], &fine);
-    afterwards(s, &args);
+    struct shk_rule rule = adam(want[0], want[1], want[2], &fine);
+    afterwards(s, &rule);
     assert_int_equal(fine, finite);
     KT_FOR_ISAS(kernels) {
         float *const got[3] = {kt_copy(start[0], size), kt_copy(start[1], size), kt_copy(start[2], size)};
         struct shk_sparse_gemm g = s->g;
         g.c = kt_copy(s->c, size);
         fine = true;
-        args = adam(got[0], got[1], got[2], &fine);
-        g.adam = &args;
+        rule = adam(got[0], got[1], got[2], &fine);
+        g.rule = &rule;
         kernels->sparse_gemm(&g);
         assert_int_equal(fine, finite);
         for (int i = 0; i < 3 && finite; i++)

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The most arithmetic that this instruction set gives: fused multiply-adds on registers alone.
-#include "kernels.h"
-#include "vec16.h"
-
-#define KERNEL(name, type) void SHK_KERNEL(name)(const type *);
-#include "kernels.def"
-#undef KERNEL
+// fma_peak keeps the FMA units busy with registers alone.
+#include "kernel.h"
 
 // Chains in flight: enough for a latency of 4 cycles at two vectors a cycle, and no more than the registers hold.
 #if defined(SHK_ISA_AVX512)

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// relu_backward is the gradient of a ReLU alone (scale 1), or of one with dropout behind it, whose outputs are 0 where
+// dropped.
+//
+//   for i < n: dx[i] = y[i] > 0 ? dy[i] * scale : 0
+#ifndef SHK_SIMD_RELU_H
+#define SHK_SIMD_RELU_H
+
+#include "contract.h"
+
+struct shk_relu_backward {
+    size_t n; // multiple of 16
+    const float *y, *dy;
+    float *dx; // may be dy
+    float scale;
+};
+
+#endif
