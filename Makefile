@@ -33,9 +33,9 @@ EXTRA_BUT_KERNELS ?=
 MACHINE := $(shell $(CC) -dumpmachine)
 ARCH := $(firstword $(subst -, ,$(MACHINE)))
 ifeq ($(ARCH),x86_64)
-ISAS := avx512 c avx2
+ISAS := c avx2 avx512
 else ifeq ($(ARCH),aarch64)
-ISAS := neon c
+ISAS := c neon
 else
 ISAS := c
 endif
@@ -69,11 +69,11 @@ files = $(foreach f,$(sort $(wildcard $(1:%=%/*))),$(call files,$f,$2) $(filter 
 first = $(filter $1,$2) $(filter-out $1,$2)
 
 # Every folder of src is the core's, the library's or the command line's; of src/data the core has what makes its data set.
-KERNEL_SRC := $(call first,simd/gemm.c simd/conv3x3_winograd.c,$(filter-out simd/dispatch.c,$(call files,simd,%.c)))
+KERNEL_SRC := $(filter-out simd/dispatch.c,$(call files,simd,%.c))
 CORE_SRC := simd/dispatch.c $(call files,src/base src/settings src/nn src/train,%.c) $(wildcard src/data/squares.c src/data/dataset.c)
 CLI_SRC := $(call files,src/cli src/report,%.c)
 LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC) $(CLI_SRC),$(call files,src,%.c))
-KERNEL_OBJ := $(foreach s,$(KERNEL_SRC),$(ISAS:%=$(BUILD)/$(s:.c=).%.o))
+KERNEL_OBJ := $(foreach i,$(ISAS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).o))
 CORE_OBJ := $(KERNEL_OBJ) $(CORE_SRC:%.c=$(BUILD)/%.o)
 LIB_OBJ := $(KERNEL_OBJ) $(LIB_SRC:%.c=$(BUILD)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
@@ -117,9 +117,9 @@ $(BUILD)/%.o: %.c $(DEPS_INCLUDE)/.made $(FLAGS_FILE)
 
 LINK = $(call say,LD,$@)$(CC) $(CFLAGS_ALL) $(EXTRA_BUT_KERNELS) $(LDFLAGS)
 
-$(LIB): $(LIB_OBJ)
+$(LIB): $(call first,$(BUILD)/simd/gemm.%,$(LIB_OBJ))
 	@rm -f $@
-	$(call say,AR,$@)$(AR) rcs $@ $^
+	$(call say,AR,$@)$(AR) rcs $@ $(LIB_OBJ)
 
 $(BIN): $(CLI_OBJ) $(LIB)
 	$(LINK) $^ $(LIBS) -o $@

@@ -28,7 +28,7 @@ has_header() { # has_header NAME: can the C compiler find it, and OpenMP too?
 # Not Debian: what is missing, by what it is for.
 elsewhere() {
     missing=
-    for tool in "${CC:-gcc}" make pkg-config; do
+    for tool in ${CC:-gcc} make pkg-config; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
     for header in xxhash.h Random123/philox.h hwloc.h jansson.h cmocka.h; do

@@ -21,7 +21,7 @@ version=$("$dir/usr/bin/shikaku" --version)
 cp tests/example/train_squares.c "$dir"
 cd "$dir"
 # shellcheck disable=SC2046,SC2086 # words
-"$CC" -std=c11 -O2 -Wall -Wextra -Werror ${EXTRA:-} $(pkg-config --cflags shikaku) train_squares.c $(pkg-config --libs shikaku) \
+$CC -std=c11 -O2 -Wall -Wextra -Werror ${EXTRA:-} $(pkg-config --cflags shikaku) train_squares.c $(pkg-config --libs shikaku) \
     -o train_squares
 ./train_squares >out
 cat out
