@@ -6,6 +6,7 @@
 #include "formats/checkpoint.h"
 #include "formats/model_file.h"
 #include <shikaku/shikaku.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { CHECKSUM_END = SHK_ST_CHECKSUM + 16 };
@@ -35,12 +36,17 @@ static size_t without_padding(const uint8_t *header, size_t length) {
     return length;
 }
 
-// The corpus outlives a change of the numerics version, while that has one digit.
-static void set_numerics(uint8_t *file, size_t size) {
+// The header with the numerics version of today, which the corpus outlives; `out` has place for 16 bytes more.
+static size_t with_numerics(const uint8_t *header, size_t length, uint8_t *out) {
     static const char key[] = "\"numerics\":\"";
-    uint8_t *at = memmem(file, size, key, sizeof key - 1);
-    if (at && at + sizeof key + 1 < file + size && at[sizeof key] == '"')
-        at[sizeof key - 1] = '0' + SHK_NUMERICS_VERSION;
+    const uint8_t *at = memmem(header, length, key, sizeof key - 1);
+    size_t before = at ? (size_t)(at - header) + sizeof key - 1 : length, after = before;
+    while (after < length && header[after] >= '0' && header[after] <= '9') after++;
+    memcpy(out, header, before);
+    size_t n = before;
+    if (at) n += (size_t)sprintf((char *)out + n, "%d", SHK_NUMERICS_VERSION);
+    memcpy(out + n, header + after, length - after);
+    return n + length - after;
 }
 
 // 0: it cannot be put right.
@@ -49,8 +55,10 @@ static size_t repair(const uint8_t *file, size_t size, uint8_t *out) {
     char digits[17];
     if (!split(file, size, &header)) return 0;
     const uint8_t *begin = file + SHK_ST_LENGTH, *data = begin + header;
-    size_t n = join(out, begin, without_padding(begin, header), data, size - SHK_ST_LENGTH - header);
-    set_numerics(out, n);
+    uint8_t *changed = malloc(header + 16);
+    size_t length = with_numerics(begin, without_padding(begin, header), changed);
+    size_t n = join(out, changed, length, data, size - SHK_ST_LENGTH - header);
+    free(changed);
     shk_st_checksum(out, n, digits);
     memcpy(out + SHK_ST_CHECKSUM, digits, 16);
     return n;
@@ -125,7 +133,7 @@ static void check(const uint8_t *data, size_t size) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!trainer) begin();
     check(data, size);
-    uint8_t *repaired = malloc(size + 64);
+    uint8_t *repaired = malloc(size + 128);
     size_t n = repair(data, size, repaired);
     if (n) check(repaired, n);
     free(repaired);
