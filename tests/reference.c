@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The reference computes layer after layer of a graph as the textbooks do, and keeps what each has made.
 #include "reference.h"
 
 #include "base/stream.h"
@@ -8,16 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-// What one sample has become after some layers: a map [channel][y][x], or a matrix [rows][cols].
+// One sample on its way. The value of a layer is a map [channel][y][x] or a matrix [row][column].
 struct state {
     const struct shk_model *model;
     const struct reference_batch *batch;
     double *const *weights;
-    const struct shk_layer *layer, *last_attention; // last_attention: of a net that reads CLS alone, else NULL
     size_t sample;
-    size_t c, h, w, rows, cols;
-    double *x, *residual;
-    uint32_t site; // number of the plan's op that the layer is a part of, from 1; it keys dropout
+    double *values[SHK_MAX_LAYERS];
+};
+
+// A layer, what it reads, and where its value goes.
+struct node {
+    const struct state *s;
+    const struct shk_layer *l;
+    struct shk_extent in;
+    const double *x, *other; // other: the second input
+    double *y;
 };
 
 static double *numbers(size_t n) {
@@ -27,14 +34,9 @@ static double *numbers(size_t n) {
     abort();
 }
 
-static void becomes(struct state *s, double *x, size_t rows, size_t cols) {
-    free(s->x);
-    s->x = x;
-    s->rows = rows;
-    s->cols = cols;
-}
+static size_t size_of(struct shk_extent e) { return e.h * e.w * e.c; }
 
-static const double *param(const struct state *s, int i) { return s->weights[s->layer->params[i]]; }
+static const double *param(const struct node *n, int i) { return n->s->weights[n->l->params[i]]; }
 
 static double dot(const double *a, const double *b, size_t n) {
     double sum = 0;
@@ -44,112 +46,106 @@ static double dot(const double *a, const double *b, size_t n) {
 
 // ---- Dropout: the draws as kernels.h numbers them ----
 
-static uint32_t threshold_of(const struct state *s, double p) {
-    return s->batch->training ? (uint32_t)lrint(p * 65536) : 0;
-}
-
-// 0 or 1/(1 - p) for element e of the current site.
-static double dropout_factor(const struct state *s, uint32_t threshold, size_t e) {
+// 0 or 1/(1 - p) for element e of a layer that draws.
+static double dropout_factor(const struct node *n, double p, size_t e) {
+    const struct reference_batch *b = n->s->batch;
+    const uint32_t threshold = b->training ? (uint32_t)lrint(p * 65536) : 0;
     if (threshold == 0) return 1;
     size_t j = e / 16 % 8;
-    uint32_t block = (uint32_t)(e / 128 * 16 + e % 16), place = (uint32_t)SHK_PURPOSE_DROPOUT << 24 | s->site;
-    philox4x32_ctr_t counter = {{block, s->batch->ids[s->sample], s->batch->epoch, place}};
-    philox4x32_key_t key = {{(uint32_t)s->batch->seed, (uint32_t)(s->batch->seed >> 32)}};
+    uint32_t block = (uint32_t)(e / 128 * 16 + e % 16), place = (uint32_t)SHK_PURPOSE_DROPOUT << 24 | n->l->draw;
+    philox4x32_ctr_t counter = {{block, b->ids[n->s->sample], b->epoch, place}};
+    philox4x32_key_t key = {{(uint32_t)b->seed, (uint32_t)(b->seed >> 32)}};
     uint32_t word = philox4x32_R(7, counter, key).v[j / 2], bits = j % 2 ? word >> 16 : word & 0xffff;
     return bits < threshold ? 0 : 65536.0 / (65536.0 - threshold);
 }
 
-static void dropout(struct state *s) {
-    uint32_t threshold = threshold_of(s, s->layer->dropout);
-    size_t ld = shk_round16(s->cols);
-    for (size_t r = 0; r < s->rows; r++)
-        for (size_t c = 0; c < s->cols; c++) s->x[r * s->cols + c] *= dropout_factor(s, threshold, r * ld + c);
+// Elements are numbered row by row of columns that are padded to 16; a map's rows are its pixels, its columns channels.
+static void dropout(const struct node *n) {
+    const size_t pixels = n->in.h * n->in.w, ld = shk_round16(n->in.c);
+    for (size_t i = 0; i < pixels * n->in.c; i++) {
+        const size_t row = n->in.map ? i % pixels : i / n->in.c, column = n->in.map ? i / pixels : i % n->in.c;
+        n->y[i] = n->x[i] * dropout_factor(n, n->l->dropout.p, row * ld + column);
+    }
 }
 
-// ---- Convolution ----
+// ---- Maps ----
 
-static void conv2d(struct state *s) {
-    size_t c = s->c, h = s->h, w = s->w, out = s->layer->a;
-    const double *weight = param(s, 0), *bias = param(s, 1);
-    double *padded = numbers(c * (h + 2) * (w + 2)), *y = numbers(out * h * w);
+// y += tap * x, where x begins at the pixel that the tap sees first.
+static void add_tap(const struct node *n, double tap, const double *x, size_t row, double *y) {
+    const size_t stride = n->l->conv.stride, h = n->l->out.h, w = n->l->out.w;
+    for (size_t r = 0; r < h; r++, x += stride * row, y += w)
+        for (size_t i = 0; i < w; i++) y[i] += tap * x[i * stride];
+}
+
+static void conv(const struct node *n) {
+    const size_t k = n->l->conv.kernel, pad = n->l->conv.pad, h = n->in.h, w = n->in.w, c = n->in.c;
+    const size_t row = w + 2 * pad, map = (h + 2 * pad) * row, out = n->l->out.h * n->l->out.w;
+    double *padded = numbers(c * map);
     for (size_t i = 0; i < c * h; i++)
-        memcpy(padded + (i / h * (h + 2) + i % h + 1) * (w + 2) + 1, s->x + i * w, w * sizeof *y);
-    for (size_t o = 0; o < out; o++) {
-        double *map = y + o * h * w;
-        for (size_t i = 0; i < h * w; i++) map[i] = bias[o];
+        memcpy(padded + i / h * map + (i % h + pad) * row + pad, n->x + i * w, w * sizeof *padded);
+    for (size_t o = 0; o < n->l->out.c; o++) {
+        double *y = n->y + o * out;
+        for (size_t i = 0; i < out; i++) y[i] = param(n, 1)[o];
         for (size_t i = 0; i < c; i++)
-            for (size_t t = 0; t < 9; t++) {
-                double tap = weight[(o * c + i) * 9 + t];
-                for (size_t r = 0; r < h; r++) {
-                    const double *in = padded + (i * (h + 2) + r + t / 3) * (w + 2) + t % 3;
-                    for (size_t x = 0; x < w; x++) map[r * w + x] += tap * in[x];
-                }
-            }
+            for (size_t t = 0; t < k * k; t++)
+                add_tap(n, param(n, 0)[(o * c + i) * k * k + t], padded + i * map + t / k * row + t % k, row, y);
     }
     free(padded);
-    s->c = out;
-    becomes(s, y, out, h * w);
 }
 
-static void max_pool(struct state *s) {
-    size_t h = s->h / 2, w = s->w / 2;
-    double *y = numbers(s->c * h * w);
-    for (size_t i = 0; i < s->c * h * w; i++) {
-        const double *at = s->x + (i / (h * w) * s->h + i / w % h * 2) * s->w + i % w * 2;
-        y[i] = fmax(fmax(at[0], at[1]), fmax(at[s->w], at[s->w + 1]));
+static void max_pool(const struct node *n) {
+    const size_t window = n->l->pool.window, stride = n->l->pool.stride, h = n->l->out.h, w = n->l->out.w;
+    for (size_t i = 0; i < size_of(n->l->out); i++) {
+        const double *at = n->x + (i / (h * w) * n->in.h + i / w % h * stride) * n->in.w + i % w * stride;
+        n->y[i] = at[0];
+        for (size_t t = 1; t < window * window; t++) n->y[i] = fmax(n->y[i], at[t / window * n->in.w + t % window]);
     }
-    s->h = h;
-    s->w = w;
-    becomes(s, y, s->c, h * w);
 }
 
-// ---- Token matrices ----
+// ---- Matrices ----
 
-static double *matmul(const struct state *s, const double *x, size_t in, size_t out, const double *weight,
-                      const double *bias) {
-    double *y = numbers(s->rows * out);
-    for (size_t r = 0; r < s->rows; r++)
+static void multiply(const struct node *n, const double *x, size_t rows, size_t in, size_t out, double *y) {
+    const double *weight = param(n, 0), *bias = param(n, 1);
+    for (size_t r = 0; r < rows; r++)
         for (size_t o = 0; o < out; o++) y[r * out + o] = bias[o] + dot(x + r * in, weight + o * in, in);
-    return y;
 }
 
-static void linear(struct state *s) {
-    s->site++;
-    becomes(s, matmul(s, s->x, s->cols, s->layer->a, param(s, 0), param(s, 1)), s->rows, s->layer->a);
-}
+static void linear(const struct node *n) { multiply(n, n->x, n->in.h, n->in.c, n->l->out.c, n->y); }
 
-static void patch_embed(struct state *s) {
-    size_t dim = s->layer->a, patch = s->layer->b, across = s->w / patch, patches = s->h / patch * across;
-    size_t in = s->c * patch * patch;
+static void patch_embed(const struct node *n) {
+    const size_t patch = n->l->patch_embed.patch, across = n->in.w / patch, patches = n->l->out.h;
+    const size_t in = n->in.c * patch * patch;
     double *rows = numbers(patches * in);
     for (size_t i = 0; i < patches * in; i++) {
-        size_t p = i / in, c = i % in / (patch * patch), y = i / patch % patch, x = i % patch;
-        rows[i] = s->x[(c * s->h + p / across * patch + y) * s->w + p % across * patch + x];
+        const size_t p = i / in, c = i % in / (patch * patch), y = i / patch % patch, x = i % patch;
+        rows[i] = n->x[(c * n->in.h + p / across * patch + y) * n->in.w + p % across * patch + x];
     }
-    s->site++;
-    s->rows = patches;
-    becomes(s, matmul(s, rows, in, dim, param(s, 0), param(s, 1)), patches, dim);
+    multiply(n, rows, patches, in, n->l->out.c, n->y);
     free(rows);
 }
 
-static void cls_token(struct state *s) {
-    double *y = numbers((s->rows + 1) * s->cols);
-    memcpy(y, param(s, 0), s->cols * sizeof *y);
-    memcpy(y + s->cols, s->x, s->rows * s->cols * sizeof *y);
-    becomes(s, y, s->rows + 1, s->cols);
+static void cls_token(const struct node *n) {
+    memcpy(n->y, param(n, 0), n->in.c * sizeof *n->y);
+    memcpy(n->y + n->in.c, n->x, n->in.h * n->in.c * sizeof *n->y);
 }
 
-static void layer_norm(struct state *s) {
-    size_t n = s->cols;
-    const double *gamma = param(s, 0), *beta = param(s, 1);
-    s->site++;
-    for (double *x = s->x; x < s->x + s->rows * n; x += n) {
+static void layer_norm(const struct node *n) {
+    const size_t cols = n->in.c;
+    const double *gamma = param(n, 0), *beta = param(n, 1), *x = n->x;
+    double *y = n->y;
+    for (size_t r = 0; r < n->in.h; r++, x += cols, y += cols) {
         double mean = 0, var = 0;
-        for (size_t c = 0; c < n; c++) mean += x[c] / (double)n;
-        for (size_t c = 0; c < n; c++) var += (x[c] - mean) * (x[c] - mean) / (double)n;
-        for (size_t c = 0; c < n; c++) x[c] = (x[c] - mean) / sqrt(var + 1e-5) * gamma[c] + beta[c];
+        for (size_t c = 0; c < cols; c++) mean += x[c] / (double)cols;
+        for (size_t c = 0; c < cols; c++) var += (x[c] - mean) * (x[c] - mean) / (double)cols;
+        for (size_t c = 0; c < cols; c++) y[c] = (x[c] - mean) / sqrt(var + 1e-5) * gamma[c] + beta[c];
     }
 }
+
+static void mean_tokens(const struct node *n) {
+    for (size_t i = 0; i < n->in.h * n->in.c; i++) n->y[i % n->in.c] += n->x[i] / (double)n->in.h;
+}
+
+// ---- Attention ----
 
 static void softmax(double *x, size_t n) {
     double max = x[0], sum = 0;
@@ -165,166 +161,114 @@ static size_t weight_place(size_t rows, size_t query, size_t token) {
     return first * rows + token * columns + query - first;
 }
 
-// One row of one head: qkv is [rows][q k v]; p is scratch [rows].
-static void attend(const struct state *s, const double *qkv, size_t head, size_t query, size_t head_elements, double *p,
-                   double *out) {
-    size_t dim = s->layer->b, d = dim / s->layer->a, first = head * d;
-    uint32_t threshold = threshold_of(s, s->layer->dropout);
-    for (size_t t = 0; t < s->rows; t++)
-        p[t] = dot(qkv + query * 3 * dim + first, qkv + (t * 3 + 1) * dim + first, d) / sqrt((double)d);
-    softmax(p, s->rows);
-    for (size_t t = 0; t < s->rows; t++) {
-        p[t] *= dropout_factor(s, threshold, head * head_elements + weight_place(s->rows, query, t));
-        for (size_t c = 0; c < d; c++) out[first + c] += p[t] * qkv[(t * 3 + 2) * dim + first + c];
+// One row of one head: the input is [rows][q k v]; p is scratch [rows].
+static void attend(const struct node *n, size_t head, size_t query, double *p) {
+    const size_t rows = n->in.h, dim = n->in.c / 3, d = dim / n->l->attention.heads, first = head * d;
+    const size_t head_elements = (rows * shk_round16(rows) + 127) / 128 * 128;
+    double *out = n->y + query * dim + first;
+    for (size_t t = 0; t < rows; t++)
+        p[t] = dot(n->x + query * 3 * dim + first, n->x + (t * 3 + 1) * dim + first, d) / sqrt((double)d);
+    softmax(p, rows);
+    for (size_t t = 0; t < rows; t++) {
+        p[t] *= dropout_factor(n, n->l->attention.dropout, head * head_elements + weight_place(rows, query, t));
+        for (size_t c = 0; c < d; c++) out[c] += p[t] * n->x[(t * 3 + 2) * dim + first + c];
     }
 }
 
-// The plan computes the last block's queries for CLS alone, as an op of their own.
-static void attention(struct state *s) {
-    size_t heads = s->layer->a, dim = s->layer->b;
-    bool cls_alone = s->layer == s->last_attention;
-    size_t head_elements = (s->rows * shk_round16(s->rows) + 127) / 128 * 128;
-    double *qkv = matmul(s, s->x, dim, 3 * dim, param(s, 0), param(s, 1));
-    double *y = numbers(s->rows * dim), *p = numbers(s->rows);
-    s->site += cls_alone ? 3 : 2; // the op that copies CLS, the projection that comes before, and this
-    for (size_t h = 0; h < heads; h++)
-        for (size_t r = 0; r < s->rows; r++) attend(s, qkv, h, r, head_elements, p, y + r * dim);
-    s->site++;
-    becomes(s, matmul(s, y, dim, dim, param(s, 2), param(s, 3)), s->rows, dim);
-    free(qkv);
-    free(y);
+static void attention(const struct node *n) {
+    double *p = numbers(n->in.h);
+    for (size_t h = 0; h < n->l->attention.heads; h++)
+        for (size_t r = 0; r < n->in.h; r++) attend(n, h, r, p);
     free(p);
 }
 
-static void residual(struct state *s) {
-    const struct shk_layer *next = s->layer + 1;
-    if (next->kind == SHK_LAYER_NORM) next++;
-    if (next == s->last_attention) s->site++; // the op that selects CLS
-    free(s->residual);
-    s->residual = numbers(s->rows * s->cols);
-    memcpy(s->residual, s->x, s->rows * s->cols * sizeof *s->x);
+// ---- Any value ----
+
+static void input(const struct node *n) {
+    const struct shk_extent image = n->l->out;
+    const size_t pixels = image.h * image.w;
+    for (size_t i = 0; i < image.c * pixels; i++)
+        n->y[i] = (double)n->s->batch->images[n->s->sample][i % pixels * image.c + i / pixels];
 }
 
-static void mean_tokens(struct state *s) {
-    double *y = numbers(s->cols);
-    for (size_t i = 0; i < s->rows * s->cols; i++) y[i % s->cols] += s->x[i] / (double)s->rows;
-    s->site++;
-    becomes(s, y, 1, s->cols);
+static void copy(const struct node *n) { memcpy(n->y, n->x, size_of(n->l->out) * sizeof *n->y); }
+
+static void relu(const struct node *n) {
+    for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = fmax(n->x[i], 0);
 }
+
+static void gelu(const struct node *n) {
+    for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] * 0.5 * (1 + erf(n->x[i] * sqrt(0.5)));
+}
+
+static void sum(const struct node *n, const double *other) {
+    for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] + other[i];
+}
+
+static void add(const struct node *n) { sum(n, n->other); }
+static void positions(const struct node *n) { sum(n, param(n, 0)); }
+
+// The loss, in the first number of the value.
+static void cross_entropy(const struct node *n) {
+    const size_t classes = n->in.c;
+    double max = n->x[0], total = 0;
+    for (size_t i = 1; i < classes; i++) max = fmax(max, n->x[i]);
+    for (size_t i = 0; i < classes; i++) total += exp(n->x[i] - max);
+    n->y[0] = log(total) - (n->x[n->s->batch->labels[n->s->sample]] - max);
+}
+
+static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
+    [SHK_INPUT] = input,
+    [SHK_CONV] = conv,
+    [SHK_MAX_POOL] = max_pool,
+    [SHK_FLATTEN] = copy, // PyTorch's features are (channel, y, x)
+    [SHK_PATCH_EMBED] = patch_embed,
+    [SHK_CLS_TOKEN] = cls_token,
+    [SHK_POSITIONS] = positions,
+    [SHK_LINEAR] = linear,
+    [SHK_RELU] = relu,
+    [SHK_GELU] = gelu,
+    [SHK_DROPOUT] = dropout,
+    [SHK_ADD] = add,
+    [SHK_LAYER_NORM] = layer_norm,
+    [SHK_ATTENTION] = attention,
+    [SHK_SELECT_CLS] = copy, // of row 0
+    [SHK_MEAN_TOKENS] = mean_tokens,
+    [SHK_CROSS_ENTROPY] = cross_entropy,
+};
 
 // ---- The whole model ----
 
-static void add(struct state *s, const double *y) {
-    for (size_t i = 0; i < s->rows * s->cols; i++) s->x[i] += y[i];
-}
+static const double *value_of(const struct state *s, int layer) { return layer < 0 ? NULL : s->values[layer]; }
 
-static void relu(struct state *s) {
-    for (size_t i = 0; i < s->rows * s->cols; i++) s->x[i] = fmax(s->x[i], 0);
-}
-
-static void gelu(struct state *s) {
-    for (size_t i = 0; i < s->rows * s->cols; i++) s->x[i] *= 0.5 * (1 + erf(s->x[i] * sqrt(0.5)));
-}
-
-static void apply(struct state *s) {
-    switch (s->layer->kind) {
-    case SHK_CONV2D:
-        conv2d(s);
-        break;
-    case SHK_RELU:
-        relu(s);
-        break;
-    case SHK_GELU:
-        gelu(s);
-        break;
-    case SHK_MAX_POOL:
-        max_pool(s);
-        break;
-    case SHK_FLATTEN:
-        s->cols = s->c * s->h * s->w;
-        s->rows = 1;
-        break;
-    case SHK_LINEAR:
-        linear(s);
-        break;
-    case SHK_PATCH_EMBED:
-        patch_embed(s);
-        break;
-    case SHK_CLS_TOKEN:
-        cls_token(s);
-        break;
-    case SHK_POSITIONS:
-        add(s, param(s, 0));
-        break;
-    case SHK_RESIDUAL:
-        residual(s);
-        break;
-    case SHK_ATTENTION:
-        attention(s);
-        break;
-    case SHK_DROPOUT:
-        dropout(s);
-        break;
-    case SHK_ADD:
-        add(s, s->residual);
-        break;
-    case SHK_LAYER_NORM:
-        layer_norm(s);
-        break;
-    case SHK_SELECT_CLS:
-        s->rows = 1;
-        break;
-    case SHK_MEAN_TOKENS:
-        mean_tokens(s);
-        break;
+static void run_sample(struct state *s) {
+    const struct shk_graph *g = &s->model->graph;
+    for (unsigned i = 0; i < g->count; i++) {
+        const struct shk_layer *l = &g->layers[i];
+        const struct node n = {s,
+                               l,
+                               l->in[0] < 0 ? l->out : g->layers[l->in[0]].out,
+                               value_of(s, l->in[0]),
+                               value_of(s, l->in[1]),
+                               s->values[i] = numbers(size_of(l->out))};
+        compute[l->kind](&n);
     }
-}
-
-static void load_image(struct state *s) {
-    const struct shk_shape *shape = &s->model->shape;
-    s->c = shape->channels;
-    s->h = shape->height;
-    s->w = shape->width;
-    size_t pixels = s->h * s->w;
-    s->x = numbers(s->c * pixels);
-    for (size_t i = 0; i < s->c * pixels; i++)
-        s->x[i] = (double)s->batch->images[s->sample][i % pixels * s->c + i / pixels];
-}
-
-static const struct shk_layer *find_last_attention(const struct shk_model *m) {
-    const struct shk_layer *last = NULL;
-    for (unsigned i = 0; i < m->layer_count; i++) {
-        if (m->layers[i].kind == SHK_ATTENTION) last = &m->layers[i];
-        if (m->layers[i].kind == SHK_SELECT_CLS) return last;
-    }
-    return NULL;
-}
-
-static double cross_entropy(const double *logits, size_t classes, uint32_t label) {
-    double max = logits[0], sum = 0;
-    for (size_t i = 1; i < classes; i++) max = fmax(max, logits[i]);
-    for (size_t i = 0; i < classes; i++) sum += exp(logits[i] - max);
-    return log(sum) - (logits[label] - max);
 }
 
 double reference_loss(const struct shk_model *model, double *const *weights, const struct reference_batch *batch,
                       double *logits, double *losses) {
-    size_t classes = model->shape.classes;
+    const struct shk_graph *g = &model->graph;
+    const unsigned last = g->count - 1;
+    const size_t classes = model->shape.classes;
     double total = 0;
     for (size_t i = 0; i < batch->n; i++) {
         struct state s = {.model = model, .batch = batch, .weights = weights, .sample = i};
-        s.last_attention = find_last_attention(model);
-        load_image(&s);
-        for (unsigned l = 0; l < model->layer_count; l++) {
-            s.layer = &model->layers[l];
-            apply(&s);
-        }
-        double loss = cross_entropy(s.x, classes, batch->labels[i]);
-        if (logits) memcpy(logits + i * classes, s.x, classes * sizeof *logits);
+        run_sample(&s);
+        const double loss = s.values[last][0];
+        if (logits) memcpy(logits + i * classes, s.values[g->layers[last].in[0]], classes * sizeof *logits);
         if (losses) losses[i] = loss;
         total += loss / (double)batch->n;
-        free(s.x);
-        free(s.residual);
+        for (unsigned l = 0; l <= last; l++) free(s.values[l]);
     }
     return total;
 }

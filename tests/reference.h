@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a model means: a naive forward pass in double precision over model->layers, one sample at a time, on weights in
-// PyTorch's layout. Nothing is fused, padded or pruned here.
+// What a model means: a naive forward pass in double precision over the layers of model->graph, one sample at a time, on
+// weights in PyTorch's layout. Nothing is fused, padded or pruned here, and nothing of the plan is asked.
 #ifndef REFERENCE_H
 #define REFERENCE_H
 
@@ -15,8 +15,8 @@ struct reference_batch {
     uint32_t epoch;
 };
 
-// The mean cross-entropy. weights[i] is the tensor model->params[i] in PyTorch's layout. logits [n][classes] and losses
-// [n] are filled unless NULL.
+// The mean cross-entropy of a model whose last layer that is. weights[i] is the tensor model->params[i] in PyTorch's layout.
+// logits [n][classes] and losses [n] are filled unless NULL.
 double reference_loss(const struct shk_model *model, double *const *weights, const struct reference_batch *batch,
                       double *logits, double *losses);
 

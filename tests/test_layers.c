@@ -366,16 +366,16 @@ static void check_padding(const struct shk_model *m) {
     free(used);
 }
 
-// Every packing is that of the weights, but for the batch layer's, which nothing reads.
+// Every packing is that of the weights, but for that of dealt-out work where nothing reads it.
 static void check_derived(const struct run *r, const struct problem *p) {
     struct problem from = *p;
     struct shk_model *m = from.model = r->model;
     struct shk_model *fresh = copy_model(&from);
     const struct shk_plan *plan = r->engine.plan;
-    if (plan->batch_layer >= 0) {
-        const struct shk_param *unread = plan->ops[plan->batch_layer].weight;
+    if (plan->dealt >= 0 && !plan->updates[0].derives) {
+        const struct shk_param *unread = plan->updates[0].param;
         memcpy(fresh->derived + unread->derived_offset, m->derived + unread->derived_offset,
-               unread->length * sizeof(float));
+               unread->packed * sizeof(float));
     }
     assert_memory_equal(fresh->weights, m->weights, m->weight_floats * sizeof(float));
     if (m->derived_floats) assert_memory_equal(fresh->derived, m->derived, m->derived_floats * sizeof(float));

@@ -454,7 +454,7 @@ static void declare(struct shk_op *op) {
     shk_op_uses(op, op->in.buffer, SHK_READS_FORWARD | later);
     shk_op_uses(op, op->out.buffer, SHK_READS_FORWARD | SHK_WRITES_FORWARD | (l->relu ? SHK_READS_BACKWARD : 0));
     shk_op_uses(op, op->in_grad.buffer, SHK_WRITES_BACKWARD | (op->accumulate ? SHK_READS_BACKWARD : 0));
-    shk_op_uses(op, op->out_grad.buffer, SHK_READS_BACKWARD | SHK_WRITES_BACKWARD | later);
+    shk_op_uses(op, op->out_grad.buffer, SHK_READS_BACKWARD | SHK_WRITES_BACKWARD | (l->dz.buffer < 0 ? later : 0));
     shk_op_uses(op, l->dz.buffer, SHK_READS_BACKWARD | SHK_WRITES_BACKWARD | later);
     shk_op_uses(op, l->residual.buffer, SHK_READS_FORWARD);
     shk_op_uses(op, l->partials, SHK_READS_FORWARD | SHK_WRITES_FORWARD);
