@@ -59,6 +59,7 @@ bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct
     shk_fpenv_leave(&saved);
     if (!e->plan) return false;
     size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_TASK_SCRATCH;
+    floats += e->plan->slice * model->shape.height * model->shape.width * model->shape.channels;
     e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
     e->workspaces = alloc(team, e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
     e->bad = shk_alloc(e->workers, SHK_FLAG_STRIDE * sizeof *e->bad, "flags", err);

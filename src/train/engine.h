@@ -71,6 +71,10 @@ static inline float *shk_engine_workspace(const struct shk_engine *e, unsigned w
 static inline float *shk_engine_scratch(const struct shk_engine *e, unsigned worker) {
     return shk_engine_workspace(e, worker) + e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float);
 }
+// Where a worker's images are made that are not held as they are: [plan->slice][height][width][channels].
+static inline float *shk_engine_room(const struct shk_engine *e, unsigned worker) {
+    return shk_engine_scratch(e, worker) + SHK_TASK_SCRATCH;
+}
 static inline size_t shk_engine_norm_blocks(const struct shk_engine *e) {
     return (e->model->weight_floats + SHK_NORM_BLOCK - 1) / SHK_NORM_BLOCK;
 }

@@ -35,11 +35,16 @@ float *shk_round_grads(const struct shk_engine *e, const struct shk_round *r, si
 
 enum { FETCHED = 4096 }; // floats of an image, more than which L2 should not be asked to keep
 
-// A sample's image lies anywhere in memory: fetched one slice ahead, to L2.
-static void prefetch_image(const struct shk_batch *b, const struct shk_shape *shape, size_t sample) {
-    if (sample >= b->n) return;
+static size_t image_floats(const struct shk_engine *e) {
+    const struct shk_shape *shape = &e->model->shape;
+    return shape->height * shape->width * shape->channels;
+}
+
+// An image that is held as it is lies anywhere in memory: it is fetched one slice ahead, to L2.
+static void prefetch_image(const struct shk_engine *e, const struct shk_batch *b, size_t sample) {
+    if (sample >= b->n || b->data->room_floats) return;
     const float *image = shk_dataset_image(b->data, b->ids ? b->ids[sample] : sample);
-    const size_t floats = shape->height * shape->width * shape->channels;
+    const size_t floats = image_floats(e);
     for (size_t i = 0; i < floats && i < FETCHED; i += 16) __builtin_prefetch(image + i, 0, 2);
 }
 
@@ -49,11 +54,18 @@ struct samples {
     uint32_t labels[SHK_MAX_SLICE], ids[SHK_MAX_SLICE];
 };
 
+// The first op is the one that reads images.
+static void fetch_images(const struct shk_engine *e, const struct shk_batch *b, unsigned worker, size_t n,
+                         struct samples *samples) {
+    float *room = shk_engine_room(e, worker);
+    for (size_t i = 0; i < n; i++)
+        samples->images[i] = shk_dataset_fetch(b->data, samples->ids[i], room + i * image_floats(e));
+}
+
 static struct shk_slice slice_of(const struct shk_engine *e, const struct shk_batch *b, unsigned worker, size_t start,
                                  size_t n, struct samples *samples) {
     for (size_t i = 0; i < n; i++) {
         samples->ids[i] = b->ids ? b->ids[start + i] : (uint32_t)(start + i);
-        samples->images[i] = shk_dataset_image(b->data, samples->ids[i]);
         samples->labels[i] = b->data->labels[samples->ids[i]];
     }
     const struct shk_plan *p = e->plan;
@@ -81,8 +93,9 @@ void shk_slice_forward(const struct shk_engine *e, const struct shk_batch *b, un
                        unsigned worker, size_t start, size_t n) {
     struct samples samples;
     const struct shk_slice slice = slice_of(e, b, worker, start, n, &samples);
+    if (first == 0) fetch_images(e, b, worker, n, &samples);
     shk_plan_forward(e->plan, &slice, first, end);
-    if (first == 0) prefetch_image(b, &e->model->shape, start + n);
+    if (first == 0) prefetch_image(e, b, start + n);
 }
 
 // The part of a shard that lies in samples start .. end - 1 of the batch.
@@ -107,8 +120,10 @@ static void run_slice(const struct shk_engine *e, const struct shk_round *r, con
     for (size_t at = start; at < end; at = start + segments[slice.segment_count - 1].start +
                                            segments[slice.segment_count - 1].samples)
         segments[slice.segment_count++] = segment_of(e, r, worker, shk_shard_of(&r->cut, at), start, end);
+    const bool from_images = stage->forward == 0 && stage->forward_end > 0;
+    if (from_images) fetch_images(e, r->batch, worker, slice.samples, &samples);
     shk_plan_forward(e->plan, &slice, stage->forward, stage->forward_end);
-    if (stage->forward == 0) prefetch_image(r->batch, &e->model->shape, end);
+    if (from_images) prefetch_image(e, r->batch, end);
     shk_plan_backward(e->plan, &slice, stage->backward, stage->backward_end);
 }
 
