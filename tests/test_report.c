@@ -67,7 +67,7 @@ static void test_rows(void **state) {
         assert_ptr_equal(shk_setting_named(s->name), s);
         shk_setting_option(s, option);
         assert_int_equal(strlen(option), strlen(s->name));
-        assert_true(strspn(option, "abcdefghijklmnopqrstuvwxyz-") == strlen(option));
+        assert_true(strspn(option, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(option));
         assert_true(s->placeholder && s->sentence && s->sentence[0] >= 'A' && s->sentence[0] <= 'Z');
         assert_true(s->sentence[strlen(s->sentence) - 1] != '.');
         assert_true(s->section < SHK_SECTION_MACHINE || !shk_setting_kept(s));
