@@ -217,7 +217,8 @@ tsan: ## trainings under ThreadSanitizer
 	$(TSAN_RUN) --model tinyvit-pre
 
 # The kernels' tests on NEON, cross-compiled and emulated.
-EMULATED_TESTS := gemm sparse_gemm conv3x3 conv3x3_close attention cls_attention layernorm cross_entropy column_sum transpose pack gelu relu dropout add multiply apply_rule square_sum random dispatch
+EMULATED_TESTS := gemm sparse_gemm conv3x3 conv3x3_close attention cls_attention layernorm cross_entropy column_sum transpose pack \
+    gelu relu dropout add multiply apply_rule square_sum random dispatch
 EMULATED_BIN := $(EMULATED_TESTS:%=build/aarch64/tests/test_%)
 test-neon: ## the kernels' tests on NEON, cross-compiled and emulated
 	$(MAKE) CC=aarch64-linux-gnu-gcc BUILD=build/aarch64 CORE_ONLY=1 $(EMULATED_BIN)
