@@ -43,6 +43,7 @@ static const struct check checks[] = {
     // Two and three, odd maps in between.
     {"cnn:channels=16-32,hidden=24", {12, 12, 1, 9}, 8, 3, 8},
     {"cnn:channels=4-32,hidden=150", {24, 24, 1, 9}, 9, 4, 9},
+    {"cnn:channels=4,hidden=600", {24, 24, 1, 3}, 5, 3, 5}, // dealt out, in tiles of more outputs than panels have
     {"cnn:channels=5-20,hidden=0", {13, 15, 1, 4}, 7, 3, 7},
     {"cnn:channels=20-12,hidden=18", {14, 9, 2, 6}, 5, 8, 5},
     {"cnn:channels=5-12-20,hidden=10", {20, 17, 3, 10}, 6, 3, 6},

@@ -13,7 +13,7 @@
 // Rows (inputs) and columns of the largest tile of the weight gradient of a layer that deals out its work; a task of its
 // backward pass has as many rows.
 enum { TILE_ROWS = SHK_INPUT_TILE, TILE_COLUMNS = SHK_TILE_FLOATS / TILE_ROWS };
-enum { TILE_OUTPUTS = SHK_GRADIENT_FLOATS / SHK_INPUT_TILE }; // rows of an SHK_INPUT_TILE that are updated together
+enum { TILE_OUTPUTS = SHK_GRADIENT_BIAS }; // rows of an SHK_INPUT_TILE that are updated together
 enum { FORWARD_COLUMNS = 64, PANELS = 2 * SHK_TILE_FLOATS / (16 * TILE_ROWS) };
 
 static size_t groups_of(size_t n, size_t group) { return (n + group - 1) / group; }
@@ -106,7 +106,7 @@ void shk_linear_task_input_gradient(const struct shk_op *op, const struct shk_wh
 // Where the batch layer's dY lies transposed, which all its tiles read: [columns][round16(samples)]. NULL: too large.
 static float *transposed_gradient(const struct shk_linear *l, const struct shk_whole_batch *w, float *scratch) {
     size_t floats = l->columns * shk_round16(w->samples);
-    return floats <= 2 * SHK_GRADIENT_SIDE * SHK_GRADIENT_DEPTH ? scratch + SHK_GRADIENT_FLOATS + SHK_GRADIENT_SIDE
+    return floats <= 2 * SHK_GRADIENT_SIDE * SHK_GRADIENT_DEPTH ? scratch + SHK_GRADIENT_FLOATS + SHK_GRADIENT_BIAS
                                                                 : NULL;
 }
 
@@ -209,7 +209,7 @@ void shk_linear_gradient(const struct shk_whole_batch *w, const struct shk_updat
     }
     ptrdiff_t dy_row, x_row;
     const float *dy = shk_batch_rows(w, shk_product_gradient(l), &dy_row), *x = shk_batch_rows(w, &l->op.in, &x_row);
-    float *bias = scratch + SHK_GRADIENT_FLOATS, *x_block = bias + SHK_GRADIENT_SIDE;
+    float *bias = scratch + SHK_GRADIENT_FLOATS, *x_block = bias + SHK_GRADIENT_BIAS;
     struct shk_gemm gemm = {.m = u->length / 16,
                             .n = u->panels * 16,
                             .a = x + u->row,

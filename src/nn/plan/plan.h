@@ -64,7 +64,8 @@ enum { SHK_TILE_FLOATS = 64 * 64 };
 enum { SHK_GRADIENT_FLOATS = 80 * 1024, SHK_GRADIENT_SIDE = 512, SHK_GRADIENT_DEPTH = 128 };
 // Floats that a worker has beside for tasks: a tile, the gradient of a bias, packed blocks of X and dY; and two pieces of a
 // sum.
-enum { SHK_OP_SCRATCH = SHK_GRADIENT_FLOATS + SHK_GRADIENT_SIDE * (1 + 2 * SHK_GRADIENT_DEPTH) };
+enum { SHK_GRADIENT_BIAS = SHK_GRADIENT_FLOATS / SHK_INPUT_TILE }; // floats of the bias: of panels, or of tiles
+enum { SHK_OP_SCRATCH = SHK_GRADIENT_FLOATS + SHK_GRADIENT_BIAS + 2 * SHK_GRADIENT_SIDE * SHK_GRADIENT_DEPTH };
 enum { SHK_TASK_SCRATCH = SHK_OP_SCRATCH + 2 * SHK_TILE_FLOATS };
 
 // A part of a step: every worker takes tasks, then all meet.
