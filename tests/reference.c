@@ -44,7 +44,7 @@ static double dot(const double *a, const double *b, size_t n) {
     return sum;
 }
 
-// ---- Dropout: the draws as kernels.h numbers them ----
+// ---- Dropout: the draws as dropout.h numbers them ----
 
 // 0 or 1/(1 - p) for element e of a layer that draws.
 static double dropout_factor(const struct node *n, double p, size_t e) {
@@ -154,7 +154,7 @@ static void softmax(double *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] /= sum;
 }
 
-// Where the weight of a query and a token lies among those of its head (shk_attention in kernels.h).
+// Where the weight of a query and a token lies among those of its head (attention.h).
 static size_t weight_place(size_t rows, size_t query, size_t token) {
     size_t first = query / SHK_ATTENTION_BLOCK * SHK_ATTENTION_BLOCK, left = rows - first;
     size_t columns = shk_round16(left < SHK_ATTENTION_BLOCK ? left : SHK_ATTENTION_BLOCK);
