@@ -69,11 +69,12 @@ static void add_params(struct builder *b, struct shk_layer *l, struct shk_extent
 static int add(struct builder *b, struct shk_layer l, int a, int c, const char *prefix) {
     if (b->failed) return 0;
     const struct shk_graph *g = &b->m->graph;
-    l.in[0] = l.kind == SHK_INPUT ? -1 : a;
+    const bool reads = l.kind != SHK_INPUT && a >= 0;
+    l.in[0] = reads ? a : -1;
     l.in[1] = c;
     snprintf(l.name, sizeof l.name, "%s%u.%s", prefix, g->count, shk_layer_name(l.kind));
     snprintf(b->last, sizeof b->last, "%s", l.name);
-    add_params(b, &l, l.in[0] < 0 ? l.out : g->layers[a].out);
+    add_params(b, &l, reads ? g->layers[a].out : l.out);
     const int i = shk_graph_add(&b->m->graph, &l, &b->err);
     b->failed = i < 0;
     return i < 0 ? 0 : i;
