@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What every plan must hold, over many models, batches, workers and shards: buffers that are alive together lie apart; what
+// What every plan must hold, over many models, batches and workers: buffers that are alive together lie apart; what
 // crosses from one stage to another is in the batch's space; each weight is updated exactly once, or listed as having no
 // gradient; each op runs once in each direction. And of running: an op changes and reads only what it has declared.
 #include <setjmp.h>
@@ -44,6 +44,7 @@ enum { SUBJECTS = sizeof subjects / sizeof *subjects };
 
 static const size_t batches[] = {1, 5, 64, 257, 300};
 static const unsigned workers[] = {1, 2, 5, 16};
+enum { BEFORE = 2 }; // samples of the round that are of another block
 enum { BATCHES = sizeof batches / sizeof *batches, WORKERS = sizeof workers / sizeof *workers };
 
 static struct shk_model *model_of(const struct subject *s) {
@@ -53,10 +54,11 @@ static struct shk_model *model_of(const struct subject *s) {
     return m;
 }
 
-static struct shk_plan *plan_of(const struct shk_model *m, size_t batch, size_t shards, unsigned team, bool training) {
+static struct shk_plan *plan_of(const struct shk_model *m, size_t batch, unsigned team, bool training) {
     struct shk_error err;
-    struct shk_plan *p = shk_plan_create(m, shk_ops, batch, shards, team, training, &err);
+    struct shk_plan *p = shk_plan_create(m, shk_ops, batch, team, training, &err);
     if (!p) fail_msg("%s: %s", m->config.description, err.text);
+    shk_plan_hold(p, BEFORE + batch);
     return p;
 }
 
@@ -112,7 +114,7 @@ static bool together(const struct shk_buffer *a, const struct life *x, const str
 }
 
 static size_t floats_of(const struct shk_plan *p, const struct shk_buffer *b) {
-    return b->per_sample * (b->space == SHK_BATCH ? p->batch : p->slice);
+    return b->per_sample * (b->space == SHK_BATCH ? BEFORE + p->batch : p->slice);
 }
 
 static void check_buffers(const struct shk_plan *p) {
@@ -171,15 +173,12 @@ static void check_weights(const struct shk_plan *p) {
 // Every float of a shard's gradients.
 static void check_shard(const struct shk_plan *p) {
     unsigned char *counts = calloc(p->shard_floats + 1, 1);
-    size_t grouped = 0;
     for (unsigned i = 0; i < p->update_count; i++) {
         const struct shk_update *u = &p->updates[i];
         if (u->of_batch) continue;
         assert_true(u->shard_grad + u->length <= p->shard_floats);
         count(counts, u->shard_grad, u->length);
-        if (u->groupable) grouped += u->length;
     }
-    assert_int_equal(grouped, p->grouped_floats);
     for (size_t i = 0; i < p->shard_floats; i++) assert_int_equal(counts[i], 1);
     free(counts);
 }
@@ -234,24 +233,19 @@ static void check_plan(const struct shk_plan *p) {
 
 static void test_plans(void **state) {
     (void)state;
-    size_t plans = 0, dealt = 0, whole = 0;
+    size_t plans = 0, dealt = 0;
     for (size_t s = 0; s < SUBJECTS; s++) {
         struct shk_model *m = model_of(&subjects[s]);
-        for (size_t i = 0; i < BATCHES * WORKERS * 4; i++) {
-            const size_t batch = batches[i / 4 % BATCHES];
-            const bool training = i % 2, one_each = i / 2 % 2; // samples a shard
-            if (one_each && !training) continue;
-            struct shk_plan *p =
-                plan_of(m, batch, one_each ? batch : shk_default_shards(batch), workers[i / 4 / BATCHES], training);
+        for (size_t i = 0; i < BATCHES * WORKERS * 2; i++) {
+            struct shk_plan *p = plan_of(m, batches[i / 2 % BATCHES], workers[i / 2 / BATCHES], i % 2);
             check_plan(p);
             plans++;
             dealt += p->dealt >= 0;
-            whole += training && p->shard_floats == 0;
             shk_plan_free(p);
         }
         shk_model_free(m);
     }
-    printf("%zu plans, %zu deal out an op's work, %zu have no gradients of shards\n", plans, dealt, whole);
+    printf("%zu plans, %zu deal out an op's work\n", plans, dealt);
     assert_true(dealt > 0);
 }
 
@@ -271,6 +265,7 @@ struct run {
     struct shk_model *model;
     struct shk_plan *plan;
     const struct shk_kernels *k;
+    size_t shards; // of the batch, and behind them one buffer of gradients more
     size_t workspace_bytes, batch_bytes, grad_bytes;
     struct memory now, before, after; // now: the one in use
     float *scratch, *tasks, *other_tasks;
@@ -322,12 +317,13 @@ static void fill(struct run *r) {
 static void open_run(struct run *r, const struct subject *s, const struct shk_kernels *k, size_t batch, size_t shards,
                      bool training) {
     *r = (struct run){.subject = s, .model = model_of(s), .k = k};
-    struct shk_plan *p = r->plan = plan_of(r->model, batch, shards, 2, training);
+    struct shk_plan *p = r->plan = plan_of(r->model, batch, 2, training);
+    r->shards = shards;
     const size_t pixels = s->shape.height * s->shape.width * s->shape.channels;
     uint32_t state = 3;
     r->workspace_bytes = p->workspace_floats * sizeof(float);
     r->batch_bytes = p->batch_floats * sizeof(float);
-    r->grad_bytes = training ? p->shards * p->shard_floats * sizeof(float) : 0;
+    r->grad_bytes = training ? (shards + 1) * p->shard_floats * sizeof(float) : 0;
     r->now = memory_of(r);
     r->before = memory_of(r);
     r->after = memory_of(r);
@@ -454,7 +450,7 @@ static void check_grads(const struct run *r, const struct shk_op *op, bool backw
     for (unsigned i = 0; backward && i < p->update_count; i++)
         if (p->updates[i].op == op && !p->updates[i].of_batch)
             count(mine, p->updates[i].shard_grad, p->updates[i].length);
-    for (size_t i = 0; i < p->shards * p->shard_floats; i++)
+    for (size_t i = 0; i < (r->shards + 1) * p->shard_floats; i++)
         if (!mine[i % p->shard_floats] && memcmp(&r->before.grads[i], &r->now.grads[i], sizeof(float)) != 0)
             fail_msg("%s: %s (%s) changes another op's gradients", r->subject->description, op->type->name, op->name);
     free(mine);
@@ -462,13 +458,39 @@ static void check_grads(const struct run *r, const struct shk_op *op, bool backw
 
 // ---- A slice
 
+enum { GROUP = 4 }; // shards
+
 struct cut {
-    size_t first, samples, shard;
-    bool grouped;
+    size_t first, samples;
+    bool grouped; // whole shards, whose gradients are added to those of the first of each group
 };
+
+static size_t shard_start(const struct run *r, size_t shard) { return shard * r->plan->batch / r->shards; }
+
+static size_t shard_of(const struct run *r, size_t sample) {
+    size_t s = 0;
+    while (shard_start(r, s + 1) <= sample) s++;
+    return s;
+}
+
+// The part of a slice from sample `at` of the batch on that is of one shard.
+static struct shk_segment segment_of(const struct run *r, struct cut c, size_t at) {
+    const size_t shard = shard_of(r, at), end = shard_start(r, shard + 1), last = c.first + c.samples;
+    const size_t floats = r->plan->shard_floats;
+    struct shk_segment g = {.start = at - c.first, .samples = (end < last ? end : last) - at};
+    g.first = at == shard_start(r, shard);
+    g.append = c.grouped && shard % GROUP;
+    g.sums = r->now.grads + (c.grouped ? shard / GROUP * GROUP : shard) * floats;
+    g.own = g.append ? r->now.grads + r->shards * floats : g.sums;
+    return g;
+}
 
 static void run_op(struct run *r, struct cut c, unsigned op, bool backward) {
     const struct shk_plan *p = r->plan;
+    struct shk_segment segments[MAX_BATCH];
+    unsigned count = 0;
+    for (size_t at = c.first; at < c.first + c.samples; at += segments[count++].samples)
+        segments[count] = segment_of(r, c, at);
     const struct shk_slice s = {.plan = p,
                                 .k = r->k,
                                 .weights = r->model->weights,
@@ -476,16 +498,14 @@ static void run_op(struct run *r, struct cut c, unsigned op, bool backward) {
                                 .workspace = r->now.workspace,
                                 .batch_space = p->training ? r->now.batch : NULL,
                                 .scratch = r->scratch,
-                                .first = c.first,
+                                .first = BEFORE + c.first,
                                 .samples = c.samples,
                                 .batch_samples = p->batch,
                                 .images = (const float *const *)r->images + c.first,
                                 .labels = r->labels + c.first,
                                 .ids = r->ids + c.first,
-                                .shard = c.shard,
-                                .shards = p->shards,
-                                .shard_grads = r->now.grads,
-                                .grouped = c.grouped,
+                                .segment_count = count,
+                                .segments = segments,
                                 .loss = r->now.loss + c.first,
                                 .predicted = r->now.predicted + c.first,
                                 .seed = 11,
@@ -499,7 +519,7 @@ static void check_op(struct run *r, struct cut c, unsigned i, bool backward) {
     const struct shk_op *op = p->ops[i];
     const char *what = backward ? "backward" : "forward";
     declare(r, op, backward ? SHK_READS_BACKWARD : SHK_READS_FORWARD,
-            backward ? SHK_WRITES_BACKWARD : SHK_WRITES_FORWARD, c.first, c.samples);
+            backward ? SHK_WRITES_BACKWARD : SHK_WRITES_FORWARD, BEFORE + c.first, c.samples);
     copy(r, &r->before, &r->now);
     run_op(r, c, i, backward);
     check_untouched(r, op, what, 0, r->before.workspace, r->now.workspace, p->workspace_floats);
@@ -525,20 +545,14 @@ static void run_slice(struct run *r, const struct shk_stage *s, struct cut c, bo
     for (unsigned i = s->backward_end; i-- > s->backward;) (check ? check_op : run_op)(r, c, i, true);
 }
 
-static size_t shard_of(const struct shk_plan *p, size_t sample) {
-    size_t s = 0;
-    while (shk_shard_start(p->batch, p->shards, s + 1) <= sample) s++;
-    return s;
-}
-
 // Grouped: three shards a slice. Else the slices begin and end within shards. The second is checked, or the only one.
 static void run_slices(struct run *r, const struct shk_stage *s, bool grouped) {
     const struct shk_plan *p = r->plan;
     const size_t part = (p->batch + 2) / 3, step = part < p->slice ? part : p->slice;
     for (size_t at = 0, n, i = 0; at < p->batch; at += n, i++) {
-        struct cut c = {.first = at, .shard = shard_of(p, at), .grouped = grouped};
-        const size_t end = c.shard + 3 < p->shards ? c.shard + 3 : p->shards;
-        n = grouped ? shk_shard_start(p->batch, p->shards, end) - at : p->batch - at < step ? p->batch - at : step;
+        struct cut c = {.first = at, .grouped = grouped};
+        const size_t shard = shard_of(r, at), end = shard + 3 < r->shards ? shard + 3 : r->shards;
+        n = grouped ? shard_start(r, end) - at : p->batch - at < step ? p->batch - at : step;
         assert_true(n <= p->slice);
         c.samples = n;
         run_slice(r, s, c, i == 1 || n == p->batch);
@@ -548,7 +562,8 @@ static void run_slices(struct run *r, const struct shk_stage *s, bool grouped) {
 // ---- Tasks over the whole batch
 
 static struct shk_whole_batch whole_batch_of(const struct run *r, float *batch_space) {
-    return (struct shk_whole_batch){r->plan, r->k, r->model->weights, r->model->derived, batch_space, r->plan->batch};
+    return (struct shk_whole_batch){r->plan,     r->k,   r->model->weights, r->model->derived,
+                                    batch_space, BEFORE, r->plan->batch};
 }
 
 // The gradient of an update from what its op's tasks may read, with all else poisoned. The dealt op's find in scratch what
@@ -556,7 +571,7 @@ static struct shk_whole_batch whole_batch_of(const struct run *r, float *batch_s
 static void check_update(struct run *r, const struct shk_stage *stage, const struct shk_update *u) {
     const struct shk_plan *p = r->plan;
     if (!u->of_batch) return;
-    declare(r, u->op, SHK_READS_TASKS, 0, 0, p->batch);
+    declare(r, u->op, SHK_READS_TASKS, 0, BEFORE, p->batch);
     copy(r, &r->before, &r->now);
     copy(r, &r->after, &r->now);
     poison(r, r->after.batch, 1, p->batch_floats);
@@ -584,7 +599,7 @@ static void check_task(struct run *r, const struct shk_stage *stage, size_t task
     const struct shk_plan *p = r->plan;
     const struct shk_op *op = p->ops[stage->op];
     const bool forward = stage->phase == SHK_FORWARD;
-    declare(r, op, SHK_READS_TASKS, SHK_WRITES_TASKS | (forward ? SHK_WRITES_FORWARD : SHK_WRITES_BACKWARD), 0,
+    declare(r, op, SHK_READS_TASKS, SHK_WRITES_TASKS | (forward ? SHK_WRITES_FORWARD : SHK_WRITES_BACKWARD), BEFORE,
             p->batch);
     copy(r, &r->before, &r->now);
     copy(r, &r->after, &r->now);
@@ -613,14 +628,9 @@ static void run_tasks(struct run *r, const struct shk_stage *s) {
 
 // What updates read of the shards has been written.
 static void check_written(const struct run *r, bool grouped) {
-    const struct shk_plan *p = r->plan;
-    for (unsigned i = 0; i < p->update_count; i++) {
-        const struct shk_update *u = &p->updates[i];
-        const size_t step = grouped && u->groupable ? SHK_SHARD_GROUP : 1;
-        for (size_t s = 0; !u->of_batch && s < p->shards; s += step)
-            for (size_t j = 0; j < u->length; j++)
-                assert_false(isnan(r->now.grads[s * p->shard_floats + u->shard_grad + j]));
-    }
+    const size_t floats = r->plan->shard_floats;
+    for (size_t s = 0; s < r->shards; s += grouped ? GROUP : 1)
+        for (size_t i = 0; i < floats; i++) assert_false(isnan(r->now.grads[s * floats + i]));
 }
 
 static void check_run(const struct subject *s, const struct shk_kernels *k, size_t batch, size_t shards, bool grouped) {
@@ -642,8 +652,8 @@ static void check_evaluation(const struct subject *s, const struct shk_kernels *
     struct run r;
     open_run(&r, s, k, 5, 1, false);
     const struct shk_stage forward = {.kind = SHK_SLICES, .forward_end = r.plan->op_count};
-    run_slice(&r, &forward, (struct cut){0, 3, 0, false}, true);
-    run_slice(&r, &forward, (struct cut){3, 2, 0, false}, true);
+    run_slice(&r, &forward, (struct cut){0, 3, false}, true);
+    run_slice(&r, &forward, (struct cut){3, 2, false}, true);
     close_run(&r);
 }
 

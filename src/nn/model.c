@@ -49,8 +49,39 @@ void shk_model_derive(const struct shk_model *m, const struct shk_kernels *k) {
     for (unsigned i = 0; i < m->param_count; i++) derive_whole(m, &m->params[i], k);
 }
 
+// From an image to a loss.
+static bool check_ends(const struct shk_model *m, struct shk_error *err) {
+    const struct shk_layer *first = &m->graph.layers[0], *last = &m->graph.layers[m->graph.count - 1];
+    const struct shk_extent image = {m->shape.height, m->shape.width, m->shape.channels, true};
+    if (last->kind != SHK_CROSS_ENTROPY)
+        return shk_fail(err, SHK_BAD_INPUT, "the model's last layer must be a %s, not %s (%s)",
+                        shk_layer_name(SHK_CROSS_ENTROPY), last->name, shk_layer_name(last->kind));
+    return shk_extent_equal(first->out, image) ||
+           shk_fail(err, SHK_BAD_INPUT, "the model's layer %s must be an image of %zux%zu pixels of %zu channels",
+                    first->name, image.h, image.w, image.c);
+}
+
+// No two layers may share one: each would update it.
+static bool check_params(const struct shk_model *m, struct shk_error *err) {
+    bool taken[SHK_MAX_PARAMS] = {false};
+    for (unsigned i = 0; i < m->graph.count; i++) {
+        const struct shk_layer *l = &m->graph.layers[i];
+        for (int k = 0; k < 2; k++) {
+            if (l->params[k] < 0) continue;
+            if (taken[l->params[k]])
+                return shk_fail(err, SHK_BAD_INPUT,
+                                "the model's layer %s shares %s with another, which is not supported", l->name,
+                                m->params[l->params[k]].name);
+            taken[l->params[k]] = true;
+        }
+    }
+    return true;
+}
+
 bool shk_model_place(struct shk_model *m, struct shk_error *err) {
-    if (!shk_graph_prune(&m->graph, &m->computed, err) || !shk_plan_place(m, shk_ops, err)) return false;
+    if (!check_ends(m, err) || !check_params(m, err) || !shk_graph_prune(&m->graph, &m->computed, err) ||
+        !shk_plan_place(m, shk_ops, err))
+        return false;
     for (unsigned i = 0; i < m->param_count; i++) {
         struct shk_param *p = &m->params[i];
         if (p->layout == SHK_NO_LAYOUT)

@@ -53,8 +53,28 @@ static bool infer_attention(struct shk_layer *l, struct shk_extent in, struct sh
     return true;
 }
 
-static bool same(struct shk_extent a, struct shk_extent b) {
-    return a.h == b.h && a.w == b.w && a.c == b.c && a.map == b.map;
+static bool has_sizes(const struct shk_layer *l) {
+    switch (l->kind) {
+    case SHK_CONV:
+        return l->conv.out && l->conv.kernel && l->conv.stride;
+    case SHK_MAX_POOL:
+        return l->pool.window && l->pool.stride;
+    case SHK_PATCH_EMBED:
+        return l->patch_embed.dim && l->patch_embed.patch;
+    case SHK_LINEAR:
+        return l->linear.out;
+    case SHK_ATTENTION:
+        return l->attention.heads;
+    default:
+        return true;
+    }
+}
+
+static bool check_attributes(const struct shk_layer *l, struct shk_error *err) {
+    const double most = 1 - 0x1p-17; // more would be all of 65536
+    const double p = l->kind == SHK_ATTENTION ? l->attention.dropout : l->kind == SHK_DROPOUT ? l->dropout.p : 0;
+    if (!has_sizes(l)) return refuse(l, "has an attribute of 0 that must be at least 1", err);
+    return (p >= 0 && p < most) || refuse(l, "has a dropout that is not at least 0 and below 1", err);
 }
 
 static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_error *err) {
@@ -82,7 +102,8 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
     if (l->kind == SHK_LINEAR) l->out.c = l->linear.out;
     if (l->kind == SHK_CLS_TOKEN) l->out.h++;
     if (l->kind == SHK_SELECT_CLS || l->kind == SHK_MEAN_TOKENS) l->out.h = 1;
-    if (l->kind == SHK_ADD && !same(in, g->layers[l->in[1]].out)) return refuse(l, "adds up unequal values", err);
+    if (l->kind == SHK_ADD && !shk_extent_equal(in, g->layers[l->in[1]].out))
+        return refuse(l, "adds up unequal values", err);
     return true;
 }
 
@@ -97,7 +118,11 @@ int shk_graph_add(struct shk_graph *g, const struct shk_layer *layer, struct shk
         shk_fail(err, SHK_BAD_INPUT, "the model has more than %d layers", SHK_MAX_LAYERS);
         return -1;
     }
-    if (!infer(g, &l, err)) return -1;
+    if ((l.kind == SHK_INPUT) != (g->count == 0)) {
+        refuse(&l, l.kind == SHK_INPUT ? "comes behind others" : "comes before the input", err);
+        return -1;
+    }
+    if (!check_attributes(&l, err) || !infer(g, &l, err)) return -1;
     if ((kinds[l.kind].flags & SHK_DRAWS) && !l.draw) l.draw = ++g->draws;
     g->layers[g->count] = l;
     return (int)g->count++;

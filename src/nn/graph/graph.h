@@ -31,6 +31,9 @@ struct shk_extent {
     size_t h, w, c;
     bool map;
 };
+static inline bool shk_extent_equal(struct shk_extent a, struct shk_extent b) {
+    return a.h == b.h && a.w == b.w && a.c == b.c && a.map == b.map;
+}
 
 struct shk_layer {
     enum shk_layer_kind kind;
@@ -53,7 +56,7 @@ struct shk_layer {
             size_t dim, patch; // features, pixels
         } patch_embed;
         struct {
-            size_t heads; // its input has the queries, keys and values of all heads, stacked
+            size_t heads;   // its input has the queries, keys and values of all heads, stacked
             double dropout; // of the weights
             bool cls_alone; // one query, of row 0: what nobody else reads is not computed (prune.h)
         } attention;

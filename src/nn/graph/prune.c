@@ -9,7 +9,7 @@ enum rows { NONE, CLS, ALL };
 struct pruning {
     const struct shk_graph *from;
     struct shk_graph *to;
-    enum rows read[SHK_MAX_LAYERS];                     // by whom there is, of each layer
+    enum rows read[SHK_MAX_LAYERS];                      // by whom there is, of each layer
     int moved[SHK_MAX_LAYERS], selected[SHK_MAX_LAYERS]; // where each is in `to`, and its row 0 alone; -1
 };
 
@@ -47,13 +47,15 @@ static int input_of(const struct pruning *p, int i, int in) {
 static bool move(struct pruning *p, int i, struct shk_error *err) {
     struct shk_layer l = p->from->layers[i];
     if (l.kind == SHK_SELECT_CLS) {
-        p->moved[i] = p->read[l.in[0]] == CLS ? p->moved[l.in[0]] : p->selected[l.in[0]];
+        p->selected[i] = p->moved[i] = p->read[l.in[0]] == CLS ? p->moved[l.in[0]] : p->selected[l.in[0]];
         return true;
     }
     for (int k = 0; k < 2; k++) l.in[k] = input_of(p, i, l.in[k]);
     if (l.kind == SHK_ATTENTION && p->read[i] == CLS) l.attention.cls_alone = true;
     p->moved[i] = shk_graph_add(p->to, &l, err);
-    if (p->moved[i] < 0 || p->read[i] != ALL || !is_selected(p, i)) return p->moved[i] >= 0;
+    if (p->moved[i] < 0) return false;
+    if (!l.out.map && l.out.h == 1) p->selected[i] = p->moved[i]; // a row is its own row 0
+    if (p->read[i] != ALL || p->selected[i] >= 0 || !is_selected(p, i)) return true;
     const struct shk_layer select = {.kind = SHK_SELECT_CLS, .in = {p->moved[i]}, .params = {-1, -1}};
     p->selected[i] = shk_graph_add(p->to, &select, err);
     return p->selected[i] >= 0;

@@ -55,7 +55,8 @@ static void product(const struct shk_linear *l, const struct shk_slice *s) {
     s->k->gemm(&gemm);
 }
 
-static void sum_block(const struct shk_linear *l, const struct shk_slice *s, size_t block, float *sums, ptrdiff_t stride) {
+static void sum_block(const struct shk_linear *l, const struct shk_slice *s, size_t block, float *sums,
+                      ptrdiff_t stride) {
     size_t inputs = shk_inputs_of(l), row = block * SHK_BLOCK, left = inputs - row;
     struct shk_gemm gemm = {.m = s->samples,
                             .n = l->columns,
@@ -263,12 +264,12 @@ static void derive_transposed(const struct shk_param *p, const float *w, float *
                               size_t rows, const struct shk_kernels *k) {
     const size_t outputs = p->length / p->row;
     k->transpose(&(struct shk_transpose){.blocks = rows / 16,
-                                               .src = w + (panel * p->row + row) * 16,
-                                               .src_row = 16,
-                                               .src_block = 256,
-                                               .dst = derived + row * outputs + panel * 256,
-                                               .dst_row = 16,
-                                               .dst_block = (ptrdiff_t)outputs * 16});
+                                         .src = w + (panel * p->row + row) * 16,
+                                         .src_row = 16,
+                                         .src_block = 256,
+                                         .dst = derived + row * outputs + panel * 256,
+                                         .dst_row = 16,
+                                         .dst_block = (ptrdiff_t)outputs * 16});
 }
 
 static void derive_panels(const struct shk_param *p, const float *w, float *derived, size_t tile, size_t row,
@@ -276,12 +277,12 @@ static void derive_panels(const struct shk_param *p, const float *w, float *deri
     const size_t width = shk_tile_width(p, tile), inputs = p->length / p->row, first = tile * SHK_INPUT_TILE;
     for (size_t i = 0; i < width; i += 16)
         k->transpose(&(struct shk_transpose){.blocks = rows / 16,
-                                                   .src = w + first * p->row + row * width + i,
-                                                   .src_row = (ptrdiff_t)width,
-                                                   .src_block = 16 * (ptrdiff_t)width,
-                                                   .dst = derived + row * inputs + (first + i) * 16,
-                                                   .dst_row = 16,
-                                                   .dst_block = (ptrdiff_t)inputs * 16});
+                                             .src = w + first * p->row + row * width + i,
+                                             .src_row = (ptrdiff_t)width,
+                                             .src_block = 16 * (ptrdiff_t)width,
+                                             .dst = derived + row * inputs + (first + i) * 16,
+                                             .dst_row = 16,
+                                             .dst_block = (ptrdiff_t)inputs * 16});
 }
 
 // Of panels [K][N]: panels [N][K], for the input gradient. Of tiles: panels [K][N], for the forward pass.
@@ -327,9 +328,11 @@ static void split_sums(struct shk_plan *p, struct shk_linear *l) {
 }
 
 // The next layer's product, which makes the gradient of a layer's output, takes it through that layer's dropout and
-// activation as well. Token matrices only.
-static void take_producer(struct shk_plan *p, struct shk_linear *l, const struct shk_op *producer) {
-    if (!p->training || l->op.in.rows == 1 || producer->type != &shk_op_linear || l->op.accumulate) return;
+// activation as well, unless others add to that gradient. Token matrices only.
+static void take_producer(struct shk_lowering *f, struct shk_linear *l, const struct shk_op *producer) {
+    struct shk_plan *p = f->plan;
+    if (!p->training || l->op.in.rows == 1 || producer->type != &shk_op_linear) return;
+    if (shk_graph_consumer(f->graph, shk_layer_at(f, f->at)->in[0]) != f->at) return;
     struct shk_linear *before = (struct shk_linear *)p->ops[producer->index];
     if (before->op.out_grad.buffer != l->op.in_grad.buffer || before->dz.buffer >= 0) return;
     l->producer = before;
@@ -366,7 +369,7 @@ static bool read_last_by(const struct shk_lowering *f, int layer, int from, int 
 // A residual sum with a value of the same layout that is there already.
 static int take_sum(struct shk_lowering *f, struct shk_linear *l, int at, struct shk_axis axis) {
     const int sum = shk_follower(f, at, SHK_ADD);
-    if (sum < 0) return at;
+    if (sum < 0 || l->relu) return at; // the ReLU's gradient looks at the op's output
     const struct shk_layer *add = shk_layer_at(f, sum);
     const int other = add->in[0] == at ? add->in[1] : add->in[0];
     const struct shk_value *residual = &f->values[other];
@@ -404,7 +407,8 @@ void shk_linear_use_batch(struct shk_linear *l, struct shk_plan *p) {
 static void place_gradient(struct shk_plan *p, struct shk_linear *l) {
     if (!p->training) return;
     const bool residual = l->residual.buffer >= 0, in_place = l->op.out_grad.buffer == l->op.in_grad.buffer;
-    if (residual && (l->drops.threshold || in_place)) l->dz = shk_view_new(p, l->op.out.rows, l->op.out.cols);
+    if (residual && (l->gelu || l->drops.threshold || in_place))
+        l->dz = shk_view_new(p, l->op.out.rows, l->op.out.cols);
     if (l->op.in.rows == 1 && covers_buffer(p, &l->op.in)) shk_linear_use_batch(l, p);
 }
 
@@ -434,11 +438,12 @@ static bool match(struct shk_lowering *f) {
     const struct shk_value in = *shk_input_of(f);
     const struct shk_axis axis = shk_axis1(layer->out.c);
     const size_t columns = shk_round16(layer->out.c);
-    const bool sparse = shk_layer_is(f, layer->in[0], SHK_FLATTEN) && shk_follower(f, f->at, SHK_RELU) >= 0;
+    const bool sparse = shk_layer_is(f, layer->in[0], SHK_FLATTEN) && shk_follower(f, f->at, SHK_RELU) >= 0 &&
+                        shk_reads_last(f); // whose input gradient is not added to others
     (sparse ? place_tiles : shk_linear_place)(f, layer, axis, columns, in.axis, in.value.cols);
     struct shk_linear *l = shk_linear_new(f, layer, &in, columns);
     if (!l) return false;
-    take_producer(f->plan, l, in.op);
+    take_producer(f, l, in.op);
     if (l->op.in.rows == 1) split_sums(f->plan, l);
     const int last = take_followers(f, l, axis);
     place_gradient(f->plan, l);
@@ -505,7 +510,7 @@ static bool applies_at_once(const struct shk_update *u) { return u->param->layou
 static bool deal_out(struct shk_op *op, struct shk_plan *p, size_t kept) {
     enum { LEAST_WEIGHTS = 65536, MOST_KEPT = 16 }; // floats; times as much as the weights
     const struct shk_linear *l = shk_linear_of(op);
-    if (!l->batch_gradient || l->partials < 0 || op->weight->length < LEAST_WEIGHTS ||
+    if (!l->batch_gradient || l->partials < 0 || op->accumulate || op->weight->length < LEAST_WEIGHTS ||
         kept > MOST_KEPT * op->weight->length / p->batch)
         return false;
     p->buffers[l->partials].space = SHK_BATCH;

@@ -26,10 +26,12 @@ void shk_gives(struct shk_lowering *f, int layer, struct shk_op *op, struct shk_
 
 // ---- Ops and buffers
 
-void *shk_op_new(struct shk_lowering *f, const struct shk_op_type *type, const char *name,
-                 const struct shk_value *in) {
+void *shk_op_new(struct shk_lowering *f, const struct shk_op_type *type, const char *name, const struct shk_value *in) {
     struct shk_plan *p = f->plan;
-    struct shk_op *op = p->op_count < SHK_MAX_OPS ? shk_alloc(1, type->size, "an op of the plan", f->err) : NULL;
+    const bool full = p->op_count == SHK_MAX_OPS;
+    if (full)
+        shk_fail(f->err, SHK_BAD_INPUT, "the model takes more than %d ops, up to layer %s alone", SHK_MAX_OPS, name);
+    struct shk_op *op = full ? NULL : shk_alloc(1, type->size, "an op of the plan", f->err);
     if (!op) {
         f->failed = true;
         return NULL;
@@ -101,8 +103,10 @@ static bool refuse(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
     if (f->failed) return false;
     if (l->in[0] < 0)
-        return shk_fail(f->err, SHK_BAD_INPUT,
-                        "the model cannot be computed: its first layer must be a convolution or a patch embedding");
+        return shk_fail(
+            f->err, SHK_BAD_INPUT,
+            "the model cannot be computed: its image must be read by one convolution or patch embedding, not by %s",
+            shk_layer_at(f, shk_graph_last_consumer(f->graph, f->at))->name);
     return shk_fail(f->err, SHK_BAD_INPUT, "the model cannot be computed: there is no op for layer %s (%s) behind %s",
                     l->name, shk_layer_name(l->kind), shk_layer_at(f, l->in[0])->name);
 }

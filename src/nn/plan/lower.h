@@ -20,11 +20,12 @@ struct shk_lowering {
     bool taken[SHK_MAX_LAYERS];
     struct shk_value values[SHK_MAX_LAYERS];
     struct shk_error *err;
-    bool failed; // out of memory
+    bool failed; // out of memory or ops
 };
 
 // Goes through the model's graph. False where no matcher takes a layer.
-bool shk_lower(struct shk_plan *, struct shk_model *placing, const struct shk_op_type *const *types, struct shk_error *);
+bool shk_lower(struct shk_plan *, struct shk_model *placing, const struct shk_op_type *const *types,
+               struct shk_error *);
 
 static inline const struct shk_layer *shk_layer_at(const struct shk_lowering *f, int layer) {
     return &f->graph->layers[layer];
@@ -41,7 +42,7 @@ static inline struct shk_value *shk_input_of(struct shk_lowering *f) {
 // Whether nobody who reads the input of the next layer comes later: then its op is the first to write that gradient.
 bool shk_reads_last(const struct shk_lowering *);
 
-// A new op of this type, named like the layer, that reads value `in`. NULL: out of memory.
+// A new op of this type, named like the layer, that reads value `in`. NULL: out of memory or ops.
 void *shk_op_new(struct shk_lowering *, const struct shk_op_type *, const char *name, const struct shk_value *in);
 // The op takes a layer.
 void shk_takes(struct shk_lowering *, int layer);

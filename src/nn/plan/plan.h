@@ -70,9 +70,9 @@ enum { SHK_TASK_SCRATCH = SHK_OP_SCRATCH + 2 * SHK_TILE_FLOATS };
 
 // A part of a step: every worker takes tasks, then all meet.
 enum shk_stage_kind {
-    SHK_SLICES,        // ops forward .. forward_end - 1, then ops backward_end - 1 .. backward, by slices
-    SHK_TASKS,         // tasks of one op in one phase, over the whole batch; behind each of them updates, if there are any
-    SHK_UPDATES,       // updates
+    SHK_SLICES,  // ops forward .. forward_end - 1, then ops backward_end - 1 .. backward, by slices
+    SHK_TASKS,   // tasks of one op in one phase, over the whole batch; behind each of them updates, if there are any
+    SHK_UPDATES, // updates
     SHK_GRADIENT_NORM, // the sums of squares of all gradients
     SHK_RULE,          // of all updates, what follows from their gradients
 };
@@ -108,7 +108,7 @@ struct shk_plan {
     struct shk_op *ops[SHK_MAX_OPS];
     struct shk_buffer buffers[SHK_MAX_BUFFERS];
     struct shk_update *updates;
-    struct shk_no_gradient no_gradients[SHK_MAX_DEPTH];
+    struct shk_no_gradient no_gradients[SHK_MAX_OPS];
     size_t slice;            // most samples in a slice
     size_t workspace_floats; // a worker
     size_t scratch_bytes;    // a worker, for kernels
@@ -158,7 +158,7 @@ struct shk_segment {
     bool first;            // the shard's first samples: its gradients are written, not added to
     bool append;           // to sums, since they hold the shards before of a group; then the shard is whole
     float *sums;           // [shard_floats] of the shard, or of its group
-    float *own;            // [shard_floats] for what can't be added to where it is made; where nothing is appended: sums
+    float *own; // [shard_floats] for what can't be added to where it is made; where nothing is appended: sums
 };
 
 // What a worker runs at a time: `samples` samples, consecutive in the batch.
@@ -174,8 +174,8 @@ struct shk_slice {
     const uint32_t *labels, *ids; // [samples]; ids: places in the data set, which key dropout
     unsigned segment_count;
     const struct shk_segment *segments; // of a slice that goes backward
-    float *loss;                  // [samples]
-    uint32_t *predicted;          // [samples]
+    float *loss;                        // [samples]
+    uint32_t *predicted;                // [samples]
     uint64_t seed;
     uint32_t epoch;
     struct shk_times *times; // or NULL
