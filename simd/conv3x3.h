@@ -47,7 +47,9 @@
 //           for a, for co of the block with winners[wy][wx][co] == a, for each t and ci:
 //               patch[dy+ky][dx+kx][ci] = fma(dout[wy][wx][co], weight(co, t, ci), patch[dy+ky][dx+kx][ci])
 //           din from the window's pixels on += patch
-// wgrad reads in, dout, winners; adds to dweight (as taps if in_ld >= 16, else as panels) and dbias. Each element is
+// wgrad reads in, dout, winners; adds to dweight (as taps if in_ld >= 16, else as panels) and dbias; if fresh it writes
+//   them, as if they were 0 before. Where there are totals, it adds the complete sums to these, and dweight and dbias are
+//   of no meaning afterwards: dweight_total = dweight_total + dweight. Each element is
 // one chain from what was there:
 //       for each sample, for each window, row-major, where a = winners[wy][wx][co] is not 4:
 //           dweight(co, t, ci) = fma(in[2wy+dy+ky][2wx+dx+kx][ci], dout[wy][wx][co], dweight(co, t, ci))
@@ -74,6 +76,8 @@ struct shk_conv3x3 {
     const float *dout;
     float *din; // [h+2][w+2][in_ld]
     float *dweight, *dbias;
+    bool fresh;
+    float *dweight_total, *dbias_total; // or NULL
     void *scratch; // shk_conv3x3_scratch() bytes, 64-byte aligned, contents unspecified
 };
 struct shk_conv3x3_weights {

@@ -131,6 +131,26 @@ SHK_INLINE size_t winner_load(const struct winner *w, pv *value) {
 }
 #endif
 
+// Where a gradient's sum goes on from (NULL: 0), what is added at its end (NULL: nothing), and where it goes.
+struct chain {
+    const float *from, *addend;
+    float *to;
+};
+
+// From element `at` on, in the first or last of several calls that make the sum.
+static struct chain chain_of(const struct shk_conv3x3 *c, bool first, bool last, float *own, float *total, size_t at) {
+    const bool ends = last && total;
+    return (struct chain){.from = first && c->fresh ? NULL : own + at,
+                          .addend = ends ? total + at : NULL,
+                          .to = (ends ? total : own) + at};
+}
+static struct chain weights_chain(const struct shk_conv3x3 *c, bool first, bool last, size_t at) {
+    return chain_of(c, first, last, c->dweight, c->dweight_total, at);
+}
+static struct chain bias_chain(const struct shk_conv3x3 *c, bool first, bool last, size_t at) {
+    return chain_of(c, first, last, c->dbias, c->dbias_total, at);
+}
+
 // What is known of a chunk, by window and output channel. Rows are padded, so that one channel's winners, read window
 // after window, share no few sets of L1.
 struct chunk {
@@ -146,6 +166,7 @@ _Static_assert(sizeof(struct chunk) <= SHK_CONV3X3_CHUNK_BYTES, "scratch");
 struct region {
     size_t first, n;
     size_t sample, last, y, end;
+    bool begins, ends; // the call's sums
     size_t pixels;
     size_t sample_pixels, origin; // pixel (0, 0) of sample s is number s * sample_pixels - origin
 };
@@ -153,6 +174,8 @@ struct region {
 static struct region region_of(const struct shk_conv3x3 *c, size_t first, size_t n) {
     const size_t wh = c->h / 2, ww = c->w / 2, final = first + n - 1, wide = c->w + 2;
     struct region r = {.first = first, .n = n, .sample = first / (wh * ww), .last = final / (wh * ww)};
+    r.begins = first == 0;
+    r.ends = first + n == c->samples * wh * ww;
     r.y = 2 * (first / ww % wh);
     r.end = 2 * (final / ww % wh) + 4;
     r.pixels = ((r.last - r.sample) * (c->h + 2) + r.end - r.y) * wide;
@@ -179,7 +202,8 @@ static void chunk_fill(const struct shk_conv3x3 *c, struct chunk *k, const struc
     const size_t wh = c->h / 2, ww = c->w / 2, wide = c->w + 2;
     const uint32_t by_winner[16] = {0, 1, (uint32_t)wide, (uint32_t)wide + 1};
     const vf table = vi_as_vf(vi_loadu(by_winner));
-    vf bias = vf_load(c->dbias + co);
+    const struct chain chain = bias_chain(c, r->begins, r->ends, co);
+    vf bias = chain.from ? vf_load(chain.from) : vf_zero();
     size_t sample = r->sample, wy = r->first / ww % wh, wx = r->first % ww;
     for (size_t i = 0; i < r->n; i++) {
         const vi winners = winners_load(c->winners + sample * c->winners_sample + (wy * ww + wx) * c->cout + co);
@@ -197,7 +221,7 @@ static void chunk_fill(const struct shk_conv3x3 *c, struct chunk *k, const struc
         wy = 0;
         sample++;
     }
-    vf_store(c->dbias + co, bias);
+    vf_store(chain.to, chain.addend ? vf_add(bias, vf_load(chain.addend)) : bias);
 }
 
 // The bit matrix [window][channel] turned over.
@@ -212,10 +236,11 @@ static void chunk_turn(struct chunk *k, size_t channels) {
 
 // `parts` x PV_LANES input channels of one output channel; in and dw start at them. A pixel has `width` floats.
 SHK_INLINE void taps_add(const int parts, const struct chunk *k, size_t i, const float *in, size_t row,
-                         const size_t width, float *dw, size_t ld) {
+                         const size_t width, const struct chain *dw, size_t ld) {
     pv acc[18];
     SHK_UNROLL
-    for (int t = 0; t < 9 * parts; t++) acc[t] = pv_load(dw + t / parts * ld + t % parts * PV_LANES);
+    for (int t = 0; t < 9 * parts; t++)
+        acc[t] = dw->from ? pv_load(dw->from + t / parts * ld + t % parts * PV_LANES) : pv_zero();
     for (uint64_t m = k->windows[i]; m; m &= m - 1) {
         const size_t j = lowest_bit(m);
         pv d;
@@ -227,55 +252,66 @@ SHK_INLINE void taps_add(const int parts, const struct chunk *k, size_t i, const
             acc[t] = pv_fma(d, pv_load(r + tap % 3 * width + t % parts * PV_LANES), acc[t]);
         }
     }
+    if (dw->addend) {
+        SHK_UNROLL
+        for (int t = 0; t < 9 * parts; t++)
+            acc[t] = pv_add(acc[t], pv_load(dw->addend + t / parts * ld + t % parts * PV_LANES));
+    }
     SHK_UNROLL
-    for (int t = 0; t < 9 * parts; t++) pv_store(dw + t / parts * ld + t % parts * PV_LANES, acc[t]);
+    for (int t = 0; t < 9 * parts; t++) pv_store(dw->to + t / parts * ld + t % parts * PV_LANES, acc[t]);
 }
 
 // Functions of their own: elsewhere something would be spilled inside the loop.
-static __attribute__((noinline)) void taps_16(const struct chunk *k, size_t i, const float *in, size_t row, float *dw,
-                                              size_t ld) {
+static __attribute__((noinline)) void taps_16(const struct chunk *k, size_t i, const float *in, size_t row,
+                                              const struct chain *dw, size_t ld) {
     taps_add(1, k, i, in, row, 16, dw, ld);
 }
 
 #ifdef SHK_ISA_AVX512
-static __attribute__((noinline)) void taps_32(const struct chunk *k, size_t i, const float *in, size_t row, float *dw,
-                                              size_t ld) {
+static __attribute__((noinline)) void taps_32(const struct chunk *k, size_t i, const float *in, size_t row,
+                                              const struct chain *dw, size_t ld) {
     taps_add(2, k, i, in, row, 32, dw, ld);
 }
 #endif
 
-// One chunk's share of the weights of `channels` output channels: of 16 input channels, then of a group of 32.
-static void add_16(const struct shk_conv3x3 *c, const struct chunk *k, size_t channels, const float *in, float *dw,
-                   size_t ld) {
+// One chunk's share of the weights from element `at` on of `channels` output channels: of 16 input channels, then of a
+// group of 32.
+static void add_16(const struct shk_conv3x3 *c, const struct chunk *k, const struct region *r, size_t channels,
+                   const float *in, size_t at, size_t ld) {
     for (size_t i = 0; i < channels; i++)
-        for (size_t l = 0; l < 16; l += PV_LANES) taps_16(k, i, in + l, (c->w + 2) * 16, dw + i * 9 * ld + l, ld);
+        for (size_t l = 0; l < 16; l += PV_LANES) {
+            const struct chain dw = weights_chain(c, r->begins, r->ends, at + i * 9 * ld + l);
+            taps_16(k, i, in + l, (c->w + 2) * 16, &dw, ld);
+        }
 }
 
 #ifdef SHK_ISA_AVX512
-static void add_32(const struct shk_conv3x3 *c, const struct chunk *k, size_t channels, const float *in, float *dw,
-                   size_t ld) {
-    for (size_t i = 0; i < channels; i++) taps_32(k, i, in, (c->w + 2) * 32, dw + i * 9 * ld, ld);
+static void add_32(const struct shk_conv3x3 *c, const struct chunk *k, const struct region *r, size_t channels,
+                   const float *in, size_t at, size_t ld) {
+    for (size_t i = 0; i < channels; i++) {
+        const struct chain dw = weights_chain(c, r->begins, r->ends, at + i * 9 * ld);
+        taps_32(k, i, in, (c->w + 2) * 32, &dw, ld);
+    }
 }
 #endif
 
 // in: the map itself, or its packed pixels.
 static void chunk_add(const struct shk_conv3x3 *c, const struct chunk *k, const struct region *r, const float *in,
                       size_t co, size_t channels) {
-    const size_t ld = c->in_ld;
-    float *dw = c->dweight + co * 9 * ld;
+    const size_t ld = c->in_ld, at = co * 9 * ld;
     if (ld == 16) {
-        add_16(c, k, channels, in, dw, 16);
+        add_16(c, k, r, channels, in, at, 16);
         return;
     }
     for (size_t l = 0, width; l < ld; l += width) {
         width = group_at(l, ld);
 #ifdef SHK_ISA_AVX512
         if (width == 32) {
-            add_32(c, k, channels, in + l * r->pixels, dw + l, ld);
+            add_32(c, k, r, channels, in + l * r->pixels, at + l, ld);
             continue;
         }
 #endif
-        add_16(c, k, channels, in + l * r->pixels, dw + l, ld);
+        add_16(c, k, r, channels, in + l * r->pixels, at + l, ld);
     }
 }
 
@@ -317,12 +353,12 @@ SHK_INLINE struct ready window_ready(const uint8_t *winners, const float *dout) 
 }
 
 // PV_LANES output channels, one input channel. zip: [y][x][2], pixel (y, x) beside (y + 1, x), in rows of `row` floats.
-SHK_INLINE void image_lanes(const struct shk_conv3x3 *c, const float *zip, size_t row, float *dw, const size_t tap_ld,
-                            size_t co, float *dbias) {
+SHK_INLINE void image_lanes(const struct shk_conv3x3 *c, const float *zip, size_t row, const struct chain *dw,
+                            const size_t tap_ld, size_t co, const struct chain *dbias) {
     const size_t ww = c->w / 2;
-    pv acc[9], bias = dbias ? pv_load(dbias) : pv_zero();
+    pv acc[9], bias = dbias && dbias->from ? pv_load(dbias->from) : pv_zero();
     SHK_UNROLL
-    for (int t = 0; t < 9; t++) acc[t] = pv_load(dw + t * tap_ld);
+    for (int t = 0; t < 9; t++) acc[t] = dw->from ? pv_load(dw->from + t * tap_ld) : pv_zero();
     for (size_t wy = 0; wy < c->h / 2; wy++) {
         const uint8_t *winners = c->winners + wy * ww * c->cout + co;
         const float *dout = c->dout + (ptrdiff_t)wy * c->out_row + co, *z = zip + 2 * wy * row;
@@ -342,9 +378,13 @@ SHK_INLINE void image_lanes(const struct shk_conv3x3 *c, const float *zip, size_
             }
         }
     }
-    if (dbias) pv_store(dbias, bias);
+    if (dbias) pv_store(dbias->to, dbias->addend ? pv_add(bias, pv_load(dbias->addend)) : bias);
+    if (dw->addend) {
+        SHK_UNROLL
+        for (int t = 0; t < 9; t++) acc[t] = pv_add(acc[t], pv_load(dw->addend + t * tap_ld));
+    }
     SHK_UNROLL
-    for (int t = 0; t < 9; t++) pv_store(dw + t * tap_ld, acc[t]);
+    for (int t = 0; t < 9; t++) pv_store(dw->to + t * tap_ld, acc[t]);
 }
 
 // The pixels of one input channel, with rows in pairs.
@@ -375,7 +415,8 @@ static void zip_only(const struct shk_conv3x3 *c, size_t row, float *zip) {
     }
 }
 
-static void image_wgrad(const struct shk_conv3x3 *c) {
+// Of one sample, the first or last of the call.
+static void image_wgrad(const struct shk_conv3x3 *c, bool first, bool last) {
     const size_t row = shk_conv3x3_pairs(c->w);
     float *zip = c->scratch;
     for (size_t ci = 0; ci < c->cin; ci++) {
@@ -384,8 +425,9 @@ static void image_wgrad(const struct shk_conv3x3 *c) {
         else
             zip_channel(c, c->in + ci, row, zip);
         for (size_t co = 0; co < c->cout; co += PV_LANES) {
-            float *dw = c->dweight + (co / 16 * 9 * c->cin + ci) * 16 + co % 16;
-            image_lanes(c, zip, row, dw, c->cin * 16, co, ci == 0 ? c->dbias + co : NULL);
+            const struct chain dbias = bias_chain(c, first, last, co);
+            const struct chain dw = weights_chain(c, first, last, (co / 16 * 9 * c->cin + ci) * 16 + co % 16);
+            image_lanes(c, zip, row, &dw, c->cin * 16, co, ci == 0 ? &dbias : NULL);
         }
     }
 }
@@ -397,7 +439,7 @@ void SHK_KERNEL(conv3x3_wgrad)(const struct shk_conv3x3 *c) {
     }
     struct shk_conv3x3 one = *c;
     for (size_t i = 0; i < c->samples; i++) {
-        image_wgrad(&one);
+        image_wgrad(&one, i == 0, i + 1 == c->samples);
         one.in += c->in_sample;
         one.dout += c->out_sample;
         one.winners += c->winners_sample;

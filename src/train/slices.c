@@ -117,7 +117,7 @@ static void run_slice(const struct shk_engine *e, const struct shk_round *r, con
     struct shk_slice slice = slice_of(e, r->batch, worker, start, end - start, &samples);
     slice.first = start - r->first;
     slice.segments = segments;
-    for (size_t at = start; at < end; at = start + segments[slice.segment_count - 1].start +
+    for (size_t at = start; stage->backward < stage->backward_end && at < end; at = start + segments[slice.segment_count - 1].start +
                                            segments[slice.segment_count - 1].samples)
         segments[slice.segment_count++] = segment_of(e, r, worker, shk_shard_of(&r->cut, at), start, end);
     const bool from_images = stage->forward == 0 && stage->forward_end > 0;

@@ -4,8 +4,6 @@
 #include "nn/ops/map.h"
 #include "nn/ops/ops.h"
 
-#include <string.h>
-
 struct conv_pool {
     struct shk_op op;
     size_t h, w, cin, in_ld, cout; // of the convolution; cout padded
@@ -59,13 +57,10 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
         struct shk_conv3x3 c = conv_of(op, s, g->start, g->samples);
         c.dweight = g->own + op->weight_grad;
         c.dbias = g->own + op->bias_grad;
-        if (g->first) {
-            memset(c.dweight, 0, op->weight->length * sizeof(float));
-            memset(c.dbias, 0, op->bias->length * sizeof(float));
-        }
+        c.fresh = g->first;
+        c.dweight_total = g->append ? g->sums + op->weight_grad : NULL;
+        c.dbias_total = g->append ? g->sums + op->bias_grad : NULL;
         s->k->conv3x3_wgrad(&c);
-        shk_segment_add(s, g, op->weight_grad, op->weight->length);
-        shk_segment_add(s, g, op->bias_grad, op->bias->length);
     }
 }
 
