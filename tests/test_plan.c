@@ -166,7 +166,8 @@ static void check_weights(const struct shk_plan *p) {
     for (unsigned t = 0; t < m->param_count; t++)
         for (size_t i = 0; i < m->params[t].length; i++)
             if (counts[m->params[t].offset + i] != 1)
-                fail_msg("float %zu of %s is updated %u times", i, m->params[t].name, counts[m->params[t].offset + i]);
+                fail_msg("%s: float %zu of %s is updated %u times", m->config.description, i, m->params[t].name,
+                         counts[m->params[t].offset + i]);
     free(counts);
 }
 
@@ -314,11 +315,23 @@ static void fill(struct run *r) {
     }
 }
 
+// Gives each buffer its own memory, so that what is not declared is not hidden by what is.
+static void spread(struct shk_plan *p) {
+    p->workspace_floats = 0;
+    for (unsigned i = 0; i < p->buffer_count; i++) {
+        struct shk_buffer *b = &p->buffers[i];
+        if (b->space == SHK_BATCH) continue;
+        b->offset = p->workspace_floats;
+        p->workspace_floats += floats_of(p, b);
+    }
+}
+
 static void open_run(struct run *r, const struct subject *s, const struct shk_kernels *k, size_t batch, size_t shards,
                      bool training) {
     *r = (struct run){.subject = s, .model = model_of(s), .k = k};
     struct shk_plan *p = r->plan = plan_of(r->model, batch, 2, training);
     r->shards = shards;
+    spread(p);
     const size_t pixels = s->shape.height * s->shape.width * s->shape.channels;
     uint32_t state = 3;
     r->workspace_bytes = p->workspace_floats * sizeof(float);
@@ -364,24 +377,31 @@ static void close_run(struct run *r) {
 
 // ---- What an op has declared
 
-// The samples `first` .. first + n - 1 of a buffer; of the workspace: of the slice.
+// The floats of some of a buffer's samples: of the round, or of a slice.
+static size_t part_of(const struct run *r, const struct shk_buffer *b, size_t first, size_t n, size_t *at) {
+    const bool whole = b->space == SHK_BATCH;
+    *at = b->offset + (whole ? first * b->per_sample : 0);
+    return b->per_sample * (whole || n < r->plan->slice ? n : r->plan->slice);
+}
+
 static void mark(const struct run *r, bool *const marks[2], int buffer, size_t first, size_t n) {
     const struct shk_buffer *b = &r->plan->buffers[buffer];
-    const bool whole = b->space == SHK_BATCH;
-    memset(marks[whole] + b->offset + (whole ? first * b->per_sample : 0), true, n * b->per_sample);
+    size_t at, floats = part_of(r, b, first, n, &at);
+    memset(marks[b->space == SHK_BATCH] + at, true, floats);
 }
 
 // Of a kept buffer what is not in the view that is written: its border. Where there is no view, nothing is known of it: all
 // of it may be read.
 static void mark_border(const struct run *r, const struct shk_op *op, int buffer, size_t first, size_t n) {
     const struct shk_buffer *b = &r->plan->buffers[buffer];
-    bool *stays = r->stays[b->space == SHK_BATCH] + b->offset + (b->space == SHK_BATCH ? first * b->per_sample : 0);
+    size_t at, floats = part_of(r, b, first, n, &at);
+    bool *stays = r->stays[b->space == SHK_BATCH] + at;
     if (op->out.buffer != buffer) {
         mark(r, r->reads, buffer, first, n);
         return;
     }
-    memset(stays, true, n * b->per_sample);
-    for (size_t i = 0; i < n * op->out.rows; i++)
+    memset(stays, true, floats);
+    for (size_t i = 0; i < floats / b->per_sample * op->out.rows; i++)
         memset(stays + i / op->out.rows * b->per_sample + op->out.offset + i % op->out.rows * op->out.ld, false,
                op->out.cols);
 }
