@@ -417,7 +417,7 @@ static void test_placement(void **state) {
 // A trainer with fewer shards than the machine has cores takes no more threads, unless they are asked for.
 static void test_tasks(void **state) {
     (void)state;
-    assert_int_equal(shk_train_shards(NULL), 24);
+    assert_int_equal(shk_train_shards(NULL), 64);
     assert_int_equal(shk_train_shards(&(struct shk_train_options){.batch = 64, .shards = 100}), 64);
     assert_int_equal(shk_train_shards(&(struct shk_train_options){.batch = SHK_MAX_BATCH + 1}), 0);
     struct shk_error err;
