@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "measure.h"
 #include "nn/plan/op.h"
+#include "settings/settings.h"
 #include "train/step.h"
 #include <string.h>
 #include <time.h>
@@ -59,8 +60,7 @@ static bool open_all(struct harness *h, struct shk_error *err) {
     if (!shk_engine_init(&h->engine, h->model, h->runtime, o->batch, SHK_DEFAULT_SHARDS, o->training, err))
         return false;
     h->engine.seed = 1;
-    h->engine.adam = (struct shk_adam_options){1e-3, 0.9, 0.999, 1e-8};
-    return true;
+    return shk_train_options_complete(&h->engine.options, err);
 }
 
 struct harness *harness_open(const struct harness_options *o, struct shk_error *err) {

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "settings/settings.h"
 #include "train/step.h"
 #include <math.h>
 #include <stdio.h>
@@ -128,7 +129,7 @@ static void check_against_double(const char *description, double most) {
     struct shk_runtime runtime = {.kernels = shk_kernels_at(0), .team = {.workers = 1, .run = run_alone}};
     assert_true(shk_engine_init(&p.engine, p.model, &runtime, BATCH, 5, true, &err));
     assert_true(shk_engine_clip(&p.engine, &runtime.team, most, &err));
-    p.engine.adam = shk_adam_defaults(1e-3);
+    assert_true(shk_train_options_complete(&p.engine.options, &err));
     p.batch = (struct shk_batch){.data = data, .n = BATCH, .loss = p.loss, .predicted = p.predicted};
     size_t n = p.model->weight_floats;
     p.w = calloc(n, sizeof *p.w);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "reference.h"
+#include "settings/settings.h"
 #include "train/step.h"
 #include <math.h>
 #include <omp.h>
@@ -241,7 +242,8 @@ static void open_run(struct run *r, const struct problem *p, const struct shk_ke
     struct shk_runtime runtime = {.kernels = k, .team = r->team};
     assert_true(shk_engine_init(&r->engine, r->model, &runtime, c->batch, c->shards, training, &err));
     if (slice && slice < r->engine.plan->slice) r->engine.plan->slice = slice;
-    r->engine.adam = (struct shk_adam_options){0.01, 0.9, 0.999, 1e-8};
+    r->engine.options.lr = 0.01;
+    assert_true(shk_train_options_complete(&r->engine.options, &err));
     r->engine.seed = seed;
     r->batch = (struct shk_batch){.data = p->data, .ids = p->ids, .n = c->n, .epoch = 1};
     r->batch.loss = r->loss;

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "golden.h"
+#include "settings/settings.h"
 #include "train/step.h"
 #include <glob.h>
 #include <math.h>
@@ -61,7 +62,7 @@ static void open_problem(struct problem *p, const char *path, const struct shk_k
     assert_non_null(p->data);
     struct shk_runtime runtime = {.kernels = kernels, .team = {.workers = 1, .run = run_alone}};
     assert_true(shk_engine_init(&p->engine, p->model, &runtime, g->batch, 3, true, &err));
-    p->engine.adam = (struct shk_adam_options){1e-3, 0.9, 0.999, 1e-8};
+    assert_true(shk_train_options_complete(&p->engine.options, &err));
     p->batch = (struct shk_batch){.data = p->data, .n = g->batch};
     p->batch.loss = calloc(g->batch, sizeof(float));
     p->batch.predicted = calloc(g->batch, sizeof(uint32_t));

@@ -8,10 +8,6 @@
 #include "nn/plan/plan.h"
 #include "train/shards.h"
 
-static inline struct shk_adam_options shk_adam_defaults(double lr) {
-    return (struct shk_adam_options){lr, 0.9, 0.999, 1e-8};
-}
-
 enum { SHK_FLAG_STRIDE = 16 };   // a cache line: of flags of 4 bytes, and of floats
 enum { SHK_NORM_BLOCK = 4096 };  // floats whose squares are added up together
 
@@ -22,7 +18,7 @@ struct shk_engine {
     size_t shards;          // of a block, as they are set
     unsigned workers, spin; // of the team
     uint64_t seed;
-    struct shk_adam_options adam;
+    struct shk_train_options options; // complete; the update rule reads its own
     size_t steps;      // taken so far
     float *workspaces; // [workers][workspace_stride]
     size_t workspace_stride;

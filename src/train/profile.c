@@ -165,7 +165,7 @@ bool shk_profile_train(struct shk_model *model, const struct shk_runtime *runtim
     struct peaks peaks = {.k = runtime->kernels};
     r.batch = (struct shk_batch){.data = data, .n = o.batch};
     bool ok = shk_engine_init(&r.engine, model, runtime, o.batch, o.shards, true, err);
-    r.engine.adam = shk_adam_defaults(o.lr);
+    r.engine.options = o;
     r.engine.seed = o.seed;
     peaks.stream = ok ? shk_alloc(STREAM_FLOATS, sizeof(float), "the memory test", err) : NULL;
     ok = ok && peaks.stream;

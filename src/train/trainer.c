@@ -25,7 +25,7 @@ struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk
         shk_engine_init(&t->test, model, runtime, evaluation_batch, 1, false, err)) {
         t->train.seed = o.seed;
         t->train.spin = runtime->team.spin; // not all workers take the steps where there are too many
-        t->train.adam = shk_adam_defaults(o.lr);
+        t->train.options = o;
         const struct shk_team team = shk_team_for(&runtime->team, shk_train_shards(&o));
         if ((o.clip_norm == 0 || shk_engine_clip(&t->train, &team, o.clip_norm, err)) &&
             (!team.many_nodes || shk_engine_place(&t->train, &team, err)))

@@ -6,8 +6,9 @@
 #include <string.h>
 
 struct shk_updater shk_updater_of(const struct shk_engine *e, float *scratch, uint32_t *bad) {
+    const struct shk_adam_options adam = {.lr = e->options.lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
     struct shk_updater u = {.engine = e, .scratch = scratch, .bad = bad};
-    u.rule = (struct shk_rule){.kind = SHK_ADAM, .adam = shk_adam_at(&e->adam, e->steps + 1), .scale = 1};
+    u.rule = (struct shk_rule){.kind = SHK_ADAM, .adam = shk_adam_at(&adam, e->steps + 1), .scale = 1};
     return u;
 }
 
