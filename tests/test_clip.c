@@ -92,7 +92,8 @@ static void run_alone(const struct shk_team *team, shk_worker work, void *arg) {
 }
 
 // Adam's step t on gradients that are clipped to `most`; returns the norm.
-static double naive_step(struct problem *p, int t, double lr, double most) {
+static double naive_step(struct problem *p, int t, double most) {
+    const struct shk_train_options *o = &p->engine.options;
     const struct shk_model *model = p->model;
     double squares = 0;
     for (unsigned i = 0; i < model->param_count; i++) {
@@ -104,9 +105,10 @@ static double naive_step(struct problem *p, int t, double lr, double most) {
     double scale = fmin(1, most / (sqrt(squares) + 1e-6));
     for (size_t i = 0; i < model->weight_floats; i++) {
         double g = scale * (double)p->engine.gradients[i];
-        p->m[i] = 0.9 * p->m[i] + (1 - 0.9) * g;
-        p->v[i] = 0.999 * p->v[i] + (1 - 0.999) * g * g;
-        p->w[i] -= lr * (p->m[i] / (1 - pow(0.9, t))) / (sqrt(p->v[i] / (1 - pow(0.999, t))) + 1e-8);
+        p->m[i] = o->beta1 * p->m[i] + (1 - o->beta1) * g;
+        p->v[i] = o->beta2 * p->v[i] + (1 - o->beta2) * g * g;
+        double root = sqrt(p->v[i] / (1 - pow(o->beta2, t)));
+        p->w[i] -= o->lr * (p->m[i] / (1 - pow(o->beta1, t))) / (root + o->eps);
     }
     return sqrt(squares);
 }
@@ -121,7 +123,7 @@ static double distance(const float *got, const double *want, size_t n) {
     return sqrt(difference / norm);
 }
 
-static void check_against_double(const char *description, double most) {
+static void check_against_double(const char *description, double most, struct shk_train_options options) {
     enum { BATCH = 32, STEPS = 5 };
     struct shk_error err;
     struct shk_dataset *data = squares(BATCH, 32);
@@ -129,6 +131,7 @@ static void check_against_double(const char *description, double most) {
     struct shk_runtime runtime = {.kernels = shk_kernels_at(0), .team = {.workers = 1, .run = run_alone}};
     assert_true(shk_engine_init(&p.engine, p.model, &runtime, BATCH, 5, true, &err));
     assert_true(shk_engine_clip(&p.engine, &runtime.team, most, &err));
+    p.engine.options = options;
     assert_true(shk_train_options_complete(&p.engine.options, &err));
     p.batch = (struct shk_batch){.data = data, .n = BATCH, .loss = p.loss, .predicted = p.predicted};
     size_t n = p.model->weight_floats;
@@ -139,7 +142,7 @@ static void check_against_double(const char *description, double most) {
     double least = INFINITY, worst = 0;
     for (int t = 1; t <= STEPS; t++) {
         assert_int_equal(shk_step(&p.engine, &p.batch, 0, 1), SHK_STEP_DONE);
-        least = fmin(least, naive_step(&p, t, 1e-3, most));
+        least = fmin(least, naive_step(&p, t, most));
         worst = fmax(worst, distance(p.engine.m, p.m, n));
         worst = fmax(worst, distance(p.engine.v, p.v, n));
         worst = fmax(worst, distance(p.model->weights, p.w, n));
@@ -157,9 +160,11 @@ static void check_against_double(const char *description, double most) {
 static void test_against_double(void **state) {
     (void)state;
     static const double norms[] = {1e-3, 0.5, 3};
+    static const struct shk_train_options defaults = {0}, others = {.beta1 = 0.5, .beta2 = 0.9, .eps = 1e-3};
     for (size_t i = 0; i < sizeof norms / sizeof *norms; i++) {
-        check_against_double("tinycnn", norms[i]);
-        check_against_double("tinyvit-pre", norms[i]);
+        check_against_double("tinycnn", norms[i], defaults);
+        check_against_double("tinycnn", norms[i], others);
+        check_against_double("tinyvit-pre", norms[i], defaults);
     }
 }
 

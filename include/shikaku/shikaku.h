@@ -113,11 +113,13 @@ struct shk_train_options { // 0 stands for the default
     size_t batch;          // 64
     size_t shards;         // 64 for each block of at most 256 samples; fixes the order of sums, not the schedule
     double lr;             // 1e-3
+    double beta1, beta2;   // of Adam, above 0 and below 1: 0.9, 0.999
+    double eps;            // of Adam: 1e-8
     double clip_norm;      // largest L2 norm of all gradients together, which are scaled down to it; INFINITY: none;
                            // 0: none, in fewer passes over the gradients and with the same bits
     uint64_t seed;         // of shuffling and dropout; 0 is a seed
 };
-// Adam (betas 0.9, 0.999, eps 1e-8), cross-entropy, shuffled every epoch, last short batch included. The trainer keeps
+// Adam, cross-entropy, shuffled every epoch, last short batch included. The trainer keeps
 // the optimizer's state; model and runtime must outlive it.
 struct shk_trainer *shk_trainer_create(struct shk_model *, const struct shk_runtime *, const struct shk_train_options *,
                                        struct shk_error *error);

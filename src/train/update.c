@@ -6,7 +6,8 @@
 #include <string.h>
 
 struct shk_updater shk_updater_of(const struct shk_engine *e, float *scratch, uint32_t *bad) {
-    const struct shk_adam_options adam = {.lr = e->options.lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+    const struct shk_train_options *o = &e->options;
+    const struct shk_adam_options adam = {.lr = o->lr, .beta1 = o->beta1, .beta2 = o->beta2, .eps = o->eps};
     struct shk_updater u = {.engine = e, .scratch = scratch, .bad = bad};
     u.rule = (struct shk_rule){.kind = SHK_ADAM, .adam = shk_adam_at(&adam, e->steps + 1), .scale = 1};
     return u;
