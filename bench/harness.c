@@ -142,7 +142,7 @@ static bool run_step(struct run *r, size_t at, unsigned worker, unsigned workers
     shk_barrier_wait(&h->engine.barrier, workers, r->spin);
     bool ok = true;
     if (h->o.training)
-        ok = shk_step(&h->engine, &b, worker, workers) == SHK_STEP_DONE;
+        ok = shk_train_step(&h->engine, &b, worker, workers) == SHK_STEP_DONE;
     else
         shk_forward(&h->engine, &b, worker, workers);
     double cpu_end = thread_seconds(), end = now_seconds();

@@ -78,7 +78,7 @@ struct shk_conv3x3 {
     float *dweight, *dbias;
     bool fresh;
     float *dweight_total, *dbias_total; // or NULL
-    void *scratch; // shk_conv3x3_scratch() bytes, 64-byte aligned, contents unspecified
+    void *scratch;                      // shk_conv3x3_scratch() bytes, 64-byte aligned, contents unspecified
 };
 struct shk_conv3x3_weights {
     size_t cin, in_ld; // as above, in_ld >= 16

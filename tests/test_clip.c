@@ -141,7 +141,7 @@ static void check_against_double(const char *description, double most, struct sh
     for (size_t i = 0; i < n; i++) p.w[i] = (double)p.model->weights[i];
     double least = INFINITY, worst = 0;
     for (int t = 1; t <= STEPS; t++) {
-        assert_int_equal(shk_step(&p.engine, &p.batch, 0, 1), SHK_STEP_DONE);
+        assert_int_equal(shk_train_step(&p.engine, &p.batch, 0, 1), SHK_STEP_DONE);
         least = fmin(least, naive_step(&p, t, most));
         worst = fmax(worst, distance(p.engine.m, p.m, n));
         worst = fmax(worst, distance(p.engine.v, p.v, n));

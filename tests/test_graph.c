@@ -36,8 +36,8 @@ static int add_param(struct builder *b, const char *layer, const char *name, str
     p.size = 1;
     for (unsigned i = 0; i < p.ndim; i++) p.size *= p.dims[i];
     p.init = SHK_INIT_UNIFORM;
-    p.a = -0.5f;
-    p.b = 0.5f;
+    p.mean = 0;
+    p.spread = 0.5f;
     b->m->parameters += p.size;
     b->m->params[b->m->param_count] = p;
     return (int)b->m->param_count++;
@@ -89,7 +89,7 @@ static struct builder builder_of(struct shk_shape shape) {
 
 // The model, with weights; NULL where it is refused.
 static struct shk_model *finish(struct builder *b) {
-    if (!b->failed && shk_model_place(b->m, &b->err) && shk_model_allocate(b->m, &b->err) &&
+    if (!b->failed && shk_model_lay_out(b->m, &b->err) && shk_model_allocate(b->m, &b->err) &&
         shk_model_draw(b->m, 3, &b->err))
         return b->m;
     return NULL;
@@ -580,13 +580,13 @@ static struct errors errors_of(struct problem *p, const struct shk_kernels *k) {
         e.evaluation = worse(e.evaluation, fabs((double)r.loss[i] - p->losses[i]) / fmax(1, p->losses[i]));
     shk_engine_free(&r.engine);
     open_run(&r, p, m, k, true);
-    assert_int_equal(shk_step(&r.engine, &r.batch, 0, 1), SHK_STEP_DONE);
+    assert_int_equal(shk_train_step(&r.engine, &r.batch, 0, 1), SHK_STEP_DONE);
     e.training = loss_error(&r, p->loss);
     e.gradients = gradient_error(&r, p, &e.name);
     struct problem after = *p; // after the step
     read_weights(m, after.weights);
     r.batch.epoch = 2;
-    assert_int_equal(shk_step(&r.engine, &r.batch, 0, 1), SHK_STEP_DONE);
+    assert_int_equal(shk_train_step(&r.engine, &r.batch, 0, 1), SHK_STEP_DONE);
     e.next = loss_error(&r, reference(&after, true, 2, NULL, NULL));
     read_weights(p->model, p->weights);
     shk_engine_free(&r.engine);

@@ -257,7 +257,7 @@ static void close_run(struct run *r) {
 
 static void step_worker(void *arg, unsigned worker, unsigned workers) {
     struct run *r = arg;
-    bool finite = shk_step(&r->engine, &r->batch, worker, workers) == SHK_STEP_DONE;
+    bool finite = shk_train_step(&r->engine, &r->batch, worker, workers) == SHK_STEP_DONE;
     if (worker == 0) r->finite = finite;
 }
 

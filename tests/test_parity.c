@@ -32,7 +32,7 @@ struct problem {
 
 static void step_worker(void *arg, unsigned worker, unsigned workers) {
     struct problem *p = arg;
-    bool finite = shk_step(&p->engine, &p->batch, worker, workers) == SHK_STEP_DONE;
+    bool finite = shk_train_step(&p->engine, &p->batch, worker, workers) == SHK_STEP_DONE;
     if (worker == 0) p->finite = finite;
 }
 

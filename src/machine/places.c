@@ -26,21 +26,21 @@ bool shk_kind_is_fast(const struct shk_machine *m, unsigned kind, unsigned best)
 static int compare(unsigned a, unsigned b) { return (a > b) - (a < b); }
 
 static int by_cores(const void *x, const void *y) {
-    const struct shk_place *a = x, *b = y;
+    const struct shk_lay_out *a = x, *b = y;
     int order = compare(a->smt, b->smt);
     if (!order) order = compare(!a->fast, !b->fast);
     return order ? order : compare(a->at, b->at);
 }
 
 static int compactly(const void *x, const void *y) {
-    const struct shk_place *a = x, *b = y;
+    const struct shk_lay_out *a = x, *b = y;
     int order = compare(!a->fast, !b->fast);
     return order ? order : compare(a->at, b->at);
 }
 
 // Neighbours are as far apart as they can be: in another package, else another node, else another L3.
 static int scattered(const void *x, const void *y) {
-    const struct shk_place *a = x, *b = y;
+    const struct shk_lay_out *a = x, *b = y;
     int order = compare(a->smt, b->smt);
     if (!order) order = compare(!a->fast, !b->fast);
     if (!order) order = compare(a->core, b->core);
@@ -50,9 +50,9 @@ static int scattered(const void *x, const void *y) {
 }
 
 // The place of CPU `cpu`, given that of the allowed CPU before it.
-static struct shk_place place_after(const struct shk_cpu *cpu, const struct shk_cpu *before,
-                                    const struct shk_place *p) {
-    struct shk_place next = {.number = cpu->number, .node = cpu->node};
+static struct shk_lay_out place_after(const struct shk_cpu *cpu, const struct shk_cpu *before,
+                                      const struct shk_lay_out *p) {
+    struct shk_lay_out next = {.number = cpu->number, .node = cpu->node};
     if (!before) return next;
     next.at = p->at + 1;
     next.package = p->package;
@@ -79,8 +79,8 @@ static struct shk_place place_after(const struct shk_cpu *cpu, const struct shk_
     return next;
 }
 
-struct shk_place *shk_places(const struct shk_machine *m, enum shk_pin pin, struct shk_error *err) {
-    struct shk_place *places = shk_alloc(m->info.allowed_cpus, sizeof *places, "the places of threads", err);
+struct shk_lay_out *shk_places(const struct shk_machine *m, enum shk_pin pin, struct shk_error *err) {
+    struct shk_lay_out *places = shk_alloc(m->info.allowed_cpus, sizeof *places, "the places of threads", err);
     if (!places) return NULL;
     const struct shk_cpu *before = NULL;
     unsigned n = 0, best = shk_best_allowed_kind(m);

@@ -62,7 +62,7 @@ static bool choose_pinned(const struct shk_machine *m, const struct shk_policy_s
 // The CPUs of the threads, in order; more threads than CPUs start over.
 static bool place_threads(const struct shk_machine *m, const struct shk_policy_settings *s, struct shk_choice *c,
                           struct shk_error *err) {
-    struct shk_place *places = shk_places(m, s->pin, err);
+    struct shk_lay_out *places = shk_places(m, s->pin, err);
     if (!places) return false;
     for (unsigned i = 0; i < c->threads; i++) {
         bool listed = s->pin == SHK_PIN_LIST;

@@ -21,14 +21,14 @@ struct shk_policy_settings {
 };
 
 // An allowed CPU with its place: the n-th allowed thread of its core, the n-th core of its L3, and so on outwards.
-struct shk_place {
+struct shk_lay_out {
     unsigned number, node;
     unsigned smt, core, l3, node_rank, package;
     bool fast; // of the fastest kind of cores that is allowed
     unsigned at;
 };
 // [info.allowed_cpus], to be freed with shk_free; ordered as the pinning wants threads.
-struct shk_place *shk_places(const struct shk_machine *, enum shk_pin, struct shk_error *);
+struct shk_lay_out *shk_places(const struct shk_machine *, enum shk_pin, struct shk_error *);
 // Whether the cores of a kind count as fast where `best` is the fastest that is allowed.
 bool shk_kind_is_fast(const struct shk_machine *, unsigned kind, unsigned best);
 unsigned shk_best_allowed_kind(const struct shk_machine *);

@@ -27,15 +27,20 @@ static bool draw_param(struct shk_model *m, unsigned index, uint64_t seed, const
     const struct shk_param *p = &m->params[index];
     float *values = shk_alloc(p->size, sizeof(float), "initial weights", err);
     if (!values) return false;
-    struct shk_random_fill fill = {.n = p->size,
-                                   .out = values,
-                                   .lo = p->a, // or the mean
-                                   .hi = p->b, // or the deviation
-                                   .stream = shk_stream_of(seed, SHK_PURPOSE_INIT, index, 0, 0)};
-    if (p->init == SHK_INIT_UNIFORM) k->random_uniform(&fill);
-    if (p->init == SHK_INIT_NORMAL) k->random_normal(&fill);
+    struct shk_random_fill fill = {
+        .n = p->size, .out = values, .stream = shk_stream_of(seed, SHK_PURPOSE_INIT, index, 0, 0)};
+    if (p->init == SHK_INIT_UNIFORM) {
+        fill.lo = p->mean - p->spread;
+        fill.hi = p->mean + p->spread;
+        k->random_uniform(&fill);
+    }
+    if (p->init == SHK_INIT_NORMAL) {
+        fill.mean = p->mean;
+        fill.deviation = p->spread;
+        k->random_normal(&fill);
+    }
     if (p->init == SHK_INIT_CONSTANT)
-        for (size_t i = 0; i < p->size; i++) values[i] = p->a;
+        for (size_t i = 0; i < p->size; i++) values[i] = p->mean;
     shk_param_scatter(p, 0, p->size, values, m->weights);
     shk_free(values);
     return true;
@@ -78,9 +83,9 @@ static bool check_params(const struct shk_model *m, struct shk_error *err) {
     return true;
 }
 
-bool shk_model_place(struct shk_model *m, struct shk_error *err) {
+bool shk_model_lay_out(struct shk_model *m, struct shk_error *err) {
     if (!check_ends(m, err) || !check_params(m, err) || !shk_graph_prune(&m->graph, &m->computed, err) ||
-        !shk_plan_place(m, shk_ops, err))
+        !shk_plan_lay_out(m, shk_ops, err))
         return false;
     for (unsigned i = 0; i < m->param_count; i++) {
         struct shk_param *p = &m->params[i];
@@ -102,7 +107,7 @@ struct shk_model *shk_model_outline(const char *description, const struct shk_sh
     m->config = config;
     m->shape = *shape;
     fenv_t saved = shk_fpenv_enter();
-    bool ok = shk_build(m, err) && shk_model_place(m, err);
+    bool ok = shk_build(m, err) && shk_model_lay_out(m, err);
     shk_fpenv_leave(&saved);
     if (ok) return m;
     shk_model_free(m);

@@ -31,7 +31,7 @@ struct shk_model *shk_model_outline(const char *description, const struct shk_sh
 bool shk_model_allocate(struct shk_model *, struct shk_error *);
 // Of a model whose graph and parameters' dims are set (build.h): prunes the graph, lets the ops choose layouts, and finds
 // place for each parameter.
-bool shk_model_place(struct shk_model *, struct shk_error *);
+bool shk_model_lay_out(struct shk_model *, struct shk_error *);
 // Draws the initial weights of a model with place for them, and refreshes the packings.
 bool shk_model_draw(struct shk_model *, uint64_t seed, struct shk_error *);
 

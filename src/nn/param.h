@@ -45,13 +45,13 @@ struct shk_param {
     unsigned ndim;
     size_t size; // product of dims
     enum shk_init init;
-    float a, b;   // constant a; uniform a..b; normal mean a, deviation b
-    bool damaged; // its numbers are those that a training which went wrong has left
+    float mean, spread; // constant mean; uniform mean - spread .. mean + spread; normal with the deviation spread
+    bool damaged;       // its numbers are those that a training which went wrong has left
     // Chosen by the op that reads it:
     enum shk_param_layout layout;
-    struct shk_axis outer, inner; // flat index = outer * extent(inner) + inner
-    size_t row;                   // floats (SHK_ROWS) or rows of a panel or tile
-    size_t length;                // floats, a multiple of 16; what no index maps to is zero
+    struct shk_axis outer, inner;      // flat index = outer * extent(inner) + inner
+    size_t row;                        // floats (SHK_ROWS) or rows of a panel or tile
+    size_t length;                     // floats, a multiple of 16; what no index maps to is zero
     const struct shk_packing *packing; // or NULL
     size_t packed;                     // floats of it
     // Where it and its packing begin among the model's:

@@ -7,7 +7,7 @@
 #include "nn/ops/ops.h"
 #include <string.h>
 
-// Memory of which each worker has a part. On several NUMA nodes the workers touch theirs first: shk_engine_place.
+// Memory of which each worker has a part. On several NUMA nodes the workers touch theirs first: shk_engine_first_touch.
 static void *alloc(const struct shk_team *team, size_t count, size_t size, const char *what, struct shk_error *err) {
     if (team->many_nodes) return shk_alloc_untouched(count, size, team->workers, what, err);
     return shk_alloc(count, size, what, err);
@@ -48,11 +48,8 @@ static bool alloc_training(struct shk_engine *e, const struct shk_team *team, si
 bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct shk_runtime *runtime, size_t batch,
                      size_t shards, bool training, struct shk_error *err) {
     const struct shk_team *team = &runtime->team;
-    *e = (struct shk_engine){.k = runtime->kernels,
-                             .model = model,
-                             .shards = shards,
-                             .workers = team->workers,
-                             .spin = shk_team_spin(team)};
+    *e = (struct shk_engine){
+        .k = runtime->kernels, .model = model, .shards = shards, .workers = team->workers, .spin = shk_team_spin(team)};
     fenv_t saved = shk_fpenv_enter();
     const size_t block = batch < SHK_BLOCK_SAMPLES ? batch : SHK_BLOCK_SAMPLES;
     e->plan = shk_plan_create(model, shk_ops, block, e->workers, training, err);

@@ -8,8 +8,8 @@
 #include "nn/plan/plan.h"
 #include "train/shards.h"
 
-enum { SHK_FLAG_STRIDE = 16 };   // a cache line: of flags of 4 bytes, and of floats
-enum { SHK_NORM_BLOCK = 4096 };  // floats whose squares are added up together
+enum { SHK_FLAG_STRIDE = 16 };  // a cache line: of flags of 4 bytes, and of floats
+enum { SHK_NORM_BLOCK = 4096 }; // floats whose squares are added up together
 
 struct shk_engine {
     const struct shk_kernels *k;
@@ -19,15 +19,15 @@ struct shk_engine {
     unsigned workers, spin; // of the team
     uint64_t seed;
     struct shk_train_options options; // complete; the update rule reads its own
-    size_t steps;      // taken so far
-    float *workspaces; // [workers][workspace_stride]
+    size_t steps;                     // taken so far
+    float *workspaces;                // [workers][workspace_stride]
     size_t workspace_stride;
     float *batch_space;
     // [grad_buffers + workers][plan->shard_floats]: gradients of shards or groups of a round; and one for each worker
     float *grads;
     size_t grad_buffers;
     // Where a batch may have several blocks: sums of them, by level of their tree, where the weights of each are.
-    float *levels;           // [level_count][weight_floats]
+    float *levels; // [level_count][weight_floats]
     unsigned level_count;
     float *moments, *m, *v; // the optimizer's state, and where in it each moment lies as the weights do
     // Where the step clips: the largest norm; all gradients, where the weights of each are; and the sums of squares of their
@@ -52,7 +52,7 @@ bool shk_engine_clip(struct shk_engine *, const struct shk_team *, double clip_n
 void shk_engine_free(struct shk_engine *);
 // For a team on several NUMA nodes: lets each worker touch first what it will mostly use, and moves the model's weights
 // likewise. False, and nothing has changed, where memory is short.
-bool shk_engine_place(struct shk_engine *, const struct shk_team *, struct shk_error *);
+bool shk_engine_first_touch(struct shk_engine *, const struct shk_team *, struct shk_error *);
 // Before a run, and not by a worker: forgets how the last one ended, and refreshes all packings of the weights (a step
 // leaves out what its plan does not read).
 void shk_engine_start(struct shk_engine *);

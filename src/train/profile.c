@@ -79,7 +79,7 @@ static void record_worker(void *arg, unsigned worker, unsigned workers) {
         b.ids = r->order + i * r->batch_size % (r->samples - r->batch_size + 1);
         if (worker == 0 && i == WARM_UP) start = shk_seconds();
         if (i == WARM_UP) r->engine.times[worker] = (struct shk_times){0};
-        bool done = shk_step(&r->engine, &b, worker, workers) == SHK_STEP_DONE;
+        bool done = shk_train_step(&r->engine, &b, worker, workers) == SHK_STEP_DONE;
         if (worker == 0 && done) r->taken++;
         if (worker == 0 && !done) r->failed = true;
         if (!done) break;

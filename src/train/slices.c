@@ -26,8 +26,8 @@ bool shk_round_next(struct shk_round *r) {
 
 float *shk_round_grads(const struct shk_engine *e, const struct shk_round *r, size_t shard) {
     const struct shk_cut *c = &r->cut;
-    const size_t index = r->schedule.grouped ? shk_group_of(c, shard) - r->first_block * c->groups
-                                             : shard - r->first_block * c->shards;
+    const size_t index =
+        r->schedule.grouped ? shk_group_of(c, shard) - r->first_block * c->groups : shard - r->first_block * c->shards;
     return e->grads + index * e->plan->shard_floats;
 }
 
@@ -117,8 +117,8 @@ static void run_slice(const struct shk_engine *e, const struct shk_round *r, con
     struct shk_slice slice = slice_of(e, r->batch, worker, start, end - start, &samples);
     slice.first = start - r->first;
     slice.segments = segments;
-    for (size_t at = start; stage->backward < stage->backward_end && at < end; at = start + segments[slice.segment_count - 1].start +
-                                           segments[slice.segment_count - 1].samples)
+    for (size_t at = start; stage->backward < stage->backward_end && at < end;
+         at = start + segments[slice.segment_count - 1].start + segments[slice.segment_count - 1].samples)
         segments[slice.segment_count++] = segment_of(e, r, worker, shk_shard_of(&r->cut, at), start, end);
     const bool from_images = stage->forward == 0 && stage->forward_end > 0;
     if (from_images) fetch_images(e, r->batch, worker, slice.samples, &samples);
@@ -132,7 +132,8 @@ void shk_round_run(const struct shk_engine *e, const struct shk_round *r, const 
     const struct shk_schedule *s = &r->schedule;
     for (size_t task; shk_take(shares, s->tasks, worker, workers, &task);) {
         const size_t end = shk_shard_first(&r->cut, shk_task_first(&r->cut, s, r->index, task + 1));
-        for (size_t at = shk_shard_first(&r->cut, shk_task_first(&r->cut, s, r->index, task)), next; at < end; at = next) {
+        for (size_t at = shk_shard_first(&r->cut, shk_task_first(&r->cut, s, r->index, task)), next; at < end;
+             at = next) {
             next = shk_slice_end(&r->cut, s->grouped, e->plan->slice, at, end);
             run_slice(e, r, stage, worker, at, next);
         }

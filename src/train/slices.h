@@ -10,9 +10,9 @@ struct shk_round {
     const struct shk_batch *batch;
     struct shk_cut cut;
     struct shk_schedule schedule;
-    size_t index;        // of rounds
-    size_t first, end;   // samples
-    size_t first_block;  // of schedule.open
+    size_t index;       // of rounds
+    size_t first, end;  // samples
+    size_t first_block; // of schedule.open
 };
 struct shk_round shk_round_first(const struct shk_engine *, const struct shk_batch *, unsigned workers);
 // The next round; false: there is none.

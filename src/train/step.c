@@ -164,7 +164,7 @@ static enum shk_outcome run_clipping(struct step *s) {
     return SHK_STEP_DONE;
 }
 
-enum shk_outcome shk_step(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
+enum shk_outcome shk_train_step(struct shk_engine *e, const struct shk_batch *b, unsigned worker, unsigned workers) {
     struct step s = {e, shk_round_first(e, b, workers), .worker = worker, .workers = workers};
     s.scratch = shk_engine_scratch(e, worker);
     enum shk_outcome outcome;

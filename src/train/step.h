@@ -16,7 +16,7 @@ enum shk_outcome {
     SHK_STEP_BAD_GRADIENT,
 };
 // Forward, backward, update.
-enum shk_outcome shk_step(struct shk_engine *, const struct shk_batch *, unsigned worker, unsigned workers);
+enum shk_outcome shk_train_step(struct shk_engine *, const struct shk_batch *, unsigned worker, unsigned workers);
 // Fills loss and predicted; n may exceed the plan's batch.
 void shk_forward(struct shk_engine *, const struct shk_batch *, unsigned worker, unsigned workers);
 

@@ -28,7 +28,7 @@ struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk
         t->train.options = o;
         const struct shk_team team = shk_team_for(&runtime->team, shk_train_shards(&o));
         if ((o.clip_norm == 0 || shk_engine_clip(&t->train, &team, o.clip_norm, err)) &&
-            (!team.many_nodes || shk_engine_place(&t->train, &team, err)))
+            (!team.many_nodes || shk_engine_first_touch(&t->train, &team, err)))
             return t;
     }
     shk_trainer_free(t);
@@ -127,7 +127,7 @@ static void train_epoch(struct run *r, unsigned worker, unsigned workers) {
     struct shk_trainer *t = r->trainer;
     for (size_t at = t->position.step * t->options.batch; at < r->train.n; at += t->options.batch) {
         struct shk_batch b = batch_at(r, at);
-        enum shk_outcome outcome = shk_step(&t->train, &b, worker, workers);
+        enum shk_outcome outcome = shk_train_step(&t->train, &b, worker, workers);
         if (worker == 0 && outcome == SHK_STEP_DONE) end_step(r, &b);
         if (worker == 0 && outcome != SHK_STEP_DONE && outcome != SHK_STEP_CANCELLED) r->failure = outcome;
         if (outcome != SHK_STEP_DONE) return;

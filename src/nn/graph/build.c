@@ -38,9 +38,7 @@ static int add_param(struct builder *b, struct shk_param p, const char *format, 
 
 static struct shk_param uniform(struct shk_param p, double bound) {
     p.init = bound > 0 ? SHK_INIT_UNIFORM : SHK_INIT_CONSTANT;
-    p.a = (float)-bound;
-    p.b = (float)bound;
-    if (!(bound > 0)) p.a = 0;
+    p.spread = (float)bound;
     return p;
 }
 
@@ -55,7 +53,7 @@ static void add_weight(struct builder *b, struct shk_layer *l, size_t out, size_
 
 // N(0, 0.02), [1][rows][dim].
 static int add_embedding(struct builder *b, size_t rows, size_t dim, const char *name) {
-    const struct shk_param p = {.dims = {1, rows, dim}, .ndim = 3, .init = SHK_INIT_NORMAL, .a = 0, .b = 0.02f};
+    const struct shk_param p = {.dims = {1, rows, dim}, .ndim = 3, .init = SHK_INIT_NORMAL, .spread = 0.02f};
     return add_param(b, p, "%s", name);
 }
 
@@ -184,9 +182,9 @@ static int add_norm(struct builder *b, const char *name) {
 static void add_norm_params(struct builder *b, int norm) {
     if (norm < 0) return;
     struct shk_layer *l = &b->m->graph.layers[norm];
-    const struct shk_param vector = {.dims = {l->out.c}, .ndim = 1, .a = 1};
+    const struct shk_param vector = {.dims = {l->out.c}, .ndim = 1, .mean = 1};
     struct shk_param zero = vector;
-    zero.a = 0;
+    zero.mean = 0;
     l->params[0] = add_param(b, vector, "%s.weight", l->name);
     l->params[1] = add_param(b, zero, "%s.bias", l->name);
 }

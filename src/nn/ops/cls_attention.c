@@ -69,15 +69,14 @@ static void multiply(const struct shk_slice *s, struct rows x, size_t k, const f
 static void times_columns(const struct cls_attention *a, const struct shk_slice *s, struct rows x, size_t column,
                           struct rows c, bool accumulate) {
     const struct shk_param *w = a->op.weight;
-    multiply(s, x, w->row, s->weights + w->offset + column * w->row, (ptrdiff_t)w->row * 16, c, a->d,
-             accumulate);
+    multiply(s, x, w->row, s->weights + w->offset + column * w->row, (ptrdiff_t)w->row * 16, c, a->d, accumulate);
 }
 
 static void times_transposed(const struct cls_attention *a, const struct shk_slice *s, struct rows x, size_t column,
                              struct rows c) {
     const struct shk_param *w = a->op.weight;
-    multiply(s, x, a->d, s->derived + w->derived_offset + column * 16,
-             (ptrdiff_t)(w->length / w->row) * 16, c, w->row, false);
+    multiply(s, x, a->d, s->derived + w->derived_offset + column * 16, (ptrdiff_t)(w->length / w->row) * 16, c, w->row,
+             false);
 }
 
 static struct shk_cls_attention sample_of(const struct cls_attention *a, const struct shk_slice *s, size_t sample) {
@@ -192,8 +191,7 @@ static void updates(struct shk_op *op, struct shk_update_list *list) {
         shk_updates_of_panels(list, op, op->weight, column / 16, (column + d) / 16, false, true, tile);
         if (column >= 2 * inner)
             shk_updates_add(
-                list,
-                (struct shk_update){.param = op->bias, .op = op, .start = column, .length = d, .of_batch = true});
+                list, (struct shk_update){.param = op->bias, .op = op, .start = column, .length = d, .of_batch = true});
     }
     shk_updates_none(list, op->bias, inner, inner); // the keys': a softmax does not see it
 }
@@ -244,7 +242,7 @@ static bool match(struct shk_lowering *f) {
     const struct shk_layer *projection = shk_layer_at(f, f->at), *l = shk_layer_at(f, heads);
     const struct shk_value in = *shk_input_of(f);
     const size_t n = l->attention.heads, dim = l->out.c, inner = shk_heads_columns(n, dim);
-    shk_linear_place(f, projection, shk_stacked_axis(n, dim), 3 * inner, in.axis, in.value.cols);
+    shk_linear_lay_out(f, projection, shk_stacked_axis(n, dim), 3 * inner, in.axis, in.value.cols);
     struct shk_linear *query = make_query(f, projection, inner);
     struct cls_attention *a = query ? shk_op_new(f, &shk_op_cls_attention, l->name, &in) : NULL;
     if (!a) return false;

@@ -18,21 +18,21 @@ static struct shk_conv3x3 conv_of(const struct shk_op *op, const struct shk_slic
     const struct conv_pool *conv = (const struct conv_pool *)op;
     const struct shk_param *w = op->weight;
     struct shk_conv3x3 c = {.h = conv->h,
-                              .w = conv->w,
-                              .cin = conv->cin,
-                              .in_ld = conv->in_ld,
-                              .cout = conv->cout,
-                              .panels = of_image(op) ? s->weights + w->offset : NULL,
-                              .taps = of_image(op) ? NULL : s->weights + w->offset,
-                              .winograd = of_image(op) ? NULL : s->derived + w->derived_offset,
-                              .bias = s->weights + op->bias->offset,
-                              .out_row = conv->out_row,
-                              .out_px = conv->out_px,
-                              .samples = samples,
-                              .in_sample = shk_sample_stride(s, &op->in),
-                              .out_sample = shk_sample_stride(s, &op->out),
-                              .winners_sample = conv->h / 2 * (conv->w / 2) * conv->cout,
-                              .scratch = s->scratch};
+                            .w = conv->w,
+                            .cin = conv->cin,
+                            .in_ld = conv->in_ld,
+                            .cout = conv->cout,
+                            .panels = of_image(op) ? s->weights + w->offset : NULL,
+                            .taps = of_image(op) ? NULL : s->weights + w->offset,
+                            .winograd = of_image(op) ? NULL : s->derived + w->derived_offset,
+                            .bias = s->weights + op->bias->offset,
+                            .out_row = conv->out_row,
+                            .out_px = conv->out_px,
+                            .samples = samples,
+                            .in_sample = shk_sample_stride(s, &op->in),
+                            .out_sample = shk_sample_stride(s, &op->out),
+                            .winners_sample = conv->h / 2 * (conv->w / 2) * conv->cout,
+                            .scratch = s->scratch};
     c.in = shk_buffer_at(s, op->in.buffer) + first * c.in_sample;
     c.out = shk_rows_at(s, &op->out) + first * c.out_sample;
     if (conv->winners >= 0) c.winners = (uint8_t *)shk_buffer_at(s, conv->winners) + first * c.winners_sample;
@@ -72,9 +72,9 @@ static void derive_winograd(const struct shk_param *p, const float *w, float *de
     (void)rows; // all of them
     const size_t cin = p->dims[1];
     k->conv3x3_weights(&(struct shk_conv3x3_weights){.cin = cin,
-                                               .in_ld = p->row / 9,
-                                               .taps = w + panel * 16 * p->row,
-                                               .winograd = derived + panel * SHK_WINOGRAD_POINTS * cin * 16});
+                                                     .in_ld = p->row / 9,
+                                                     .taps = w + panel * 16 * p->row,
+                                                     .winograd = derived + panel * SHK_WINOGRAD_POINTS * cin * 16});
 }
 
 // Of taps [cout][9][cin_pad]: transformed [cout / 16][36][cin][16], for the forward pass.
@@ -82,7 +82,7 @@ static const struct shk_packing winograd = {derive_winograd};
 
 static void place(struct shk_lowering *f, const struct shk_layer *conv, struct conv_pool *c) {
     const size_t ld = shk_round16(c->cin);
-    struct shk_placing p = {.layout = SHK_ROWS, .outer = shk_axis1(conv->conv.out), .outputs = c->cout};
+    struct shk_param_form p = {.layout = SHK_ROWS, .outer = shk_axis1(conv->conv.out), .outputs = c->cout};
     p.inner = (struct shk_axis){2, {{c->cin, 1}, {9, ld}}};
     p.row = 9 * ld;
     p.packing = &winograd;
@@ -93,8 +93,8 @@ static void place(struct shk_lowering *f, const struct shk_layer *conv, struct c
         p.row = 9 * c->cin;
         p.packing = NULL;
     }
-    c->op.weight = shk_place(f, conv->params[0], &p);
-    c->op.bias = shk_place_vector(f, conv->params[1], p.outer, c->cout);
+    c->op.weight = shk_lay_out(f, conv->params[0], &p);
+    c->op.bias = shk_lay_out_vector(f, conv->params[1], p.outer, c->cout);
 }
 
 // The pooled map: with a border where the next layer is a convolution, else flat.
@@ -143,8 +143,7 @@ static bool match(struct shk_lowering *f) {
     shk_takes(f, f->at);
     shk_takes(f, relu);
     if (flat >= 0) shk_takes(f, pool);
-    shk_gives(f, flat >= 0 ? flat : pool, &c->op,
-              flat >= 0 ? flat_axis(c, conv->conv.out) : shk_axis1(conv->conv.out));
+    shk_gives(f, flat >= 0 ? flat : pool, &c->op, flat >= 0 ? flat_axis(c, conv->conv.out) : shk_axis1(conv->conv.out));
     return true;
 }
 

@@ -31,8 +31,5 @@ static void declare(struct shk_op *op) {
     shk_op_uses(op, op->in_grad.buffer, SHK_WRITES_FORWARD);
 }
 
-const struct shk_op_type shk_op_cross_entropy = {.name = "cross_entropy",
-                                                 .size = sizeof(struct shk_op),
-                                                 .match = match,
-                                                 .declare = declare,
-                                                 .run = {forward}};
+const struct shk_op_type shk_op_cross_entropy = {
+    .name = "cross_entropy", .size = sizeof(struct shk_op), .match = match, .declare = declare, .run = {forward}};

@@ -74,8 +74,8 @@ static bool match(struct shk_lowering *f) {
     struct layernorm *norm = shk_op_new(f, &shk_op_layernorm, l->name, in);
     if (!norm) return false;
     const size_t rows = norm->op.in.rows, cols = norm->op.in.cols;
-    norm->op.weight = shk_place_vector(f, l->params[0], in->axis, cols);
-    norm->op.bias = shk_place_vector(f, l->params[1], in->axis, cols);
+    norm->op.weight = shk_lay_out_vector(f, l->params[0], in->axis, cols);
+    norm->op.bias = shk_lay_out_vector(f, l->params[1], in->axis, cols);
     norm->cols = l->out.c;
     norm->stats = f->plan->training ? shk_buffer_new(f->plan, 2 * rows) : -1;
     norm->op.out = shk_view_new(f->plan, rows, cols);

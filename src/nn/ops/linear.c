@@ -288,18 +288,18 @@ static void derive_panels(const struct shk_param *p, const float *w, float *deri
 // Of panels [K][N]: panels [N][K], for the input gradient. Of tiles: panels [K][N], for the forward pass.
 static const struct shk_packing transposed = {derive_transposed}, panels = {derive_panels};
 
-void shk_linear_place(struct shk_lowering *f, const struct shk_layer *l, struct shk_axis out, size_t out_padded,
-                      struct shk_axis in, size_t in_padded) {
-    const struct shk_placing p = {SHK_PANELS, out, in, in_padded, out_padded, &transposed, in_padded * out_padded};
-    shk_place(f, l->params[0], &p);
-    shk_place_vector(f, l->params[1], out, out_padded);
+void shk_linear_lay_out(struct shk_lowering *f, const struct shk_layer *l, struct shk_axis out, size_t out_padded,
+                        struct shk_axis in, size_t in_padded) {
+    const struct shk_param_form p = {SHK_PANELS, out, in, in_padded, out_padded, &transposed, in_padded * out_padded};
+    shk_lay_out(f, l->params[0], &p);
+    shk_lay_out_vector(f, l->params[1], out, out_padded);
 }
 
 static void place_tiles(struct shk_lowering *f, const struct shk_layer *l, struct shk_axis out, size_t out_padded,
                         struct shk_axis in, size_t in_padded) {
-    const struct shk_placing p = {SHK_INPUT_TILES, out, in, out_padded, in_padded, &panels, in_padded * out_padded};
-    shk_place(f, l->params[0], &p);
-    shk_place_vector(f, l->params[1], out, out_padded);
+    const struct shk_param_form p = {SHK_INPUT_TILES, out, in, out_padded, in_padded, &panels, in_padded * out_padded};
+    shk_lay_out(f, l->params[0], &p);
+    shk_lay_out_vector(f, l->params[1], out, out_padded);
 }
 
 struct shk_linear *shk_linear_new(struct shk_lowering *f, const struct shk_layer *layer, const struct shk_value *in,
@@ -418,7 +418,7 @@ static bool match_heads(struct shk_lowering *f, const struct shk_layer *layer, c
     const size_t heads = attention->attention.heads, dim = layer->out.c / 3;
     const size_t columns = 3 * shk_heads_columns(heads, dim);
     const struct shk_axis axis = shk_stacked_axis(heads, dim);
-    shk_linear_place(f, layer, axis, columns, in.axis, in.value.cols);
+    shk_linear_lay_out(f, layer, axis, columns, in.axis, in.value.cols);
     struct shk_linear *l = shk_linear_new(f, layer, &in, columns);
     if (!l) return false;
     const size_t ld = columns % 128 == 0 && in.value.rows > 1 ? columns + 16 : columns;
@@ -440,7 +440,7 @@ static bool match(struct shk_lowering *f) {
     const size_t columns = shk_round16(layer->out.c);
     const bool sparse = shk_layer_is(f, layer->in[0], SHK_FLATTEN) && shk_follower(f, f->at, SHK_RELU) >= 0 &&
                         shk_reads_last(f); // whose input gradient is not added to others
-    (sparse ? place_tiles : shk_linear_place)(f, layer, axis, columns, in.axis, in.value.cols);
+    (sparse ? place_tiles : shk_linear_lay_out)(f, layer, axis, columns, in.axis, in.value.cols);
     struct shk_linear *l = shk_linear_new(f, layer, &in, columns);
     if (!l) return false;
     take_producer(f, l, in.op);

@@ -63,8 +63,8 @@ void shk_linear_task_input_gradient(const struct shk_op *, const struct shk_whol
 // ---- For another op, which needs a projection beside what it does itself
 
 // Lays out a weight [out][in] as panels, with its transpose as packing, and its bias.
-void shk_linear_place(struct shk_lowering *, const struct shk_layer *, struct shk_axis out, size_t out_padded,
-                      struct shk_axis in, size_t in_padded);
+void shk_linear_lay_out(struct shk_lowering *, const struct shk_layer *, struct shk_axis out, size_t out_padded,
+                        struct shk_axis in, size_t in_padded);
 // A new op for the first `columns` outputs of a layer whose weight is laid out so. It reads `in`, the gradient of which it
 // writes. NULL: out of memory.
 struct shk_linear *shk_linear_new(struct shk_lowering *, const struct shk_layer *, const struct shk_value *in,

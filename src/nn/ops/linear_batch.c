@@ -39,7 +39,8 @@ void shk_linear_task_forward(const struct shk_op *op, const struct shk_whole_bat
                             .b = shk_panels_of(l, w->weights, w->derived) + column * rows + row * 16,
                             .b_row = 16,
                             .b_panel = (ptrdiff_t)rows * 16,
-                            .c = w->batch_space + partials->offset + w->first * partials->per_sample + block * columns + column,
+                            .c = w->batch_space + partials->offset + w->first * partials->per_sample + block * columns +
+                                 column,
                             .c_row = (ptrdiff_t)partials->per_sample,
                             .c_panel = 16};
     w->k->gemm(&gemm);
@@ -48,8 +49,8 @@ void shk_linear_task_forward(const struct shk_op *op, const struct shk_whole_bat
 // ---- Dealt out, backward: task t is about rows TILE_ROWS * t on of the weights
 
 // `rows` rows of the weights and some panels of them, transposed: [rows / 16][16 * panels][16].
-static void transpose(const struct shk_linear *l, const struct shk_whole_batch *w, size_t row, size_t rows, size_t panel, size_t panels,
-                      float *out) {
+static void transpose(const struct shk_linear *l, const struct shk_whole_batch *w, size_t row, size_t rows,
+                      size_t panel, size_t panels, float *out) {
     const struct shk_param *p = l->op.weight;
     for (size_t i = 0; i < panels; i++) {
         struct shk_transpose t = {.blocks = rows / 16,
@@ -64,7 +65,8 @@ static void transpose(const struct shk_linear *l, const struct shk_whole_batch *
 }
 
 // Of inputs row .. row + rows - 1 whose weights are panels of outputs.
-static void dense_input_gradient(const struct shk_linear *l, const struct shk_whole_batch *w, size_t row, size_t rows, float *scratch) {
+static void dense_input_gradient(const struct shk_linear *l, const struct shk_whole_batch *w, size_t row, size_t rows,
+                                 float *scratch) {
     ptrdiff_t dy_row, dx_row;
     const float *dy = shk_batch_rows(w, shk_product_gradient(l), &dy_row);
     float *dx = shk_batch_rows(w, &l->op.in_grad, &dx_row);
@@ -89,7 +91,8 @@ static void dense_input_gradient(const struct shk_linear *l, const struct shk_wh
     }
 }
 
-void shk_linear_task_input_gradient(const struct shk_op *op, const struct shk_whole_batch *w, size_t task, float *scratch) {
+void shk_linear_task_input_gradient(const struct shk_op *op, const struct shk_whole_batch *w, size_t task,
+                                    float *scratch) {
     const struct shk_linear *l = shk_linear_of(op);
     size_t row = task * TILE_ROWS, left = shk_inputs_of(l) - row;
     size_t rows = left < TILE_ROWS ? left : TILE_ROWS;
@@ -119,12 +122,12 @@ void shk_linear_begin_tasks(const struct shk_op *op, const struct shk_whole_batc
     const float *dy = shk_batch_rows(w, shk_product_gradient(l), &dy_row);
     for (size_t i = 0; i < whole; i += 16)
         w->k->transpose(&(struct shk_transpose){.blocks = columns / 16,
-                                                      .src = dy + (ptrdiff_t)i * dy_row,
-                                                      .src_row = dy_row,
-                                                      .src_block = 16,
-                                                      .dst = out + i,
-                                                      .dst_row = (ptrdiff_t)row,
-                                                      .dst_block = 16 * (ptrdiff_t)row});
+                                                .src = dy + (ptrdiff_t)i * dy_row,
+                                                .src_row = dy_row,
+                                                .src_block = 16,
+                                                .dst = out + i,
+                                                .dst_row = (ptrdiff_t)row,
+                                                .dst_block = 16 * (ptrdiff_t)row});
     for (size_t i = whole; i < w->samples; i++)
         for (size_t j = 0; j < columns; j++) out[j * row + i] = dy[(ptrdiff_t)i * dy_row + (ptrdiff_t)j];
 }
@@ -173,8 +176,8 @@ static void add_block(const struct shk_whole_batch *w, const struct shk_gemm *g,
     }
 }
 
-void shk_linear_gradient_and_rule(const struct shk_whole_batch *w, const struct shk_update *u, const struct shk_rule *rule,
-                      float *scratch) {
+void shk_linear_gradient_and_rule(const struct shk_whole_batch *w, const struct shk_update *u,
+                                  const struct shk_rule *rule, float *scratch) {
     const struct shk_linear *l = shk_linear_of(u->op);
     size_t width = shk_tile_width(u->param, u->panel);
     ptrdiff_t dy_row;
@@ -255,8 +258,7 @@ static void update_tiles(const struct shk_linear *l, struct shk_update_list *lis
     for (size_t tile = 0; tile < shk_param_panels(w); tile++) {
         const size_t width = shk_tile_width(w, tile);
         for (size_t row = 0; row < w->row; row += TILE_OUTPUTS) {
-            struct shk_update u = {
-                .param = w, .op = &l->op, .panel = tile, .panels = 1, .row = row, .bias = tile == 0};
+            struct shk_update u = {.param = w, .op = &l->op, .panel = tile, .panels = 1, .row = row, .bias = tile == 0};
             u.of_batch = u.derives = true;
             u.length = (w->row - row < TILE_OUTPUTS ? w->row - row : TILE_OUTPUTS) * width;
             u.start = tile * SHK_INPUT_TILE * w->row + row * width;
@@ -271,8 +273,7 @@ void shk_linear_batch_updates(const struct shk_linear *l, struct shk_update_list
         update_tiles(l, list);
         return;
     }
-    const struct shk_tile tile = l->op.dealt
-                                     ? (struct shk_tile){TILE_ROWS, TILE_COLUMNS}
-                                     : shk_tile_of(shk_inputs_of(l), l->columns, shk_updates_tile_floats(list));
+    const struct shk_tile tile = l->op.dealt ? (struct shk_tile){TILE_ROWS, TILE_COLUMNS}
+                                             : shk_tile_of(shk_inputs_of(l), l->columns, shk_updates_tile_floats(list));
     shk_updates_of_panels(list, &l->op, l->op.weight, 0, l->columns / 16, true, !l->op.dealt, tile);
 }

@@ -130,20 +130,20 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
 // ---- In the plan
 
 static const struct shk_param *place_rows(struct shk_lowering *f, int layer, size_t rows, size_t dim) {
-    struct shk_placing p = {.layout = SHK_ROWS, .inner = shk_axis1(dim), .row = shk_round16(dim), .outputs = rows};
+    struct shk_param_form p = {.layout = SHK_ROWS, .inner = shk_axis1(dim), .row = shk_round16(dim), .outputs = rows};
     if (rows > 1) p.outer = shk_axis1(rows);
-    return shk_place(f, shk_layer_at(f, layer)->params[0], &p);
+    return shk_lay_out(f, shk_layer_at(f, layer)->params[0], &p);
 }
 
 static void place(struct shk_lowering *f, const struct shk_layer *l, struct patch_embed *e) {
     const size_t dim = l->patch_embed.dim, in = f->plan->model->shape.channels * e->patch * e->patch;
-    const struct shk_placing p = {.layout = SHK_PANELS,
-                                  .outer = shk_axis1(dim),
-                                  .inner = shk_axis1(in),
-                                  .row = shk_round16(in),
-                                  .outputs = shk_round16(dim)};
-    e->op.weight = shk_place(f, l->params[0], &p);
-    e->op.bias = shk_place_vector(f, l->params[1], p.outer, p.outputs);
+    const struct shk_param_form p = {.layout = SHK_PANELS,
+                                     .outer = shk_axis1(dim),
+                                     .inner = shk_axis1(in),
+                                     .row = shk_round16(in),
+                                     .outputs = shk_round16(dim)};
+    e->op.weight = shk_lay_out(f, l->params[0], &p);
+    e->op.bias = shk_lay_out_vector(f, l->params[1], p.outer, p.outputs);
 }
 
 static bool match(struct shk_lowering *f) {

@@ -11,7 +11,8 @@ static void touch(struct shk_buffer *b, int time) {
 
 static void find_lifetimes(struct shk_plan *p) {
     const int ops = (int)p->op_count;
-    const unsigned forward = SHK_READS_FORWARD | SHK_WRITES_FORWARD, backward = SHK_READS_BACKWARD | SHK_WRITES_BACKWARD;
+    const unsigned forward = SHK_READS_FORWARD | SHK_WRITES_FORWARD,
+                   backward = SHK_READS_BACKWARD | SHK_WRITES_BACKWARD;
     for (unsigned i = 0; i < p->buffer_count; i++) {
         p->buffers[i].first = 2 * ops;
         p->buffers[i].last = -1;

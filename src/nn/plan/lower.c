@@ -78,7 +78,7 @@ struct shk_drops shk_drops_of(const struct shk_lowering *f, const struct shk_lay
 
 // ---- Parameters
 
-const struct shk_param *shk_place(struct shk_lowering *f, int param, const struct shk_placing *placing) {
+const struct shk_param *shk_lay_out(struct shk_lowering *f, int param, const struct shk_param_form *placing) {
     if (f->placing) {
         struct shk_param *p = &f->placing->params[param];
         p->layout = placing->layout;
@@ -92,9 +92,9 @@ const struct shk_param *shk_place(struct shk_lowering *f, int param, const struc
     return &f->plan->model->params[param];
 }
 
-const struct shk_param *shk_place_vector(struct shk_lowering *f, int param, struct shk_axis axis, size_t padded) {
-    const struct shk_placing vector = {.layout = SHK_ROWS, .inner = axis, .row = padded, .outputs = 1};
-    return shk_place(f, param, &vector);
+const struct shk_param *shk_lay_out_vector(struct shk_lowering *f, int param, struct shk_axis axis, size_t padded) {
+    const struct shk_param_form vector = {.layout = SHK_ROWS, .inner = axis, .row = padded, .outputs = 1};
+    return shk_lay_out(f, param, &vector);
 }
 
 // ---- All layers

@@ -55,16 +55,16 @@ struct shk_view shk_view_new(struct shk_plan *, size_t rows, size_t cols);
 struct shk_view shk_grad_new(struct shk_plan *, size_t rows, size_t cols);
 
 // How a parameter is laid out. Where the model is being placed, this is written down in it.
-struct shk_placing {
+struct shk_param_form {
     enum shk_param_layout layout;
     struct shk_axis outer, inner;
     size_t row, outputs; // outputs: padded extent of the outer axis, or of the inner one of tiles
     const struct shk_packing *packing;
     size_t packed;
 };
-const struct shk_param *shk_place(struct shk_lowering *, int param, const struct shk_placing *);
+const struct shk_param *shk_lay_out(struct shk_lowering *, int param, const struct shk_param_form *);
 // A vector of this axis, of `padded` floats.
-const struct shk_param *shk_place_vector(struct shk_lowering *, int param, struct shk_axis, size_t padded);
+const struct shk_param *shk_lay_out_vector(struct shk_lowering *, int param, struct shk_axis, size_t padded);
 
 // Of 65536; 0 in evaluation.
 struct shk_drops shk_drops_of(const struct shk_lowering *, const struct shk_layer *, double dropout);

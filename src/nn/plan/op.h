@@ -21,7 +21,7 @@ struct shk_op_type {
     void (*declare)(struct shk_op *);
     // On a slice; NULL: nothing. The input gradient is made first; some ops make both gradients in it.
     void (*run[SHK_PHASES])(const struct shk_op *, const struct shk_slice *);
-    size_t (*scratch)(const struct shk_op *);                // bytes for kernels; NULL: none
+    size_t (*scratch)(const struct shk_op *);               // bytes for kernels; NULL: none
     double (*flops)(const struct shk_op *, enum shk_phase); // of one sample; NULL: none worth counting
 
     // Parameters: lists the updates of all of them, and what has no gradient. NULL: it has none.
@@ -34,7 +34,8 @@ struct shk_op_type {
     bool (*applies_at_once)(const struct shk_update *);
     void (*gradient_and_rule)(const struct shk_whole_batch *, const struct shk_update *, const struct shk_rule *,
                               float *scratch);
-    size_t (*batch_floats)(const struct shk_op *); // of its weights' gradients that come from the whole batch; NULL: none
+    size_t (*batch_floats)(
+        const struct shk_op *); // of its weights' gradients that come from the whole batch; NULL: none
 
     // Dealing out: asked whether it computes the whole batch in tasks, where `kept` floats a sample would have to be kept
     // for it; then its slices do what is left, forward behind the tasks, and backward before them. NULL: never.

@@ -30,7 +30,7 @@ struct shk_plan *shk_plan_create(const struct shk_model *model, const struct shk
     return NULL;
 }
 
-bool shk_plan_place(struct shk_model *model, const struct shk_op_type *const *types, struct shk_error *err) {
+bool shk_plan_lay_out(struct shk_model *model, const struct shk_op_type *const *types, struct shk_error *err) {
     struct shk_plan *p = shk_alloc(1, sizeof *p, "a plan", err);
     if (!p) return false;
     p->model = model;

@@ -121,7 +121,7 @@ struct shk_op_type;
 // `types` is the list of ops whose matchers are tried, with NULL at its end.
 // Lets them choose the layouts of the parameters of a model whose graph is pruned. False, in one sentence that names the
 // layer, where it cannot be computed.
-bool shk_plan_place(struct shk_model *, const struct shk_op_type *const *types, struct shk_error *);
+bool shk_plan_lay_out(struct shk_model *, const struct shk_op_type *const *types, struct shk_error *);
 struct shk_plan *shk_plan_create(const struct shk_model *, const struct shk_op_type *const *types, size_t batch,
                                  unsigned workers, bool training, struct shk_error *);
 void shk_plan_free(struct shk_plan *);

@@ -11,7 +11,8 @@ static struct shk_stage slices(const struct shk_plan *p, unsigned forward, unsig
 }
 
 static struct shk_stage tasks(const struct shk_plan *p, enum shk_phase phase) {
-    struct shk_stage s = {.kind = SHK_TASKS, .publishes = SHK_PUBLISHES_BATCH, .op = (unsigned)p->dealt, .phase = phase};
+    struct shk_stage s = {
+        .kind = SHK_TASKS, .publishes = SHK_PUBLISHES_BATCH, .op = (unsigned)p->dealt, .phase = phase};
     if (phase == SHK_FORWARD) return s;
     s.publishes |= SHK_PUBLISHES_WEIGHTS;
     s.updates = p->ops[p->dealt]->type->task_updates(p->ops[p->dealt]);

@@ -54,7 +54,7 @@ static void place_worker(void *arg, unsigned worker, unsigned workers) {
     }
 }
 
-bool shk_engine_place(struct shk_engine *e, const struct shk_team *team, struct shk_error *err) {
+bool shk_engine_first_touch(struct shk_engine *e, const struct shk_team *team, struct shk_error *err) {
     struct shk_model *m = e->model;
     struct placement p = {.e = e};
     p.weights = shk_alloc_untouched(m->weight_floats, sizeof(float), team->workers, "weights", err);
