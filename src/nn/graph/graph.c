@@ -96,7 +96,7 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
     default:
         break;
     }
-    if (in.map && l->kind != SHK_RELU && l->kind != SHK_GELU && l->kind != SHK_DROPOUT && l->kind != SHK_ADD)
+    if (in.map && (kinds[l->kind].flags & SHK_ELEMENTWISE) != SHK_ELEMENTWISE)
         return refuse(l, "takes a matrix, not a map", err);
     l->out = in;
     if (l->kind == SHK_LINEAR) l->out.c = l->linear.out;

@@ -21,6 +21,7 @@ enum shk_layer_flags {
     SHK_ACTIVATION = 4, // may be asked for by name, behind a linear layer
     SHK_DRAWS = 8,      // draws random numbers in training
     SHK_TWO_INPUTS = 16,
+    SHK_ELEMENTWISE = 32 | SHK_ROWWISE, // computes each element from the same elements alone, of maps too
 };
 
 const char *shk_layer_name(enum shk_layer_kind);
