@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "reference.h"
+#include "settings/settings.h"
 #include "train/step.h"
 #include <math.h>
 #include <stdio.h>
@@ -506,7 +507,8 @@ static void open_run(struct run *r, struct problem *p, struct shk_model *m, cons
     const struct shk_runtime runtime = {.kernels = k, .team = {.workers = 1, .run = run_alone}};
     *r = (struct run){.batch = {.data = p->data, .ids = p->ids, .n = SAMPLES, .epoch = 1}};
     assert_true(shk_engine_init(&r->engine, m, &runtime, SAMPLES, 2, training, NULL));
-    r->engine.adam = (struct shk_adam_options){0.01, 0.9, 0.999, 1e-8};
+    r->engine.options.lr = 0.01;
+    assert_true(shk_train_options_complete(&r->engine.options, NULL));
     r->engine.seed = seed;
     r->batch.loss = r->loss;
     r->batch.predicted = r->predicted;
