@@ -21,6 +21,7 @@
 #include "random.h"
 #include "relu.h"
 #include "rules.h"
+#include "silu.h"
 #include "sparse_gemm.h"
 #include "square_sum.h"
 #include "transpose.h"

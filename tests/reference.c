@@ -201,6 +201,10 @@ static void gelu(const struct node *n) {
     for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] * 0.5 * (1 + erf(n->x[i] * sqrt(0.5)));
 }
 
+static void silu(const struct node *n) {
+    for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] / (1 + exp(-n->x[i]));
+}
+
 static void sum(const struct node *n, const double *other) {
     for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] + other[i];
 }
@@ -228,6 +232,7 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_LINEAR] = linear,
     [SHK_RELU] = relu,
     [SHK_GELU] = gelu,
+    [SHK_SILU] = silu,
     [SHK_DROPOUT] = dropout,
     [SHK_ADD] = add,
     [SHK_LAYER_NORM] = layer_norm,

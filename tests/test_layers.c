@@ -68,6 +68,8 @@ static const struct check checks[] = {
     // So many shards that all linear layers' gradients but CLS's queries are taken over the whole batch.
     {"vit:dim=40,depth=2,heads=2,patch=4,ff=36,dropout=0.3", {8, 8, 1, 5}, 300, 300, 5},
     {"vit:dim=40,depth=2,heads=2,patch=4,ff=36,dropout=0,norm=pre,act=gelu", {8, 8, 1, 5}, 300, 300, 6},
+    {"vit:dim=20,depth=2,heads=2,patch=4,ff=24,dropout=0,norm=pre,act=silu", {8, 8, 2, 5}, 7, 3, 7},
+    {"vit:dim=20,depth=1,heads=2,patch=4,ff=24,dropout=0,pool=mean,act=silu", {8, 12, 1, 3}, 5, 2, 5},
     {"vit:dim=40,depth=1,heads=2,patch=4,ff=36,dropout=0.3,norm=pre,pool=mean", {8, 8, 1, 5}, 300, 300, 5},
     {"vit:dim=72,depth=2,heads=2,patch=2,ff=100,dropout=0.3", {8, 16, 1, 5}, 300, 300, 5}, // more rows than a block
 };
