@@ -218,7 +218,7 @@ tsan: ## trainings under ThreadSanitizer
 
 # The kernels' tests on NEON, cross-compiled and emulated.
 EMULATED_TESTS := gemm sparse_gemm conv3x3 conv3x3_close attention cls_attention layernorm cross_entropy column_sum transpose pack \
-    gelu relu dropout add multiply apply_rule square_sum random dispatch
+    gelu silu relu dropout add multiply apply_rule square_sum random dispatch
 EMULATED_BIN := $(EMULATED_TESTS:%=build/aarch64/tests/test_%)
 test-neon: ## the kernels' tests on NEON, cross-compiled and emulated
 	$(MAKE) CC=aarch64-linux-gnu-gcc BUILD=build/aarch64 CORE_ONLY=1 $(EMULATED_BIN)
@@ -259,7 +259,7 @@ $(BUILD)/bench/peer_onednn: bench/peer_onednn.cc $(LIB) $(FLAGS_FILE)
 
 FORMATTED := $(call files,include simd src man tests bench,%.c %.h %.cc)
 format: ## clang-format
-	clang-format -i $(FORMATTED)
+	@clang-format -i $(strip $(FORMATTED))
 check-format: ## says what `make format` would change
 	clang-format --dry-run -Werror $(FORMATTED)
 
