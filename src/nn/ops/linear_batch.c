@@ -106,7 +106,7 @@ void shk_linear_task_input_gradient(const struct shk_op *op, const struct shk_wh
     shk_tile_input_gradient(l, w->k, w->weights, task, w->samples, dy, dy_row, dx, dx_row);
 }
 
-// Where the batch layer's dY lies transposed, which all its tiles read: [columns][round16(samples)]. NULL: too large.
+// Where the dY of dealt-out work lies transposed, which all its tiles read: [columns][round16(samples)]. NULL: too large.
 static float *transposed_gradient(const struct shk_linear *l, const struct shk_whole_batch *w, float *scratch) {
     size_t floats = l->columns * shk_round16(w->samples);
     return floats <= 2 * SHK_GRADIENT_SIDE * SHK_GRADIENT_DEPTH ? scratch + SHK_GRADIENT_FLOATS + SHK_GRADIENT_BIAS
