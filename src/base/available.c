@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The memory that is there is read from the system and from the control group, whichever is less.
 #include "base/available.h"
 
 #include "base/cgroup.h"

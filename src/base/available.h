@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// This says how much memory the process may still take, and prints amounts of it.
 #ifndef SHK_BASE_AVAILABLE_H
 #define SHK_BASE_AVAILABLE_H
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The files of the control groups are found and read here, of versions 1 and 2.
 #include "base/cgroup.h"
 
 #include <errno.h>

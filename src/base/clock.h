@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A clock that is not set tells seconds.
 #ifndef SHK_BASE_CLOCK_H
 #define SHK_BASE_CLOCK_H
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// An error becomes a sentence here.
 #include "base/error.h"
 
 #include <stdarg.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Every function that can fail says why through shk_fail.
 #ifndef SHK_BASE_ERROR_H
 #define SHK_BASE_ERROR_H
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Blocks of memory are taken from the heap, or where they are large mapped on pages of their own.
 #include "base/memory.h"
 
 #include "base/available.h"

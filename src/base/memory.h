@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Memory is taken zeroed, aligned to 64 bytes, and refused in a sentence where it is short.
 #ifndef SHK_BASE_MEMORY_H
 #define SHK_BASE_MEMORY_H
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A runtime is the kernels of an instruction set and the team of threads that runs them.
 #ifndef SHK_BASE_RUNTIME_H
 #define SHK_BASE_RUNTIME_H
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Shapes are checked against what data sets and models support.
 #include "base/shape.h"
 
 enum { MIN_SIZE = 8, MAX_SIZE = 256, MAX_CHANNELS = 4, MAX_CLASSES = 65536 };

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A shape is the size of images and the number of classes.
 #ifndef SHK_BASE_SHAPE_H
 #define SHK_BASE_SHAPE_H
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// What several subcommands do is here: their runtime, their warnings, their errors.
 #include "cli/common.h"
 
 #include "base/text.h"

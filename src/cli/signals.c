@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A signal is remembered here until the step in hand is over.
 #include "cli/signals.h"
 
 #include <signal.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The file of tuned settings is read and written here.
 #include "cli/tuned.h"
 
 #include "base/json.h"

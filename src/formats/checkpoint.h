@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A checkpoint is all that a trainer needs to go on.
 #ifndef SHK_FORMATS_CHECKPOINT_H
 #define SHK_FORMATS_CHECKPOINT_H
 

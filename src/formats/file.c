@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Files are read whole, and written whole or not at all.
 #include "formats/file.h"
 
 #include "base/memory.h"

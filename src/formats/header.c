@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The header of a safetensors file is parsed here.
 #include "formats/header.h"
 
 #include "base/json.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Tensors are checked and taken from a file of bytes, and a file is made of them.
 #include "formats/safetensors.h"
 
 #include "base/json.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Lists of CPUs, such as 0-3,8, are read and printed here.
 #include "machine/cpulist.h"
 
 #include <stdio.h>

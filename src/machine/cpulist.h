@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A list of CPUs is what the kernel and taskset write: 0-3,8.
 #ifndef SHK_MACHINE_CPULIST_H
 #define SHK_MACHINE_CPULIST_H
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// OpenMP's own settings are looked at and changed here.
 #include "machine/openmp.h"
 
 #include <hwloc.h>

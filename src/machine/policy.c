@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The number of threads follows here from CPUs, quota, tasks and settings.
 #include "machine/policy.h"
 
 #include "base/error.h"

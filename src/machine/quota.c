@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The tightest quota of the process's control groups is found here.
 #include "machine/quota.h"
 
 #include "base/cgroup.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// These are what the user asked of the machine: options, and else environment variables.
 #ifndef SHK_MACHINE_SETTINGS_H
 #define SHK_MACHINE_SETTINGS_H
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Threads are created, bound to their CPUs, and tried out before OpenMP needs them.
 #include "machine/team.h"
 
 #include "base/memory.h"

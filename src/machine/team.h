@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A team is made of OpenMP threads, each of which binds itself to its CPU.
 #ifndef SHK_MACHINE_TEAM_H
 #define SHK_MACHINE_TEAM_H
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A machine's CPUs become a plain list: core, cache, node, package, kind.
 #ifndef SHK_MACHINE_TOPOLOGY_H
 #define SHK_MACHINE_TOPOLOGY_H
 

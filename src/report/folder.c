@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A run's folder is made, locked and looked at here.
 #include "report/folder.h"
 
 #include "base/error.h"

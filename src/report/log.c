@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Lines for people are appended here, with the time.
 #include "report/log.h"
 
 #include <stdarg.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Lines of metrics are written, and those behind a checkpoint dropped.
 #include "report/metrics.h"
 
 #include "base/error.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The first number that was not finite is looked for here, after the fact.
 #include "train/failure.h"
 
 #include "base/fpenv.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Options of a training are completed and checked here.
 #ifndef SHK_TRAIN_SETTINGS_H
 #define SHK_TRAIN_SETTINGS_H
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A description is read key by key, and written out in full.
 #include "nn/graph/config.h"
 
 #include <errno.h>
