@@ -19,7 +19,7 @@ static const struct argp_option options[] = {
     {"json", KEY_JSON, 0, 0, "Print JSON", 0},
     {"threads", KEY_THREADS, "N", 0, "As for 'shikaku train'", 0},
     {"pin", KEY_PIN, "HOW", 0, "This pinning alone, as for 'shikaku train'", 0},
-    {"shards", KEY_SHARDS, "N", 0, "Tasks of a step (24)", 0},
+    {"shards", KEY_SHARDS, "N", 0, "Tasks of a step (64)", 0},
     {0, 0, 0, 0, "Another machine:", 1},
     {"synthetic", KEY_SYNTHETIC, "TEXT", 0, "Described in hwloc's words, as \"package:2 core:8 pu:2\"", 1},
     {"xml", KEY_XML, "FILE", 0, "Written by hwloc, as with 'lstopo FILE.xml'", 1},

@@ -23,7 +23,7 @@ enum { KEY_QUICK = 256, KEY_SHARDS, KEY_OUT };
 
 static const struct argp_option options[] = {
     {"quick", KEY_QUICK, 0, 0, "Fewer and shorter measurements", 0},
-    {"shards", KEY_SHARDS, "LIST", 0, "Try these numbers of shards, too, as 12,24,48; they change the bits", 0},
+    {"shards", KEY_SHARDS, "LIST", 0, "Try these numbers of shards, too, as 16,32,64; they change the bits", 0},
     {"out", KEY_OUT, "FILE", 0, "Where the result goes (shikaku/tuned.json in XDG_CONFIG_HOME or ~/.config)", 0},
     CLI_HELP_OPTION,
     {0},
