@@ -717,6 +717,18 @@ static void test_shared_weights(void **state) {
     refused(&b, "twin3.linear");
 }
 
+static void test_missing_weights(void **state) {
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        struct builder b = begun();
+        int at = add(&b, (struct shk_layer)PATCHES(12, 4), 0, -1, "n");
+        at = add(&b, (struct shk_layer)LINEAR(12), at, -1, "bare");
+        b.m->graph.layers[at].params[k] = -1;
+        b = headed(b, at);
+        refused(&b, "bare2.linear");
+    }
+}
+
 static void test_many(void **state) {
     (void)state;
     for (int layers = SHK_MAX_OPS; layers <= SHK_MAX_LAYERS; layers += SHK_MAX_LAYERS - SHK_MAX_OPS) {
@@ -745,10 +757,12 @@ static void test_ends(void **state) {
 }
 
 int main(void) {
-    struct CMUnitTest tests[NETS + 4] = {cmocka_unit_test(test_attributes), cmocka_unit_test(test_shared_weights),
-                                         cmocka_unit_test(test_many), cmocka_unit_test(test_ends)};
+    enum { OTHERS = 5 };
+    struct CMUnitTest tests[NETS + OTHERS] = {cmocka_unit_test(test_attributes), cmocka_unit_test(test_shared_weights),
+                                              cmocka_unit_test(test_missing_weights), cmocka_unit_test(test_many),
+                                              cmocka_unit_test(test_ends)};
     for (size_t i = 0; i < NETS; i++)
-        tests[4 + i] = (struct CMUnitTest){
+        tests[OTHERS + i] = (struct CMUnitTest){
             .name = nets[i].name, .test_func = test_net, .initial_state = (void *)(uintptr_t)&nets[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

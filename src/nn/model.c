@@ -66,20 +66,29 @@ static bool check_ends(const struct shk_model *m, struct shk_error *err) {
                     first->name, image.h, image.w, image.c);
 }
 
-// No two layers may share one: each would update it.
+// Whether a layer has what its kind needs, and nothing that another has, too: each would update it.
+static bool check_layer_params(const struct shk_model *m, const struct shk_layer *l, bool taken[SHK_MAX_PARAMS],
+                               struct shk_error *err) {
+    const unsigned flags = shk_layer_flags(l->kind);
+    for (int k = 0; k < 2; k++) {
+        const int param = l->params[k];
+        const bool needed = (flags & SHK_WEIGHTED) || (k == 0 && (flags & SHK_EMBEDS));
+        if (param < 0 && needed)
+            return shk_fail(err, SHK_BAD_INPUT, "the model's layer %s lacks its %s, which is not supported", l->name,
+                            k ? "bias" : "weight");
+        if (param < 0) continue;
+        if (taken[param])
+            return shk_fail(err, SHK_BAD_INPUT, "the model's layer %s shares %s with another, which is not supported",
+                            l->name, m->params[param].name);
+        taken[param] = true;
+    }
+    return true;
+}
+
 static bool check_params(const struct shk_model *m, struct shk_error *err) {
     bool taken[SHK_MAX_PARAMS] = {false};
-    for (unsigned i = 0; i < m->graph.count; i++) {
-        const struct shk_layer *l = &m->graph.layers[i];
-        for (int k = 0; k < 2; k++) {
-            if (l->params[k] < 0) continue;
-            if (taken[l->params[k]])
-                return shk_fail(err, SHK_BAD_INPUT,
-                                "the model's layer %s shares %s with another, which is not supported", l->name,
-                                m->params[l->params[k]].name);
-            taken[l->params[k]] = true;
-        }
-    }
+    for (unsigned i = 0; i < m->graph.count; i++)
+        if (!check_layer_params(m, &m->graph.layers[i], taken, err)) return false;
     return true;
 }
 

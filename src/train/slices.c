@@ -110,17 +110,24 @@ static struct shk_segment segment_of(const struct shk_engine *e, const struct sh
     return g;
 }
 
+// The shards of samples start .. end - 1.
+static unsigned find_segments(const struct shk_engine *e, const struct shk_round *r, unsigned worker, size_t start,
+                              size_t end, struct shk_segment *segments) {
+    unsigned count = 0;
+    for (size_t at = start; at < end; at += segments[count++].samples)
+        segments[count] = segment_of(e, r, worker, shk_shard_of(&r->cut, at), start, end);
+    return count;
+}
+
 static void run_slice(const struct shk_engine *e, const struct shk_round *r, const struct shk_stage *stage,
                       unsigned worker, size_t start, size_t end) {
     struct samples samples;
     struct shk_segment segments[SHK_MAX_SLICE];
     struct shk_slice slice = slice_of(e, r->batch, worker, start, end - start, &samples);
+    const bool from_images = stage->forward == 0 && stage->forward_end > 0;
     slice.first = start - r->first;
     slice.segments = segments;
-    for (size_t at = start; stage->backward < stage->backward_end && at < end;
-         at = start + segments[slice.segment_count - 1].start + segments[slice.segment_count - 1].samples)
-        segments[slice.segment_count++] = segment_of(e, r, worker, shk_shard_of(&r->cut, at), start, end);
-    const bool from_images = stage->forward == 0 && stage->forward_end > 0;
+    if (stage->backward < stage->backward_end) slice.segment_count = find_segments(e, r, worker, start, end, segments);
     if (from_images) fetch_images(e, r->batch, worker, slice.samples, &samples);
     shk_plan_forward(e->plan, &slice, stage->forward, stage->forward_end);
     if (from_images) prefetch_image(e, r->batch, end);

@@ -16,7 +16,8 @@ enum shk_layer_kind {
 };
 
 enum shk_layer_flags {
-    SHK_HAS_NAME = 1,   // is named as PyTorch's module is
+    SHK_WEIGHTED = 1,   // has a weight and a bias
+    SHK_EMBEDS = 64,    // has one parameter, which is a part of its output
     SHK_ROWWISE = 2,    // computes each row of its output from the same rows of its inputs alone
     SHK_ACTIVATION = 4, // may be asked for by name, behind a linear layer
     SHK_DRAWS = 8,      // draws random numbers in training
