@@ -62,15 +62,15 @@ static size_t split_models(char *list, char **descriptions, size_t most) {
     return count;
 }
 
-static void print_table(const struct contender *contenders, size_t count) {
+static void print_table(const struct job *jobs, size_t count) {
     int width = (int)strlen("model");
     for (size_t i = 0; i < count; i++) {
-        const int length = (int)strlen(shk_model_title(contenders[i].model));
+        const int length = (int)strlen(shk_model_title(jobs[i].model));
         if (length > width) width = length;
     }
     cli_print("\n%-*s  parameters  final loss  accuracy  time (s)  samples/s  weights\n", width, "model");
     for (size_t i = 0; i < count; i++) {
-        const struct contender *c = &contenders[i];
+        const struct job *c = &jobs[i];
         cli_print("%-*s  %10zu  %10.4f  %8.3f  %8.2f  %9.0f  %016" PRIx64 "\n", width, shk_model_title(c->model),
                   shk_model_parameters(c->model), c->last.train_loss, c->last.test.accuracy, c->seconds,
                   c->samples_per_second, shk_model_hash(c->model));
@@ -99,14 +99,14 @@ int cli_compare(int argc, char **argv) {
     const size_t count = split_models(list, descriptions, MOST_MODELS);
 
     struct run run = run_create(&settings.run);
-    struct contender contenders[MOST_MODELS];
-    for (size_t i = 0; i < count; i++) contenders[i] = contender_create(&run, descriptions[i]);
+    struct job jobs[MOST_MODELS];
+    for (size_t i = 0; i < count; i++) jobs[i] = job_create(&run, descriptions[i]);
     bool ok = run_print_device(&run) && run_print_data(&run);
-    for (size_t i = 0; ok && i < count; i++) ok = contender_train(&contenders[i], &run);
-    if (ok) print_table(contenders, count);
+    for (size_t i = 0; ok && i < count; i++) ok = job_train(&jobs[i], &run);
+    if (ok) print_table(jobs, count);
     run_check_quota(&run);
 
-    for (size_t i = 0; i < count; i++) contender_free(&contenders[i]);
+    for (size_t i = 0; i < count; i++) job_free(&jobs[i]);
     run_free(&run);
     free(list);
     return cli_finish_output();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // shikaku resume: goes on with a run, and ends in the bits of one that was never interrupted.
-#include "cli/record.h"
+#include "cli/kept_run.h"
 
 static const struct argp_option options[] = {
     CLI_HELP_OPTION,
@@ -8,7 +8,7 @@ static const struct argp_option options[] = {
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state) {
-    struct record_settings *s = state->input;
+    struct kept_run_settings *s = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &s->run;
@@ -41,7 +41,7 @@ int cli_resume(int argc, char **argv) {
             "data must be as it was, or be left out.",
         .children = children,
     };
-    struct record_settings settings = {.run = run_defaults(), .resume = true};
+    struct kept_run_settings settings = {.run = run_defaults(), .resume = true};
     cli_parse(&argp, "shikaku resume", argc, argv, &settings);
-    return record_train(&settings);
+    return kept_run_train(&settings);
 }

@@ -66,23 +66,23 @@ bool run_print_data(const struct run *run) {
 
 // ---- One model ----
 
-struct contender contender_create(const struct run *run, const char *description) {
+struct job job_create(const struct run *run, const char *description) {
     const struct shk_train_options options = run->settings.values.train;
     const struct shk_shape shape = shk_dataset_shape(run->train);
     struct shk_error error = {0};
-    struct contender c = {.model = shk_model_create(description, &shape, options.seed, &error)};
+    struct job c = {.model = shk_model_create(description, &shape, options.seed, &error)};
     if (!c.model) cli_die_error(&error);
     c.trainer = shk_trainer_create(c.model, run->runtime, &options, &error);
     if (!c.trainer) cli_die_error(&error);
     return c;
 }
 
-void contender_free(struct contender *c) {
+void job_free(struct job *c) {
     shk_trainer_free(c->trainer);
     shk_model_free(c->model);
 }
 
-bool contender_end_epoch(struct contender *c, const struct run *run, const struct shk_epoch *epoch) {
+bool job_end_epoch(struct job *c, const struct run *run, const struct shk_epoch *epoch) {
     c->last = *epoch;
     c->seconds += epoch->train_seconds;
     c->epochs++;
@@ -91,26 +91,26 @@ bool contender_end_epoch(struct contender *c, const struct run *run, const struc
 }
 
 struct progress {
-    struct contender *contender;
+    struct job *job;
     const struct run *run;
 };
 
 static bool on_epoch(const struct shk_epoch *epoch, void *user) {
     const struct progress *p = user;
-    return contender_end_epoch(p->contender, p->run, epoch);
+    return job_end_epoch(p->job, p->run, epoch);
 }
 
-bool contender_train(struct contender *c, const struct run *run) {
+bool job_train(struct job *c, const struct run *run) {
     struct progress progress = {c, run};
     const struct shk_callbacks callbacks = {.on_epoch = on_epoch, .user = &progress};
     struct shk_error error = {0};
     if (!shk_train(c->trainer, run->train, run->test, run->settings.values.epochs, &callbacks, &error)) {
         cli_die_error(&error);
     }
-    return contender_print_done(c, run);
+    return job_print_done(c, run);
 }
 
-bool contender_print_done(struct contender *c, const struct run *run) {
+bool job_print_done(struct job *c, const struct run *run) {
     cli_print("[%s] done - %zu parameters, ", shk_model_title(c->model), shk_model_parameters(c->model));
     if (c->epochs) {
         c->samples_per_second = (double)shk_dataset_size(run->train) * (double)c->epochs / c->seconds;

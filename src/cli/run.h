@@ -21,7 +21,7 @@ void run_check_quota(struct run *);
 bool run_print_data(const struct run *);
 
 // One model of a run and what its training gave.
-struct contender {
+struct job {
     struct shk_model *model;
     struct shk_trainer *trainer;
     struct shk_epoch last;     // the last epoch; epoch 0: none was completed
@@ -29,12 +29,12 @@ struct contender {
     double seconds;            // of their training steps
     double samples_per_second; // of these
 };
-struct contender contender_create(const struct run *, const char *description);
-void contender_free(struct contender *);
+struct job job_create(const struct run *, const char *description);
+void job_free(struct job *);
 // Keeps an epoch's figures and prints its line; false after a write error.
-bool contender_end_epoch(struct contender *, const struct run *, const struct shk_epoch *);
+bool job_end_epoch(struct job *, const struct run *, const struct shk_epoch *);
 // Trains, a line per epoch, and a last one. False after a write error.
-bool contender_train(struct contender *, const struct run *);
-bool contender_print_done(struct contender *, const struct run *);
+bool job_train(struct job *, const struct run *);
+bool job_print_done(struct job *, const struct run *);
 
 #endif

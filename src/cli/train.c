@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // shikaku train: trains one model, and keeps the run in a folder where one is named.
-#include "cli/record.h"
+#include "cli/kept_run.h"
 #include "cli/tuned.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 struct train_settings {
-    struct record_settings record;
+    struct kept_run_settings kept;
     bool tuned;             // use what 'shikaku tune' found
     const char *tuned_file; // NULL: its default
 };
@@ -26,17 +26,17 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     struct train_settings *s = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &s->record.run;
+        state->child_inputs[0] = &s->kept.run;
         return 0;
     case KEY_TUNED:
         s->tuned = true;
         s->tuned_file = arg;
         return 0;
     case KEY_RESUME:
-        s->record.resume = true;
+        s->kept.resume = true;
         return 0;
     case KEY_FORCE:
-        s->record.force = true;
+        s->kept.force = true;
         return 0;
     default:
         return cli_parse_common(key, arg, state);
@@ -92,9 +92,9 @@ static struct train_settings parse(int argc, char **argv) {
         .doc = "Trains one model and prints loss, test accuracy, speed and a hash of the weights.",
         .children = children,
     };
-    struct train_settings s = {.record = {.run = run_defaults()}};
+    struct train_settings s = {.kept = {.run = run_defaults()}};
     cli_parse(&argp, "shikaku train", argc, argv, &s);
-    const struct record_settings *r = &s.record;
+    const struct kept_run_settings *r = &s.kept;
     const bool out = run_was_given(&r->run, "out");
     if (!(out && r->resume)) run_need_model("train", &r->run);
     if (!out && (r->resume || r->force || of_folder(&r->run)))
@@ -111,13 +111,13 @@ static struct train_settings parse(int argc, char **argv) {
 int cli_train(int argc, char **argv) {
     struct train_settings settings = parse(argc, argv);
     struct tuned tuned;
-    if (settings.tuned) use_tuned(settings.tuned_file, &settings.record.run, &tuned);
-    if (run_was_given(&settings.record.run, "out")) return record_train(&settings.record);
-    struct run run = run_create(&settings.record.run);
-    struct contender contender = contender_create(&run, run.settings.values.model);
-    if (run_print_device(&run)) contender_train(&contender, &run);
+    if (settings.tuned) use_tuned(settings.tuned_file, &settings.kept.run, &tuned);
+    if (run_was_given(&settings.kept.run, "out")) return kept_run_train(&settings.kept);
+    struct run run = run_create(&settings.kept.run);
+    struct job job = job_create(&run, run.settings.values.model);
+    if (run_print_device(&run)) job_train(&job, &run);
     run_check_quota(&run);
-    contender_free(&contender);
+    job_free(&job);
     run_free(&run);
     return cli_finish_output();
 }

@@ -34,7 +34,7 @@ static void add_whole(struct shk_st_out *o, const char *key, uint64_t value) {
 bool shk_model_describe_in(struct shk_st_out *o, const struct shk_model *m, const char *kind,
                            const struct shk_note *notes, size_t note_count, struct shk_error *err) {
     if (!shk_st_out_init(o, err)) return false;
-    const char *preset = shk_config_preset(&m->config);
+    const char *preset = shk_description_preset(&m->config);
     add_whole(o, "shikaku", SHK_FILE_VERSION);
     shk_st_add_text(o, "kind", kind);
     add_whole(o, "numerics", SHK_NUMERICS_VERSION);

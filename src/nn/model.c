@@ -47,7 +47,7 @@ static bool draw_param(struct shk_model *m, unsigned index, uint64_t seed, const
 }
 
 static void derive_whole(const struct shk_model *m, const struct shk_param *p, const struct shk_kernels *k) {
-    for (size_t panel = 0; panel < shk_param_panels(p); panel++) shk_model_derive_rows(m, p, panel, 0, p->row, k);
+    for (size_t panel = 0; panel < shk_param_panels(p); panel++) shk_model_derive_rows(m, p, panel, 0, p->ld, k);
 }
 
 void shk_model_derive(const struct shk_model *m, const struct shk_kernels *k) {
@@ -109,8 +109,8 @@ bool shk_model_lay_out(struct shk_model *m, struct shk_error *err) {
 }
 
 struct shk_model *shk_model_outline(const char *description, const struct shk_shape *shape, struct shk_error *err) {
-    struct shk_config config;
-    if (!shk_config_parse(description, &config, err) || !shk_shape_check(shape, err)) return NULL;
+    struct shk_description config;
+    if (!shk_description_parse(description, &config, err) || !shk_shape_check(shape, err)) return NULL;
     struct shk_model *m = shk_alloc(1, sizeof *m, "a model", err);
     if (!m) return NULL;
     m->config = config;

@@ -3,7 +3,7 @@
 #ifndef SHK_NN_MODEL_H
 #define SHK_NN_MODEL_H
 
-#include "nn/graph/config.h"
+#include "nn/graph/description.h"
 #include "nn/graph/graph.h"
 #include "nn/param.h"
 #include <shikaku/shikaku.h>
@@ -11,7 +11,7 @@
 enum { SHK_MAX_PARAMS = 12 * SHK_MAX_DEPTH + 16 };
 
 struct shk_model {
-    struct shk_config config;
+    struct shk_description config;
     struct shk_shape shape;
     struct shk_graph graph;    // as described
     struct shk_graph computed; // without what nobody reads

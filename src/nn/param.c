@@ -24,10 +24,10 @@ static size_t map_index(const struct shk_axis *axis, size_t index) {
 
 // Where the element of mapped indices o and i lies.
 static size_t place_of(const struct shk_param *p, size_t o, size_t i) {
-    if (p->layout == SHK_ROWS) return p->offset + o * p->row + i;
-    if (p->layout == SHK_PANELS) return p->offset + o / 16 * (p->row * 16) + i * 16 + o % 16;
+    if (p->layout == SHK_ROWS) return p->offset + o * p->ld + i;
+    if (p->layout == SHK_PANELS) return p->offset + o / 16 * (p->ld * 16) + i * 16 + o % 16;
     size_t tile = i / SHK_INPUT_TILE;
-    return p->offset + tile * SHK_INPUT_TILE * p->row + o * shk_tile_width(p, tile) + i % SHK_INPUT_TILE;
+    return p->offset + tile * SHK_INPUT_TILE * p->ld + o * shk_tile_width(p, tile) + i % SHK_INPUT_TILE;
 }
 
 size_t shk_param_position(const struct shk_param *p, size_t index) {
@@ -117,5 +117,5 @@ void shk_param_scatter(const struct shk_param *p, size_t first, size_t n, const 
 
 size_t shk_param_panels(const struct shk_param *p) {
     size_t width = p->layout == SHK_INPUT_TILES ? SHK_INPUT_TILE : 16;
-    return p->packing ? (p->length / p->row + width - 1) / width : 0;
+    return p->packing ? (p->length / p->ld + width - 1) / width : 0;
 }

@@ -23,11 +23,11 @@ enum shk_init { SHK_INIT_CONSTANT, SHK_INIT_UNIFORM, SHK_INIT_NORMAL };
 
 enum shk_param_layout {
     SHK_NO_LAYOUT, // nobody has chosen one yet
-    SHK_ROWS,      // element (o, i) at o * row + i: vectors, embeddings, and the taps of a 3x3 convolution
-    SHK_PANELS, // element (o, i) at (o / 16) * (row * 16) + i * 16 + o % 16: a weight [out][in] as panels of in x out;
-                // row = padded in
-    SHK_INPUT_TILES, // element (o, i) at t * (64 * row) + o * width + i % 64, where t = i / 64 and width is 64, or in the
-                     // last tile what is left of padded in; row = padded out
+    SHK_ROWS,      // element (o, i) at o * ld + i: vectors, embeddings, and the taps of a 3x3 convolution
+    SHK_PANELS, // element (o, i) at (o / 16) * (ld * 16) + i * 16 + o % 16: a weight [out][in] as panels of in x out;
+                // ld = padded in
+    SHK_INPUT_TILES, // element (o, i) at t * (64 * ld) + o * width + i % 64, where t = i / 64 and width is 64, or in the
+                     // last tile what is left of padded in; ld = padded out
 };
 enum { SHK_INPUT_TILE = 64 };
 
@@ -50,7 +50,7 @@ struct shk_param {
     // Chosen by the op that reads it:
     enum shk_param_layout layout;
     struct shk_axis outer, inner;      // flat index = outer * extent(inner) + inner
-    size_t row;                        // floats (SHK_ROWS) or rows of a panel or tile
+    size_t ld;                         // leading dimension: floats of a row (SHK_ROWS), or rows of a panel or tile
     size_t length;                     // floats, a multiple of 16; what no index maps to is zero
     const struct shk_packing *packing; // or NULL
     size_t packed;                     // floats of it
@@ -67,7 +67,7 @@ void shk_param_scatter(const struct shk_param *, size_t first, size_t n, const f
 size_t shk_param_panels(const struct shk_param *); // how many panels or tiles; 0: it has no packing
 // Columns of a tile.
 static inline size_t shk_tile_width(const struct shk_param *p, size_t tile) {
-    size_t left = p->length / p->row - tile * SHK_INPUT_TILE;
+    size_t left = p->length / p->ld - tile * SHK_INPUT_TILE;
     return left < SHK_INPUT_TILE ? left : SHK_INPUT_TILE;
 }
 

@@ -96,7 +96,7 @@ static struct shk_layer conv_layer(struct builder *b, const char *name, enum shk
 // ---- CNN ----
 
 static bool build_cnn(struct builder *b) {
-    const struct shk_config *c = &b->m->config;
+    const struct shk_description *c = &b->m->config;
     for (unsigned i = 0; i < c->blocks; i++) {
         const struct shk_extent map = extent_of(b);
         if (map.h < 2 || map.w < 2)
@@ -129,7 +129,7 @@ static void add_dropout(struct builder *b, double p) {
     if (p > 0) add(b, (struct shk_layer){.kind = SHK_DROPOUT, .params = {-1, -1}, .dropout = {p}});
 }
 
-static void add_embed(struct builder *b, const struct shk_config *c, size_t tokens) {
+static void add_embed(struct builder *b, const struct shk_description *c, size_t tokens) {
     int cls = c->mean_pool ? -1 : add_embedding(b, 1, c->dim, "cls_token");
     int positions = c->positions ? add_embedding(b, tokens, c->dim, "pos_embed") : -1;
     struct shk_layer l = conv_layer(b, "patch_embed", SHK_PATCH_EMBED, c->dim, c->patch);
@@ -142,7 +142,7 @@ static void add_embed(struct builder *b, const struct shk_config *c, size_t toke
 
 // torch.nn.MultiheadAttention: Xavier-uniform for the stacked weight [3 dim][dim], zero biases, the output projection as
 // nn.Linear.
-static void add_attention(struct builder *b, const struct shk_config *c, const char *prefix) {
+static void add_attention(struct builder *b, const struct shk_description *c, const char *prefix) {
     struct shk_layer in = {.kind = SHK_LINEAR, .linear = {3 * c->dim}}, heads = {.kind = SHK_ATTENTION};
     struct shk_layer out = {.kind = SHK_LINEAR, .linear = {c->dim}};
     char name[64];
@@ -162,7 +162,7 @@ static void add_attention(struct builder *b, const struct shk_config *c, const c
     add(b, out);
 }
 
-static void add_feed_forward(struct builder *b, const struct shk_config *c, const char *prefix) {
+static void add_feed_forward(struct builder *b, const struct shk_description *c, const char *prefix) {
     char name[48];
     snprintf(name, sizeof name, "%s.linear1", prefix);
     add_linear(b, c->ff, name);
@@ -189,7 +189,7 @@ static void add_norm_params(struct builder *b, int norm) {
     l->params[1] = add_param(b, zero, "%s.bias", l->name);
 }
 
-static void add_block(struct builder *b, const struct shk_config *c, unsigned index) {
+static void add_block(struct builder *b, const struct shk_description *c, unsigned index) {
     int norms[2];
     char prefix[32];
     snprintf(prefix, sizeof prefix, "encoder.layers.%u", index);
@@ -207,7 +207,7 @@ static void add_block(struct builder *b, const struct shk_config *c, unsigned in
 }
 
 static bool build_vit(struct builder *b) {
-    const struct shk_config *c = &b->m->config;
+    const struct shk_description *c = &b->m->config;
     const size_t h = b->m->shape.height, w = b->m->shape.width;
     if (h % c->patch || w % c->patch)
         return shk_fail(b->err, SHK_BAD_INPUT, "model description: patch=%zu does not divide the image size %zux%zu",

@@ -69,13 +69,13 @@ static void multiply(const struct shk_slice *s, struct rows x, size_t k, const f
 static void times_columns(const struct cls_attention *a, const struct shk_slice *s, struct rows x, size_t column,
                           struct rows c, bool accumulate) {
     const struct shk_param *w = a->op.weight;
-    multiply(s, x, w->row, s->weights + w->offset + column * w->row, (ptrdiff_t)w->row * 16, c, a->d, accumulate);
+    multiply(s, x, w->ld, s->weights + w->offset + column * w->ld, (ptrdiff_t)w->ld * 16, c, a->d, accumulate);
 }
 
 static void times_transposed(const struct cls_attention *a, const struct shk_slice *s, struct rows x, size_t column,
                              struct rows c) {
     const struct shk_param *w = a->op.weight;
-    multiply(s, x, a->d, s->derived + w->derived_offset + column * 16, (ptrdiff_t)(w->length / w->row) * 16, c, w->row,
+    multiply(s, x, a->d, s->derived + w->derived_offset + column * 16, (ptrdiff_t)(w->length / w->ld) * 16, c, w->ld,
              false);
 }
 
@@ -170,7 +170,7 @@ static void gradient(const struct shk_whole_batch *w, const struct shk_update *u
     struct shk_gemm gemm = {.m = bias ? 1 : u->length / 16,
                             .n = bias ? u->length : u->panels * 16,
                             .k = w->samples,
-                            .a = buffer_of(w, x) + (bias ? head : head * a->op.weight->row + u->row),
+                            .a = buffer_of(w, x) + (bias ? head : head * a->op.weight->ld + u->row),
                             .a_row = 1,
                             .a_col = (ptrdiff_t)w->plan->buffers[x].per_sample,
                             .b = shk_batch_rows(w, y, &(ptrdiff_t){0}) + part,
@@ -186,7 +186,7 @@ static void gradient(const struct shk_whole_batch *w, const struct shk_update *u
 static void updates(struct shk_op *op, struct shk_update_list *list) {
     const struct cls_attention *a = (const struct cls_attention *)op;
     const size_t d = a->d, inner = a->heads * d;
-    const struct shk_tile tile = shk_tile_of(op->weight->row, d, shk_updates_tile_floats(list));
+    const struct shk_tile tile = shk_tile_of(op->weight->ld, d, shk_updates_tile_floats(list));
     for (size_t column = inner; column < 3 * inner; column += d) {
         shk_updates_of_panels(list, op, op->weight, column / 16, (column + d) / 16, false, true, tile);
         if (column >= 2 * inner)
@@ -198,7 +198,7 @@ static void updates(struct shk_op *op, struct shk_update_list *list) {
 
 static size_t batch_floats(const struct shk_op *op) {
     const struct cls_attention *a = (const struct cls_attention *)op;
-    return 2 * a->heads * a->d * op->weight->row;
+    return 2 * a->heads * a->d * op->weight->ld;
 }
 
 // ---- In the plan

@@ -72,8 +72,8 @@ static void derive_winograd(const struct shk_param *p, const float *w, float *de
     (void)rows; // all of them
     const size_t cin = p->dims[1];
     k->conv3x3_weights(&(struct shk_conv3x3_weights){.cin = cin,
-                                                     .in_ld = p->row / 9,
-                                                     .taps = w + panel * 16 * p->row,
+                                                     .in_ld = p->ld / 9,
+                                                     .taps = w + panel * 16 * p->ld,
                                                      .winograd = derived + panel * SHK_WINOGRAD_POINTS * cin * 16});
 }
 
@@ -84,13 +84,13 @@ static void place(struct shk_lowering *f, const struct shk_layer *conv, struct c
     const size_t ld = shk_round16(c->cin);
     struct shk_param_form p = {.layout = SHK_ROWS, .outer = shk_axis1(conv->conv.out), .outputs = c->cout};
     p.inner = (struct shk_axis){2, {{c->cin, 1}, {9, ld}}};
-    p.row = 9 * ld;
+    p.ld = 9 * ld;
     p.packing = &winograd;
     p.packed = c->cout * SHK_WINOGRAD_POINTS * c->cin;
     if (shk_layer_is(f, conv->in[0], SHK_INPUT)) { // no input gradient
         p.layout = SHK_PANELS;
         p.inner = (struct shk_axis){2, {{c->cin, 1}, {9, c->cin}}};
-        p.row = 9 * c->cin;
+        p.ld = 9 * c->cin;
         p.packing = NULL;
     }
     c->op.weight = shk_lay_out(f, conv->params[0], &p);

@@ -183,7 +183,7 @@ void shk_tile_input_gradient(const struct shk_linear *l, const struct shk_kernel
                                    .a = dy,
                                    .a_row = dy_row,
                                    .a_col = 1,
-                                   .b = weights + w->offset + first * w->row,
+                                   .b = weights + w->offset + first * w->ld,
                                    .b_row = (ptrdiff_t)width,
                                    .c = dx + first,
                                    .c_row = dx_row};
@@ -209,14 +209,14 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
         return;
     }
     struct shk_gemm gemm = {.m = shk_row_count(s, &l->op.in),
-                            .n = w->row,
+                            .n = w->ld,
                             .k = l->columns,
                             .a = dz,
                             .a_row = dz_stride(l, s),
                             .a_col = 1,
                             .b = s->derived + w->derived_offset,
                             .b_row = 16,
-                            .b_panel = (ptrdiff_t)(w->length / w->row) * 16,
+                            .b_panel = (ptrdiff_t)(w->length / w->ld) * 16,
                             .c = shk_rows_at(s, &l->op.in_grad),
                             .c_row = shk_row_stride(s, &l->op.in_grad),
                             .c_panel = 16,
@@ -262,9 +262,9 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
 
 static void derive_transposed(const struct shk_param *p, const float *w, float *derived, size_t panel, size_t row,
                               size_t rows, const struct shk_kernels *k) {
-    const size_t outputs = p->length / p->row;
+    const size_t outputs = p->length / p->ld;
     k->transpose(&(struct shk_transpose){.blocks = rows / 16,
-                                         .src = w + (panel * p->row + row) * 16,
+                                         .src = w + (panel * p->ld + row) * 16,
                                          .src_row = 16,
                                          .src_block = 256,
                                          .dst = derived + row * outputs + panel * 256,
@@ -274,10 +274,10 @@ static void derive_transposed(const struct shk_param *p, const float *w, float *
 
 static void derive_panels(const struct shk_param *p, const float *w, float *derived, size_t tile, size_t row,
                           size_t rows, const struct shk_kernels *k) {
-    const size_t width = shk_tile_width(p, tile), inputs = p->length / p->row, first = tile * SHK_INPUT_TILE;
+    const size_t width = shk_tile_width(p, tile), inputs = p->length / p->ld, first = tile * SHK_INPUT_TILE;
     for (size_t i = 0; i < width; i += 16)
         k->transpose(&(struct shk_transpose){.blocks = rows / 16,
-                                             .src = w + first * p->row + row * width + i,
+                                             .src = w + first * p->ld + row * width + i,
                                              .src_row = (ptrdiff_t)width,
                                              .src_block = 16 * (ptrdiff_t)width,
                                              .dst = derived + row * inputs + (first + i) * 16,

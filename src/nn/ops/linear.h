@@ -37,7 +37,7 @@ static inline bool shk_has_tiles(const struct shk_linear *l) { return l->op.weig
 // Padded inputs.
 static inline size_t shk_inputs_of(const struct shk_linear *l) {
     const struct shk_param *w = l->op.weight;
-    return shk_has_tiles(l) ? w->length / w->row : w->row;
+    return shk_has_tiles(l) ? w->length / w->ld : w->ld;
 }
 // Its weights for the forward pass: [columns / 16][inputs][16].
 static inline const float *shk_panels_of(const struct shk_linear *l, const float *weights, const float *derived) {

@@ -54,7 +54,7 @@ static void transpose(const struct shk_linear *l, const struct shk_whole_batch *
     const struct shk_param *p = l->op.weight;
     for (size_t i = 0; i < panels; i++) {
         struct shk_transpose t = {.blocks = rows / 16,
-                                  .src = w->weights + p->offset + ((panel + i) * p->row + row) * 16,
+                                  .src = w->weights + p->offset + ((panel + i) * p->ld + row) * 16,
                                   .src_row = 16,
                                   .src_block = 256,
                                   .dst = out + i * 256,
@@ -257,11 +257,11 @@ static void update_tiles(const struct shk_linear *l, struct shk_update_list *lis
     const struct shk_param *w = l->op.weight;
     for (size_t tile = 0; tile < shk_param_panels(w); tile++) {
         const size_t width = shk_tile_width(w, tile);
-        for (size_t row = 0; row < w->row; row += TILE_OUTPUTS) {
+        for (size_t row = 0; row < w->ld; row += TILE_OUTPUTS) {
             struct shk_update u = {.param = w, .op = &l->op, .panel = tile, .panels = 1, .row = row, .bias = tile == 0};
             u.of_batch = u.derives = true;
-            u.length = (w->row - row < TILE_OUTPUTS ? w->row - row : TILE_OUTPUTS) * width;
-            u.start = tile * SHK_INPUT_TILE * w->row + row * width;
+            u.length = (w->ld - row < TILE_OUTPUTS ? w->ld - row : TILE_OUTPUTS) * width;
+            u.start = tile * SHK_INPUT_TILE * w->ld + row * width;
             shk_updates_add(list, u);
         }
     }

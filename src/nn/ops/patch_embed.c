@@ -33,7 +33,7 @@ static void cut_patches(const struct patch_embed *e, const struct shk_slice *s, 
     const size_t channels = shape->channels, row = shape->width * channels;
     for (size_t i = 0; i < down; i++, image += patch * row) {
         const float *corner = image;
-        for (size_t j = 0; j < across; j++, corner += patch * channels, rows += e->op.weight->row) {
+        for (size_t j = 0; j < across; j++, corner += patch * channels, rows += e->op.weight->ld) {
             if (channels == 1 && patch == 4)
                 cut_grey_patch(4, corner, row, rows); // without loops
             else if (channels == 1 && patch % 4 == 0)
@@ -62,13 +62,13 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
         }
         struct shk_gemm gemm = {.m = e->patches,
                                 .n = ld,
-                                .k = w->row,
+                                .k = w->ld,
                                 .a = rows,
-                                .a_row = (ptrdiff_t)w->row,
+                                .a_row = (ptrdiff_t)w->ld,
                                 .a_col = 1,
                                 .b = s->weights + w->offset,
                                 .b_row = 16,
-                                .b_panel = (ptrdiff_t)w->row * 16,
+                                .b_panel = (ptrdiff_t)w->ld * 16,
                                 .c = out + (cls ? ld : 0),
                                 .c_row = (ptrdiff_t)ld,
                                 .c_panel = 16,
@@ -96,7 +96,7 @@ static void sum_samples(const struct shk_op *op, const struct shk_slice *s, cons
 // Of the patches of one sample.
 static void add_patches(const struct patch_embed *e, const struct shk_slice *s, const struct shk_segment *g, size_t i) {
     const struct shk_op *op = &e->op;
-    const size_t ld = op->out.ld, row = op->weight->row;
+    const size_t ld = op->out.ld, row = op->weight->ld;
     const float *dy = shk_rows_at(s, &op->out_grad) + i * shk_sample_stride(s, &op->out_grad);
     struct shk_gemm gemm = {.m = row,
                             .n = ld,
@@ -130,7 +130,7 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
 // ---- In the plan
 
 static const struct shk_param *place_rows(struct shk_lowering *f, int layer, size_t rows, size_t dim) {
-    struct shk_param_form p = {.layout = SHK_ROWS, .inner = shk_axis1(dim), .row = shk_round16(dim), .outputs = rows};
+    struct shk_param_form p = {.layout = SHK_ROWS, .inner = shk_axis1(dim), .ld = shk_round16(dim), .outputs = rows};
     if (rows > 1) p.outer = shk_axis1(rows);
     return shk_lay_out(f, shk_layer_at(f, layer)->params[0], &p);
 }
@@ -140,7 +140,7 @@ static void place(struct shk_lowering *f, const struct shk_layer *l, struct patc
     const struct shk_param_form p = {.layout = SHK_PANELS,
                                      .outer = shk_axis1(dim),
                                      .inner = shk_axis1(in),
-                                     .row = shk_round16(in),
+                                     .ld = shk_round16(in),
                                      .outputs = shk_round16(dim)};
     e->op.weight = shk_lay_out(f, l->params[0], &p);
     e->op.bias = shk_lay_out_vector(f, l->params[1], p.outer, p.outputs);
@@ -160,7 +160,7 @@ static bool match(struct shk_lowering *f) {
     place(f, l, e);
     if (cls >= 0) e->cls = place_rows(f, cls, 1, dim);
     if (positions >= 0) e->positions = place_rows(f, positions, rows, dim);
-    e->patch_rows = shk_buffer_new(f->plan, e->patches * e->op.weight->row);
+    e->patch_rows = shk_buffer_new(f->plan, e->patches * e->op.weight->ld);
     f->plan->buffers[e->patch_rows].kept = true; // its pad columns stay zero
     e->op.out = shk_view_new(f->plan, rows, shk_round16(dim));
     e->op.out_grad = shk_grad_new(f->plan, rows, shk_round16(dim));
@@ -193,7 +193,7 @@ static void updates(struct shk_op *op, struct shk_update_list *list) {
 
 static double flops(const struct shk_op *op, enum shk_phase phase) {
     const struct patch_embed *e = (const struct patch_embed *)op;
-    return phase == SHK_INPUT_GRADIENT ? 0 : 2.0 * (double)(e->patches * op->out.cols) * (double)op->weight->row;
+    return phase == SHK_INPUT_GRADIENT ? 0 : 2.0 * (double)(e->patches * op->out.cols) * (double)op->weight->ld;
 }
 
 const struct shk_op_type shk_op_patch_embed = {.name = "patch_embed",

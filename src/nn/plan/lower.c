@@ -84,8 +84,8 @@ const struct shk_param *shk_lay_out(struct shk_lowering *f, int param, const str
         p->layout = placing->layout;
         p->outer = placing->outer;
         p->inner = placing->inner;
-        p->row = placing->row;
-        p->length = shk_round16(placing->outputs * placing->row);
+        p->ld = placing->ld;
+        p->length = shk_round16(placing->outputs * placing->ld);
         p->packing = placing->packing;
         p->packed = placing->packing ? placing->packed : 0;
     }
@@ -93,7 +93,7 @@ const struct shk_param *shk_lay_out(struct shk_lowering *f, int param, const str
 }
 
 const struct shk_param *shk_lay_out_vector(struct shk_lowering *f, int param, struct shk_axis axis, size_t padded) {
-    const struct shk_param_form vector = {.layout = SHK_ROWS, .inner = axis, .row = padded, .outputs = 1};
+    const struct shk_param_form vector = {.layout = SHK_ROWS, .inner = axis, .ld = padded, .outputs = 1};
     return shk_lay_out(f, param, &vector);
 }
 

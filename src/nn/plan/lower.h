@@ -58,7 +58,7 @@ struct shk_view shk_grad_new(struct shk_plan *, size_t rows, size_t cols);
 struct shk_param_form {
     enum shk_param_layout layout;
     struct shk_axis outer, inner;
-    size_t row, outputs; // outputs: padded extent of the outer axis, or of the inner one of tiles
+    size_t ld, outputs; // outputs: padded extent of the outer axis, or of the inner one of tiles
     const struct shk_packing *packing;
     size_t packed;
 };

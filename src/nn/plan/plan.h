@@ -131,7 +131,7 @@ void shk_plan_hold(struct shk_plan *, size_t samples);
 // The parts of an update that are consecutive in the weights: where the first `length` floats are, and so on.
 static inline size_t shk_update_pieces(const struct shk_update *u) { return u->of_batch && u->panels ? u->panels : 1; }
 static inline size_t shk_update_at(const struct shk_update *u, size_t piece) {
-    return u->param->offset + u->start + piece * u->param->row * 16;
+    return u->param->offset + u->start + piece * u->param->ld * 16;
 }
 // The part of the bias that an update takes in: of the outputs that it is about.
 static inline size_t shk_update_bias(const struct shk_update *u, size_t *count) {

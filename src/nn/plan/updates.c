@@ -24,7 +24,7 @@ void shk_updates_none(struct shk_update_list *list, const struct shk_param *para
 size_t shk_updates_from_shards(struct shk_update_list *list, const struct shk_op *op, const struct shk_param *param,
                                size_t length) {
     struct shk_plan *p = list->plan;
-    size_t grad = p->shard_floats, panel = param->row * 16, step = param->packing ? panel : SHK_TILE_FLOATS;
+    size_t grad = p->shard_floats, panel = param->ld * 16, step = param->packing ? panel : SHK_TILE_FLOATS;
     p->shard_floats += length;
     for (size_t at = 0; at < length; at += step) {
         struct shk_update u = {.param = param, .op = op, .start = at, .shard_grad = grad + at};
@@ -58,14 +58,14 @@ struct shk_tile shk_tile_of(size_t rows, size_t columns, size_t most) {
 void shk_updates_of_panels(struct shk_update_list *list, const struct shk_op *op, const struct shk_param *w,
                            size_t first, size_t end, bool bias, bool derives, struct shk_tile tile) {
     size_t tile_panels = tile.columns / 16;
-    for (size_t row = 0; row < w->row; row += tile.rows) {
+    for (size_t row = 0; row < w->ld; row += tile.rows) {
         for (size_t panel = first; panel < end; panel += tile_panels) {
             struct shk_update u = {.param = w, .op = op, .panel = panel, .row = row, .bias = bias && row == 0};
             u.derives = derives;
             u.of_batch = true;
             u.panels = end - panel < tile_panels ? end - panel : tile_panels;
-            u.length = (w->row - row < tile.rows ? w->row - row : tile.rows) * 16;
-            u.start = (panel * w->row + row) * 16;
+            u.length = (w->ld - row < tile.rows ? w->ld - row : tile.rows) * 16;
+            u.start = (panel * w->ld + row) * 16;
             shk_updates_add(list, u);
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A description is read key by key, and written out in full.
-#include "nn/graph/config.h"
+#include "nn/graph/description.h"
 
 #include <errno.h>
 #include <math.h>
@@ -44,7 +44,7 @@ static bool read_size(const char *key, const char *text, size_t lo, size_t hi, s
     return true;
 }
 
-static bool read_channels(const char *text, struct shk_config *c, struct shk_error *err) {
+static bool read_channels(const char *text, struct shk_description *c, struct shk_error *err) {
     const char *rest = text;
     for (c->blocks = 0;; rest++) {
         if (c->blocks == SHK_MAX_BLOCKS)
@@ -91,14 +91,14 @@ static bool read_activation(const char *text, enum shk_layer_kind *out, struct s
     return shk_fail(err, SHK_BAD_INPUT, "model description: act=%s is not known, use %s", text, known);
 }
 
-static bool read_cnn_key(const char *key, const char *value, struct shk_config *c, struct shk_error *err) {
+static bool read_cnn_key(const char *key, const char *value, struct shk_description *c, struct shk_error *err) {
     if (!strcmp(key, "channels")) return read_channels(value, c, err);
     if (!strcmp(key, "hidden")) return read_size(key, value, 0, 65536, &c->hidden, err);
     return shk_fail(err, SHK_BAD_INPUT, "model description: cnn has no key '%s', its keys are channels and hidden",
                     key);
 }
 
-static bool read_vit_key(const char *key, const char *value, struct shk_config *c, struct shk_error *err) {
+static bool read_vit_key(const char *key, const char *value, struct shk_description *c, struct shk_error *err) {
     if (!strcmp(key, "dim")) return read_size(key, value, 1, 4096, &c->dim, err);
     if (!strcmp(key, "depth")) return read_size(key, value, 1, SHK_MAX_DEPTH, &c->depth, err);
     if (!strcmp(key, "heads")) return read_size(key, value, 1, 256, &c->heads, err);
@@ -116,7 +116,7 @@ static bool read_vit_key(const char *key, const char *value, struct shk_config *
 }
 
 // Cuts `keys` in place. A key may stand once.
-static bool read_keys(char *keys, struct shk_config *c, struct shk_error *err) {
+static bool read_keys(char *keys, struct shk_description *c, struct shk_error *err) {
     enum { MOST = 16 }; // more than there are keys
     const char *seen[MOST];
     unsigned count = 0;
@@ -140,7 +140,7 @@ static void print_dropout(double dropout, char text[16]) {
     if (text[end - 1] == '.') text[end - 1] = 0;
 }
 
-static void describe(struct shk_config *c) {
+static void describe(struct shk_description *c) {
     size_t size = sizeof c->description, at = 0;
     if (c->family == SHK_VIT) {
         char dropout[16];
@@ -157,7 +157,7 @@ static void describe(struct shk_config *c) {
     snprintf(c->description + at, size - at, ",hidden=%zu", c->hidden);
 }
 
-static const char *find_preset(const char *text, struct shk_config *c) {
+static const char *find_preset(const char *text, struct shk_description *c) {
     for (unsigned i = 0; i < PRESETS; i++) {
         if (strcmp(text, presets[i].name) != 0) continue;
         snprintf(c->title, sizeof c->title, "%s", presets[i].title);
@@ -166,24 +166,24 @@ static const char *find_preset(const char *text, struct shk_config *c) {
     return text;
 }
 
-const char *shk_config_preset(const struct shk_config *c) {
+const char *shk_description_preset(const struct shk_description *c) {
     for (unsigned i = 0; i < PRESETS; i++)
         if (!strcmp(c->title, presets[i].title)) return presets[i].name;
     return NULL;
 }
 
-bool shk_config_parse(const char *text, struct shk_config *c, struct shk_error *err) {
-    *c = (struct shk_config){.blocks = 2,
-                             .channels = {16, 32},
-                             .hidden = 128,
-                             .dim = 64,
-                             .depth = 2,
-                             .heads = 4,
-                             .patch = 4,
-                             .ff = 256,
-                             .positions = true,
-                             .act = SHK_RELU,
-                             .dropout = 0.1};
+bool shk_description_parse(const char *text, struct shk_description *c, struct shk_error *err) {
+    *c = (struct shk_description){.blocks = 2,
+                                  .channels = {16, 32},
+                                  .hidden = 128,
+                                  .dim = 64,
+                                  .depth = 2,
+                                  .heads = 4,
+                                  .patch = 4,
+                                  .ff = 256,
+                                  .positions = true,
+                                  .act = SHK_RELU,
+                                  .dropout = 0.1};
     char copy[400];
     if (snprintf(copy, sizeof copy, "%s", find_preset(text, c)) >= (int)sizeof copy)
         return shk_fail(err, SHK_BAD_INPUT, "the model description is longer than %zu characters", sizeof copy - 1);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A model's description: `cnn:channels=16-32,hidden=128`, `vit:dim=64,...`, or the name of a preset, which is such a
 // description.
-#ifndef SHK_NN_GRAPH_CONFIG_H
-#define SHK_NN_GRAPH_CONFIG_H
+#ifndef SHK_NN_GRAPH_DESCRIPTION_H
+#define SHK_NN_GRAPH_DESCRIPTION_H
 
 #include "nn/graph/graph.h"
 
@@ -10,7 +10,7 @@ enum { SHK_MAX_BLOCKS = 8, SHK_MAX_DEPTH = 64 };
 
 enum shk_family { SHK_CNN, SHK_VIT };
 
-struct shk_config {
+struct shk_description {
     enum shk_family family;
     // CNN
     unsigned blocks;
@@ -27,8 +27,8 @@ struct shk_config {
     char description[200]; // in full, canonical
 };
 
-bool shk_config_parse(const char *text, struct shk_config *, struct shk_error *);
+bool shk_description_parse(const char *text, struct shk_description *, struct shk_error *);
 // The name under which a preset was asked for; NULL where it is none.
-const char *shk_config_preset(const struct shk_config *);
+const char *shk_description_preset(const struct shk_description *);
 
 #endif

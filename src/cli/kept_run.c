@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Trains with a run's folder: finds out what it holds, writes checkpoints and lines, and says how it ended.
-#include "cli/record.h"
+#include "cli/kept_run.h"
 
 #include "base/json.h"
 #include "cli/signals.h"
@@ -15,13 +15,13 @@
 #include <string.h>
 #include <time.h>
 
-// ---- The record of a training ----
+// ---- A training whose run is kept ----
 
-struct record {
-    const struct record_settings *settings;
+struct kept_run {
+    const struct kept_run_settings *settings;
     struct folder folder;
     struct run run;
-    struct contender contender;
+    struct job job;
     struct metrics *metrics;
     struct log *log;
     char *notes;          // the settings as JSON, which eval reads from the weights' files
@@ -36,7 +36,7 @@ struct record {
     struct shk_error error; // in a callback
 };
 
-static const char *folder_of(const struct record *r) { return r->settings->run.values.out; }
+static const char *folder_of(const struct kept_run *r) { return r->settings->run.values.out; }
 
 static double now(void) {
     struct timespec t;
@@ -53,7 +53,7 @@ static void print_place(struct shk_position at, char text[64]) {
 }
 
 // The end of a training that cannot go on; what is in the folder stays.
-static _Noreturn void record_die(struct record *r, const struct shk_error *error) {
+static _Noreturn void kept_run_die(struct kept_run *r, const struct shk_error *error) {
     char place[64];
     print_place(r->saved, place);
     log_line(r->log, "failed: %s", error->text);
@@ -65,19 +65,19 @@ static _Noreturn void record_die(struct record *r, const struct shk_error *error
 // ---- Checkpoints ----
 
 // The most that passes between two checkpoints: writing them is to take no more than one part in a hundred.
-static double interval(const struct record *r) {
+static double interval(const struct kept_run *r) {
     if (r->settings->run.values.checkpoint_seconds > 0) return r->settings->run.values.checkpoint_seconds;
     return fmax(10, 100 * r->write_seconds);
 }
 
-static bool is_due(const struct record *r) {
+static bool is_due(const struct kept_run *r) {
     const size_t every = r->settings->run.values.checkpoint_every;
     return (every && r->steps >= every) || now() - r->since >= interval(r);
 }
 
 // The best weights and the lines first: a checkpoint promises that they are there.
-static bool write_files(struct record *r, struct shk_error *err) {
-    const struct shk_trainer *t = r->contender.trainer;
+static bool write_files(struct kept_run *r, struct shk_error *err) {
+    const struct shk_trainer *t = r->job.trainer;
     const struct shk_position here = shk_trainer_position(t);
     char place[64];
     if (r->has_best) {
@@ -91,27 +91,27 @@ static bool write_files(struct record *r, struct shk_error *err) {
     return metrics_sync(r->metrics, err) && shk_trainer_save(t, r->folder.path[FOLDER_CHECKPOINT], notes, 2, err);
 }
 
-static void save(struct record *r) {
+static void save(struct kept_run *r) {
     struct shk_error error = {0};
     const double start = now();
-    if (!write_files(r, &error)) record_die(r, &error);
+    if (!write_files(r, &error)) kept_run_die(r, &error);
     r->since = now();
     r->write_seconds = r->since - start;
     r->steps = 0;
-    r->saved = shk_trainer_position(r->contender.trainer);
+    r->saved = shk_trainer_position(r->job.trainer);
     r->has_saved = true;
     r->has_news = false;
 }
 
 // ---- The training ----
 
-static size_t steps_of_epoch(const struct record *r) {
+static size_t steps_of_epoch(const struct kept_run *r) {
     const size_t batch = r->run.settings.values.train.batch;
     return (shk_dataset_size(r->run.train) + batch - 1) / batch;
 }
 
 static bool on_step(const struct shk_step *step, void *user) {
-    struct record *r = user;
+    struct kept_run *r = user;
     const uint64_t count = (step->epoch - 1) * steps_of_epoch(r) + step->step;
     r->steps++;
     r->has_news = true;
@@ -120,8 +120,8 @@ static bool on_step(const struct shk_step *step, void *user) {
 }
 
 static bool on_epoch(const struct shk_epoch *epoch, void *user) {
-    struct record *r = user;
-    contender_end_epoch(&r->contender, &r->run, epoch); // a lost reader of the lines is no loss
+    struct kept_run *r = user;
+    job_end_epoch(&r->job, &r->run, epoch); // a lost reader of the lines is no loss
     log_line(r->log, "epoch %zu: loss %.4f, test loss %.4f, accuracy %.3f%s", epoch->epoch, epoch->train_loss,
              epoch->test.loss, epoch->test.accuracy, epoch->best ? ", the best so far" : "");
     r->has_news = true;
@@ -129,19 +129,18 @@ static bool on_epoch(const struct shk_epoch *epoch, void *user) {
     return metrics_epoch(r->metrics, epoch, &r->error) && !signals_caught() && !is_due(r);
 }
 
-static bool is_complete(const struct record *r) {
-    return shk_trainer_position(r->contender.trainer).epoch >= r->run.settings.values.epochs;
+static bool is_complete(const struct kept_run *r) {
+    return shk_trainer_position(r->job.trainer).epoch >= r->run.settings.values.epochs;
 }
 
-static void train(struct record *r) {
+static void train(struct kept_run *r) {
     const struct shk_callbacks callbacks = {.on_step = on_step, .on_epoch = on_epoch, .user = r};
     struct shk_error error = {0};
     r->since = now();
     while (!is_complete(r) && !signals_caught()) {
-        if (!shk_train(r->contender.trainer, r->run.train, r->run.test, r->run.settings.values.epochs, &callbacks,
-                       &error))
-            record_die(r, &error);
-        if (r->error.code != SHK_OK) record_die(r, &r->error);
+        if (!shk_train(r->job.trainer, r->run.train, r->run.test, r->run.settings.values.epochs, &callbacks, &error))
+            kept_run_die(r, &error);
+        if (r->error.code != SHK_OK) kept_run_die(r, &r->error);
         if (is_due(r)) save(r);
     }
     if (r->has_news || !r->has_saved) save(r);
@@ -150,7 +149,7 @@ static void train(struct record *r) {
 // ---- Beginning ----
 
 // What is kept is the folder's; what was typed must agree with it, or may change.
-static void take_over(struct record *r, const struct shk_run_settings *found) {
+static void take_over(struct kept_run *r, const struct shk_run_settings *found) {
     const struct run_settings *typed = &r->settings->run;
     struct shk_error error = {0};
     for (size_t i = 0; i < shk_setting_count; i++) {
@@ -162,14 +161,14 @@ static void take_over(struct record *r, const struct shk_run_settings *found) {
     r->epochs_before = found->epochs;
 }
 
-static void open_folder(struct record *r, bool make) {
+static void open_folder(struct kept_run *r, bool make) {
     struct shk_error error = {0};
     if (!folder_open(&r->folder, folder_of(r), make, &error)) cli_die_error(&error);
 }
 
 // Finds out what the folder holds, where there is one; true if a run goes on.
-static bool find_run(struct record *r) {
-    const struct record_settings *s = r->settings;
+static bool find_run(struct kept_run *r) {
+    const struct kept_run_settings *s = r->settings;
     struct shk_error error = {0};
     struct shk_run_settings found;
     r->run.settings = s->run;
@@ -184,8 +183,8 @@ static bool find_run(struct record *r) {
 }
 
 // Makes the folder where it is not there yet; nothing in it is overwritten unasked.
-static void check_folder(struct record *r) {
-    const struct record_settings *s = r->settings;
+static void check_folder(struct kept_run *r) {
+    const struct kept_run_settings *s = r->settings;
     if (!r->folder.path[FOLDER_CONFIG]) open_folder(r, true);
     if (r->folder.holds_run && !s->force)
         cli_die(CLI_USAGE, "%s holds a run: go on with 'shikaku resume %s', or give --force to replace it",
@@ -196,24 +195,23 @@ static void check_folder(struct record *r) {
 }
 
 // Twice the files, once in place and once on their way; those that are there already count.
-static void check_room(const struct record *r, bool goes_on) {
-    const double numbers = (double)shk_model_parameters(r->contender.model);
+static void check_room(const struct kept_run *r, bool goes_on) {
+    const double numbers = (double)shk_model_parameters(r->job.model);
     const double losses = (double)shk_dataset_size(r->run.train);
     const double files = 4 * (4 * numbers + losses) + 65536;
     struct shk_error error = {0};
     if (!folder_has_room(&r->folder, (goes_on ? 1 : 2) * files + 1e6, &error)) cli_die_error(&error);
 }
 
-static void begin_anew(struct record *r) {
+static void begin_anew(struct kept_run *r) {
     struct shk_error error = {0};
     if (!folder_tidy(&r->folder, &error) || !folder_clear(&r->folder, &error) ||
-        !config_write(r->folder.path[FOLDER_CONFIG], &r->run.settings.values, r->contender.model, r->run.runtime,
-                      &error))
+        !config_write(r->folder.path[FOLDER_CONFIG], &r->run.settings.values, r->job.model, r->run.runtime, &error))
         cli_die_error(&error);
 }
 
 // Whether config.json still has what the checkpoint was made with.
-static void check_settings(const struct record *r) {
+static void check_settings(const struct kept_run *r) {
     const char *path = r->folder.path[FOLDER_CHECKPOINT];
     struct shk_run_settings saved;
     struct shk_error error = {0};
@@ -227,24 +225,24 @@ static void check_settings(const struct record *r) {
     free(text);
 }
 
-static void go_on(struct record *r) {
+static void go_on(struct kept_run *r) {
     struct shk_error error = {0};
     r->has_saved = folder_has(&r->folder, FOLDER_CHECKPOINT);
     if (r->has_saved) check_settings(r);
-    if ((r->has_saved && !shk_trainer_load(r->contender.trainer, r->folder.path[FOLDER_CHECKPOINT], &error)) ||
+    if ((r->has_saved && !shk_trainer_load(r->job.trainer, r->folder.path[FOLDER_CHECKPOINT], &error)) ||
         !folder_tidy(&r->folder, &error) ||
         (r->run.settings.values.epochs != r->epochs_before &&
          !config_raise_epochs(r->folder.path[FOLDER_CONFIG], r->run.settings.values.epochs, &error)))
         cli_die_error(&error);
-    r->saved = shk_trainer_position(r->contender.trainer);
+    r->saved = shk_trainer_position(r->job.trainer);
 }
 
-static void open_lines(struct record *r) {
+static void open_lines(struct kept_run *r) {
     struct shk_error error = {0};
     r->metrics = metrics_open(r->folder.path[FOLDER_METRICS], r->saved, &error);
     if (!r->metrics) cli_die_error(&error);
     r->log = log_open(r->folder.path[FOLDER_LOG]);
-    if (!log_line(r->log, "shikaku %s, %s, %s; %s", shk_version(), shk_model_description(r->contender.model),
+    if (!log_line(r->log, "shikaku %s, %s, %s; %s", shk_version(), shk_model_description(r->job.model),
                   shk_runtime_isa(r->run.runtime), shk_runtime_describe(r->run.runtime)))
         fprintf(stderr, "shikaku: warning: %s cannot be written\n", r->folder.path[FOLDER_LOG]);
     json_t *settings = config_to_json(&r->run.settings.values);
@@ -253,14 +251,14 @@ static void open_lines(struct record *r) {
     if (!r->notes) cli_die(CLI_FAILED, "out of memory");
 }
 
-static struct record begin(const struct record_settings *settings) {
-    struct record r = {.settings = settings};
+static struct kept_run begin(const struct kept_run_settings *settings) {
+    struct kept_run r = {.settings = settings};
     const bool goes_on = find_run(&r);
     struct run_settings s = r.run.settings;
     if (!goes_on) run_need_model("train", &s);
     r.run = run_create(&s);
-    r.contender = contender_create(&r.run, s.values.model);
-    r.run.settings.values.train.shards = shk_trainer_shards(r.contender.trainer);
+    r.job = job_create(&r.run, s.values.model);
+    r.run.settings.values.train.shards = shk_trainer_shards(r.job.trainer);
     if (!goes_on) check_folder(&r);
     check_room(&r, goes_on);
     if (goes_on)
@@ -271,7 +269,7 @@ static struct record begin(const struct record_settings *settings) {
     return r;
 }
 
-static void print_beginning(struct record *r) {
+static void print_beginning(struct kept_run *r) {
     char place[64];
     run_print_device(&r->run);
     if (!r->epochs_before) return; // a new run
@@ -285,16 +283,16 @@ static void print_beginning(struct record *r) {
 
 // ---- The end ----
 
-static void print_end(struct record *r) {
-    const struct shk_best best = shk_trainer_best(r->contender.trainer);
-    contender_print_done(&r->contender, &r->run);
+static void print_end(struct kept_run *r) {
+    const struct shk_best best = shk_trainer_best(r->job.trainer);
+    job_print_done(&r->job, &r->run);
     if (best.epoch)
-        cli_print("[%s] best: epoch %zu - test loss: %.4f, acc: %.3f, in %s\n", shk_model_title(r->contender.model),
+        cli_print("[%s] best: epoch %zu - test loss: %.4f, acc: %.3f, in %s\n", shk_model_title(r->job.model),
                   best.epoch, best.test.loss, best.test.accuracy, r->folder.path[FOLDER_BEST]);
-    log_line(r->log, "done, weights %016" PRIx64, shk_model_hash(r->contender.model));
+    log_line(r->log, "done, weights %016" PRIx64, shk_model_hash(r->job.model));
 }
 
-static void print_interrupt(struct record *r, int signal) {
+static void print_interrupt(struct kept_run *r, int signal) {
     char place[64];
     print_place(r->saved, place);
     log_line(r->log, "%s after %s", signals_name(signal), place);
@@ -302,8 +300,8 @@ static void print_interrupt(struct record *r, int signal) {
             folder_of(r));
 }
 
-int record_train(const struct record_settings *settings) {
-    struct record r = begin(settings);
+int kept_run_train(const struct kept_run_settings *settings) {
+    struct kept_run r = begin(settings);
     signals_catch();
     print_beginning(&r);
     train(&r);
@@ -316,7 +314,7 @@ int record_train(const struct record_settings *settings) {
     metrics_close(r.metrics);
     log_close(r.log);
     free(r.notes);
-    contender_free(&r.contender);
+    job_free(&r.job);
     run_free(&r.run);
     folder_close(&r.folder);
     fclose(stdout); // a reader that has gone is no failure here
