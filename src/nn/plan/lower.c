@@ -28,14 +28,12 @@ void shk_gives(struct shk_lowering *f, int layer, struct shk_op *op, struct shk_
 
 void *shk_op_new(struct shk_lowering *f, const struct shk_op_type *type, const char *name, const struct shk_value *in) {
     struct shk_plan *p = f->plan;
-    const bool full = p->op_count == SHK_MAX_OPS;
-    if (full)
-        shk_fail(f->err, SHK_BAD_INPUT, "the model takes more than %d ops, up to layer %s alone", SHK_MAX_OPS, name);
-    struct shk_op *op = full ? NULL : shk_alloc(1, type->size, "an op of the plan", f->err);
-    if (!op) {
+    if (p->op_count == f->op_room) {
+        shk_fail(f->err, SHK_BAD_INPUT, "the model takes more than %u ops, up to layer %s alone", f->op_room, name);
         f->failed = true;
         return NULL;
     }
+    struct shk_op *op = (struct shk_op *)(p->op_memory + p->op_count * f->op_size);
     op->type = type;
     op->in = in ? in->value : shk_no_view;
     op->in_grad = in ? in->grad : shk_no_view;
@@ -125,6 +123,16 @@ static bool take_next(struct shk_lowering *f, const struct shk_op_type *const *t
     return refuse(f);
 }
 
+// One block for all ops, each of which has as much as the largest type takes. No layer makes more than two on average.
+static bool make_room(struct shk_lowering *f, const struct shk_op_type *const *types) {
+    for (size_t i = 0; types[i]; i++)
+        if (types[i]->size > f->op_size) f->op_size = types[i]->size;
+    f->op_size = (f->op_size + 63) & ~(size_t)63;
+    f->op_room = 2 * f->graph->count < SHK_MAX_OPS ? 2 * f->graph->count : SHK_MAX_OPS;
+    f->plan->op_memory = shk_alloc(f->op_room, f->op_size, "the ops of a plan", f->err);
+    return f->plan->op_memory;
+}
+
 bool shk_lower(struct shk_plan *p, struct shk_model *placing, const struct shk_op_type *const *types,
                struct shk_error *err) {
     struct shk_lowering *f = shk_alloc(1, sizeof *f, "the layers of a plan", err);
@@ -133,7 +141,7 @@ bool shk_lower(struct shk_plan *p, struct shk_model *placing, const struct shk_o
     f->placing = placing;
     f->graph = &p->model->computed;
     f->err = err;
-    bool ok = true;
+    bool ok = make_room(f, types);
     for (; ok && f->at < (int)f->graph->count; f->at++)
         if (!f->taken[f->at]) ok = take_next(f, types);
     shk_free(f);

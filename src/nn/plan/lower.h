@@ -20,7 +20,9 @@ struct shk_lowering {
     bool taken[SHK_MAX_LAYERS];
     struct shk_value values[SHK_MAX_LAYERS];
     struct shk_error *err;
-    bool failed; // out of memory or ops
+    bool failed; // no op could be made
+    unsigned op_room;
+    size_t op_size; // bytes of each
 };
 
 // Goes through the model's graph. False where no matcher takes a layer.

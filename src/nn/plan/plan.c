@@ -41,7 +41,7 @@ bool shk_plan_lay_out(struct shk_model *model, const struct shk_op_type *const *
 
 void shk_plan_free(struct shk_plan *p) {
     if (!p) return;
-    for (unsigned i = 0; i < p->op_count; i++) shk_free(p->ops[i]);
+    shk_free(p->op_memory);
     shk_free(p->updates);
     shk_free(p);
 }

@@ -105,7 +105,8 @@ struct shk_plan {
     struct shk_stage stages[SHK_MAX_STAGES];
     int dealt;              // the op that deals out its work, or -1
     unsigned dealt_updates; // the first updates are that op's, in order of its tasks
-    struct shk_op *ops[SHK_MAX_OPS];
+    char *op_memory;
+    struct shk_op *ops[SHK_MAX_OPS]; // in op_memory
     struct shk_buffer buffers[SHK_MAX_BUFFERS];
     struct shk_update *updates;
     struct shk_no_gradient no_gradients[SHK_MAX_OPS];
