@@ -14,6 +14,8 @@
 #ifndef SHK_SIMD_CONTRACT_H
 #define SHK_SIMD_CONTRACT_H
 
+#include "strict_math.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

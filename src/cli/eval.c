@@ -52,11 +52,9 @@ static struct shk_run_settings test_data(const char *path, const struct run_sett
     if (!text) return typed->values;
     struct shk_error error = {0};
     struct shk_run_settings c;
-    json_t *settings = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    if (!config_from_json(settings, path, &c, &error)) cli_die_error(&error);
+    if (!config_from_note(text, path, &c, &error)) cli_die_error(&error);
     for (size_t i = 0; i < shk_setting_count; i++)
         if (typed->given >> i & 1) shk_setting_copy(&shk_settings[i], &c, &typed->values);
-    json_decref(settings);
     free(text);
     return c;
 }

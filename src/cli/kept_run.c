@@ -24,7 +24,7 @@ struct kept_run {
     struct job job;
     struct metrics *metrics;
     struct log *log;
-    char *notes;          // the settings as JSON, which eval reads from the weights' files
+    char *notes;          // the settings, which eval reads from the weights' files
     size_t epochs_before; // of a run that goes on: those in config.json
     struct shk_position saved;
     bool has_saved;         // since the beginning or in the folder
@@ -217,11 +217,9 @@ static void check_settings(const struct kept_run *r) {
     struct shk_error error = {0};
     char *text = shk_file_note(path, "settings", &error);
     if (error.code != SHK_OK) cli_die_error(&error);
-    json_t *note = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    if (!config_from_json(note, path, &saved, &error)) cli_die_error(&error);
+    if (!config_from_note(text ? text : "", path, &saved, &error)) cli_die_error(&error);
     for (const struct shk_setting *s = shk_settings; s->name; s++)
         if (!shk_setting_may_become(s, &saved, &r->run.settings.values, path, &error)) cli_die_error(&error);
-    json_decref(note);
     free(text);
 }
 
@@ -245,9 +243,7 @@ static void open_lines(struct kept_run *r) {
     if (!log_line(r->log, "shikaku %s, %s, %s; %s", shk_version(), shk_model_description(r->job.model),
                   shk_runtime_isa(r->run.runtime), shk_runtime_describe(r->run.runtime)))
         fprintf(stderr, "shikaku: warning: %s cannot be written\n", r->folder.path[FOLDER_LOG]);
-    json_t *settings = config_to_json(&r->run.settings.values);
-    r->notes = shk_json_text(settings, JSON_COMPACT);
-    json_decref(settings);
+    r->notes = config_to_note(&r->run.settings.values);
     if (!r->notes) cli_die(CLI_FAILED, "out of memory");
 }
 

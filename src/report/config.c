@@ -128,6 +128,29 @@ bool config_from_json(const json_t *object, const char *where, struct shk_run_se
     return true;
 }
 
+static void exchange(char *text, char from, char to) {
+    for (char *at = text; (at = strchr(at, from));) *at = to;
+}
+
+char *config_to_note(const struct shk_run_settings *c) {
+    json_t *object = config_to_json(c);
+    char *text = object ? shk_json_text(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    if (text && !strchr(text, '\'') && !strchr(text, '\\')) exchange(text, '"', '\'');
+    return text;
+}
+
+bool config_from_note(const char *note, const char *where, struct shk_run_settings *out, struct shk_error *err) {
+    char *text = strdup(note);
+    if (!text) return shk_fail(err, SHK_FAILED, "out of memory");
+    if (strncmp(text, "{'", 2) == 0) exchange(text, '\'', '"');
+    json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    free(text);
+    const bool ok = config_from_json(object, where, out, err);
+    json_decref(object);
+    return ok;
+}
+
 // ---- File ----
 
 enum { FILE_VERSION = 2, FILE_LIMIT = 1 << 20 };

@@ -12,6 +12,11 @@ json_t *config_to_json(const struct shk_run_settings *);
 // is younger than the file and has its default; one that is not known, or has another value than it can, is refused.
 // `where` begins the error's sentence; *out changes only where all is well.
 bool config_from_json(const json_t *, const char *where, struct shk_run_settings *out, struct shk_error *);
+// The same as a note of a file of weights, to be freed; NULL: out of memory. A note stands inside JSON, where each quotation
+// mark would be escaped, and jansson ends a process that runs out of memory before an escape: so they are apostrophes.
+char *config_to_note(const struct shk_run_settings *);
+// Of such a note, or one with quotation marks, as older files have it.
+bool config_from_note(const char *note, const char *where, struct shk_run_settings *out, struct shk_error *);
 
 // config.json: the settings, the numerics version, the model in full, and the machine on which the run began.
 bool config_write(const char *path, const struct shk_run_settings *, const struct shk_model *,
