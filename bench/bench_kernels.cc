@@ -350,6 +350,10 @@ void add_activations() {
              shk_gelu g = {n, arena.floats(n), arena.zeros<float>(n), arena.zeros<float>(n)};
              return [=] { k->gelu_forward(&g); };
          }});
+    all.push_back({"silu_forward", "vit-hidden", 0, 3 * element * n, [](const shk_kernels *k, Arena &arena) -> Call {
+                       shk_silu g = {n, arena.floats(n), arena.zeros<float>(n), arena.zeros<float>(n)};
+                       return [=] { k->silu_forward(&g); };
+                   }});
     all.push_back({"multiply", "vit-pre-hidden", 0, 3 * element * n, [](const shk_kernels *k, Arena &arena) -> Call {
                        shk_multiply m = {n, arena.floats(n), arena.floats(n), arena.zeros<float>(n)};
                        return [=] { k->multiply(&m); };
