@@ -180,20 +180,21 @@ check: $(UNIT_BIN) ## the unit tests alone, in under a minute
 
 # Runs that are interrupted, killed or short of something; RUNS= leaves them out. Behind -- are those that need all CPUs.
 RUNS ?= "tests/run_folders.sh $(BIN)" "tests/kill_runs.sh $(BIN) 20" "tests/memory_runs.sh $(BIN)"
-RUNS_ALONE := $(if $(RUNS),"tests/fault_runs.sh $(BIN) $(FAULTS) --quick")
 TESTS ?= $(RUNS) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/cli_usage.sh $(BIN)" "tests/symbols.sh $(BUILD)" \
-    "tests/install_example.sh $(BUILD)" -- "tests/machine_runs.sh $(BIN)" $(RUNS_ALONE)
-test: all $(TEST_BIN) $(REPLAY_BIN) $(FAULTS) ## all tests; TESTS='command...' runs others; the last line counts them
+    "tests/install_example.sh $(BUILD)" -- "tests/machine_runs.sh $(BIN)"
+test: all $(TEST_BIN) $(REPLAY_BIN) ## all tests; TESTS='command...' runs others; the last line counts them
 	@CC='$(CC)' tests/run.sh $(TESTS)
+test-faults: all $(FAULTS) ## trainings in which one call fails, each of many in turn
+	@tests/run.sh -- "tests/fault_runs.sh $(BIN) $(FAULTS) --quick"
 
 # The tests themselves go through the instruction sets; here: compilers x sanitizers, a build folder each.
 SANITIZE := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 check-all: export WERROR := 1
 check-all: ## the tests with gcc and clang, plain and under sanitizers, and a training under ThreadSanitizer
-	$(MAKE) test CC=gcc BUILD=build/check/gcc
-	$(MAKE) test CC=clang BUILD=build/check/clang
-	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp $(MAKE) test CC=gcc BUILD=build/check/gcc-asan EXTRA='$(SANITIZE)'
-	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp $(MAKE) test CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
+	$(MAKE) test test-faults CC=gcc BUILD=build/check/gcc
+	$(MAKE) test test-faults CC=clang BUILD=build/check/clang
+	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp $(MAKE) test test-faults CC=gcc BUILD=build/check/gcc-asan EXTRA='$(SANITIZE)'
+	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp $(MAKE) test test-faults CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
 	$(MAKE) tsan
 	OMP_TOOL_LIBRARIES=libarcher.so TSAN_OPTIONS='ignore_noninstrumented_modules=1 halt_on_error=1' \
 	    $(MAKE) test CC=clang BUILD=build/check/tsan EXTRA='-O1 -fsanitize=thread'
@@ -278,4 +279,4 @@ clean: ## removes build
 
 -include $(BUILD)/tests/core/bits.d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(BUILD)/man/page.d $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
 
-.PHONY: all help demo check test test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install clean
+.PHONY: all help demo check test test-faults test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install clean
