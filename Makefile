@@ -171,7 +171,7 @@ REPLAY_BIN := $(FUZZ:%=$(BUILD)/tests/fuzz/replay_%)
 REPLAYS := $(foreach name,$(FUZZ),"$(BUILD)/tests/fuzz/replay_$(name) tests/fuzz/corpus/$(name)")
 
 # Unit tests are the programs, without those that train dozens of times; the slowest come first.
-SLOW_TESTS := layers files
+SLOW_TESTS := layers graph files
 TRAINING_TESTS := clip parity
 TRAINING_BIN := $(filter $(TRAINING_TESTS:%=$(BUILD)/tests/test_%),$(TEST_BIN))
 UNIT_BIN := $(call first,$(SLOW_TESTS:%=$(BUILD)/tests/test_%),$(filter-out $(TRAINING_BIN),$(TEST_BIN)))
