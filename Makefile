@@ -175,7 +175,7 @@ SLOW_TESTS := layers graph files
 TRAINING_TESTS := clip parity
 TRAINING_BIN := $(filter $(TRAINING_TESTS:%=$(BUILD)/tests/test_%),$(TEST_BIN))
 UNIT_BIN := $(call first,$(SLOW_TESTS:%=$(BUILD)/tests/test_%),$(filter-out $(TRAINING_BIN),$(TEST_BIN)))
-check: $(UNIT_BIN) ## the unit tests alone, in under a minute
+check: $(UNIT_BIN) ## the unit tests alone
 	@tests/run.sh $(UNIT_BIN)
 
 # Runs that are interrupted, killed or short of something; RUNS= leaves them out. Behind -- are those that need all CPUs.
