@@ -224,6 +224,11 @@ bad SHIKAKU_THREADS=abc train --model tinycnn --threads 1
 bad OMP_NUM_THREADS=1000000000 train --model tinycnn --threads 1
 bad SHIKAKU_THREADS=1 OMP_NUM_THREADS=abc train --model tinycnn
 bad OMP_NUM_THREADS=1000000000 OMP_PROC_BIND=close topo
+for setting in OMP_NUM_THREADS=2,x OMP_THREAD_LIMIT=0 OMP_MAX_ACTIVE_LEVELS=-1 OMP_DYNAMIC=2 OMP_PROC_BIND=nonsense \
+    'OMP_PLACES={0' 'OMP_PLACES={60000}' GOMP_CPU_AFFINITY=60000 OMP_WAIT_POLICY=idle OMP_STACKSIZE=foo OMP_STACKSIZE=16k; do
+    bad "$setting" train --model tinycnn
+    bad "$setting" topo
+done
 for value in foo '' Cores 0- 0,,1 0-70000 1-0 0,0 -1 65535; do
     bad "SHIKAKU_PIN=$value" train --model tinycnn
     bad "SHIKAKU_PIN=$value" topo

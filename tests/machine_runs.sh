@@ -105,12 +105,29 @@ if [ "$cpus" = 0-1 ]; then # what is said below holds for two CPUs
     masks 1
 fi
 
+# OMP_NUM_THREADS is read as OpenMP and nproc read it.
+options='--pin none'
+for value in 2 2,1 ' 2' '2 ,4' '' '1 '; do
+    run "OMP_NUM_THREADS='$value'" env OMP_NUM_THREADS="$value" "$bin"
+    [ -z "$value" ] || says "^threads: $(OMP_NUM_THREADS="$value" nproc) of .*asked for by OMP_NUM_THREADS"
+done
+run 'no level for threads' env OMP_MAX_ACTIVE_LEVELS=0 OMP_NUM_THREADS=2 "$bin"
+says '^threads: 1 of '
+says 'warning: OMP_MAX_ACTIVE_LEVELS allows 1 of 2 threads'
+run 'fewer threads by load' env OMP_DYNAMIC=true "$bin"
+says 'warning: OpenMP may start fewer threads'
+
 # Threads that cannot be created: each wants a gigabyte of stack, and there are four. (A sanitizer takes more by itself.)
 if ! nm "$bin" 2>"$dir/no" | grep -q -e __asan_init -e __tsan_init; then
     options='--threads 8'
     run 'no more threads' sh -c 'ulimit -s 1000000 && ulimit -v 4500000 && exec "$@"' limits env OMP_STACKSIZE=1000000k "$bin"
     says 'warning: [2-5] of 8 threads can be created'
 fi
+
+# The stack that OpenMP's threads are to have counts: more than the machine has address space for.
+options='--threads 2'
+run 'stacks without end' env OMP_STACKSIZE=100000g "$bin"
+says 'warning: 1 of 2 threads can be created: .*OMP_STACKSIZE asks'
 
 if mkdir "$group" 2>"$dir/no" && echo 100000 >"$group/cpu.cfs_period_us" && echo 50000 >"$group/cpu.cfs_quota_us"; then
     # shellcheck disable=SC2016 # expanded by the inner shell

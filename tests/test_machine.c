@@ -10,6 +10,7 @@
 #include "base/runtime.h"
 #include "machine/cpulist.h"
 #include "machine/quota.h"
+#include "machine/variables.h"
 #include "tree.h"
 #include <omp.h>
 #include <sched.h>
@@ -437,6 +438,49 @@ static void test_tasks(void **state) {
     }
 }
 
+// OpenMP's variables, with blanks and in any case as its specification has them. What makes no sense is named.
+static void test_openmp_variables(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *good[8], *bad[8];
+    } cases[] = {
+        {"OMP_NUM_THREADS", {"2", " 2", "2 ,4", "1 ", "", "2,1", " "}, {"0", "2,x", "2,", "-1", "1e3", "1025", "2 4"}},
+        {"OMP_THREAD_LIMIT", {"1", " 8 ", ""}, {"0", "x", "1,2", "99999999999"}},
+        {"OMP_MAX_ACTIVE_LEVELS", {"0", "4"}, {"-1", "one"}},
+        {"OMP_DYNAMIC", {"true", "FALSE "}, {"1", "yes"}},
+        {"OMP_PROC_BIND",
+         {"true", " False", "close", "close , SPREAD", "primary"},
+         {"nonsense", "true,close", "close,"}},
+        {"OMP_PLACES",
+         {"cores", "Threads (2)", "{0}", "{0,1},{2:2:2}:3:-1", "{0:2},!{1}", "numa_domains", "0,1"},
+         {"core", "cores(0)", "{0", "{}", "{0:0}", "{0},", "cores,threads"}},
+        {"GOMP_CPU_AFFINITY", {"0 3 1-2 4-15:2", "0,1", "7"}, {"-1", "3-1", "0-", "0:2", "a", "0-4:0"}},
+        {"OMP_WAIT_POLICY", {"active", "PASSIVE"}, {"idle"}},
+        {"OMP_STACKSIZE", {"512", "1 m", "2G", "262144b"}, {"0", "foo", "16k", "255", "4t", "4mm", "99999999999999g"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (size_t k = 0; k < 8 && cases[i].good[k]; k++) {
+            setenv(cases[i].name, cases[i].good[k], 1);
+            struct shk_error err = {0};
+            if (!shk_variables_check(&err)) fail_msg("%s='%s': %s", cases[i].name, cases[i].good[k], err.text);
+        }
+        for (size_t k = 0; k < 8 && cases[i].bad[k]; k++) {
+            setenv(cases[i].name, cases[i].bad[k], 1);
+            struct shk_error err = {0};
+            if (shk_variables_check(&err)) fail_msg("%s='%s' is taken", cases[i].name, cases[i].bad[k]);
+            assert_int_equal(err.code, SHK_BAD_INPUT);
+            assert_non_null(strstr(err.text, cases[i].name));
+        }
+        unsetenv(cases[i].name);
+    }
+    setenv("OMP_NUM_THREADS", " 3 , 5", 1);
+    assert_int_equal(shk_variables_threads(), 3);
+    setenv("OMP_STACKSIZE", " 2 M", 1);
+    assert_int_equal(shk_variables_stack(), 2 << 20);
+    unsetenv("OMP_NUM_THREADS");
+    unsetenv("OMP_STACKSIZE");
+}
+
 int main(void) {
     const char *const variables[] = {"SHIKAKU_PIN", "SHIKAKU_THREADS",   "OMP_NUM_THREADS", "OMP_PROC_BIND",
                                      "OMP_PLACES",  "GOMP_CPU_AFFINITY", "KMP_AFFINITY"};
@@ -451,7 +495,8 @@ int main(void) {
                                        cmocka_unit_test(test_quota_namespaces),
                                        cmocka_unit_test(test_placement),
                                        cmocka_unit_test(test_masks),
-                                       cmocka_unit_test(test_tasks)};
+                                       cmocka_unit_test(test_tasks),
+                                       cmocka_unit_test(test_openmp_variables)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     tree_remove();
     return failed;

@@ -57,7 +57,8 @@ static void add_pinning(const struct shk_machine *m, const struct shk_policy_set
         shk_cpulist_format(c->cpu, c->threads, cpus, sizeof cpus);
         add(line, "pinned to CPU%s %s%s", plural(c->threads), cpus, names[s->pin]);
     } else if (s->openmp.binding[0]) {
-        add(line, "binding is left to OpenMP (%s)", s->openmp.binding);
+        add(line, "binding is left to OpenMP (%s)%s", s->openmp.binding,
+            s->openmp.no_places ? ", which binds nothing" : "");
     } else if (s->pin == SHK_PIN_NONE) {
         add(line, "not pinned, as asked");
     } else if (c->threads > m->info.allowed_cpus) {
@@ -124,7 +125,7 @@ static void warn_of_threads(const struct shk_machine *m, const struct shk_policy
     else if (c->pinned && s->pin == SHK_PIN_LIST && c->threads > s->list_count)
         shk_warn(c, "%u threads share the %u CPU%s that %s names: name as many CPUs as threads", c->threads,
                  s->list_count, plural(s->list_count), s->pin_source);
-    const bool by_openmp = s->openmp.binding[0] && !s->openmp.off;
+    const bool by_openmp = s->openmp.binding[0] && !s->openmp.off && !s->openmp.no_places;
     if (i->here && i->allowed_cpus == 1 && i->cpus > 1 && s->threads != 1 && !by_openmp)
         shk_warn(c,
                  "this process is bound to a single CPU of %u: if that is not meant, start it without taskset, numactl "
@@ -147,6 +148,14 @@ void shk_policy_warnings(const struct shk_machine *m, const struct shk_policy_se
     if (o->places_alone)
         shk_warn(c, "OMP_PLACES is set without OMP_PROC_BIND, and whether threads are bound then depends on the OpenMP "
                     "runtime: set OMP_PROC_BIND=close or spread, too");
+    if (o->no_places)
+        shk_warn(c,
+                 "OpenMP was told to bind threads (%s), but finds no CPUs to bind them to, and leaves them: name CPUs, "
+                 "as in OMP_PLACES={0},{1}, or unset that to let Shikaku pin them",
+                 o->binding);
+    if (o->dynamic)
+        shk_warn(c, "OpenMP may start fewer threads than these (OMP_DYNAMIC) where the machine is busy: unset that for "
+                    "a number that stays");
     if (o->not_read)
         shk_warn(c, "KMP_AFFINITY is set, but GCC's OpenMP runtime does not read it: set OMP_PLACES and OMP_PROC_BIND, "
                     "or SHIKAKU_PIN");

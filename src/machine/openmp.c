@@ -2,11 +2,12 @@
 // OpenMP's own settings are looked at and changed here.
 #include "machine/openmp.h"
 
+#include "machine/variables.h"
 #include <hwloc.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
+#include <string.h>
 
 // LLVM's runtime has these, GCC's has not.
 extern void kmp_set_blocktime(int) __attribute__((weak));
@@ -21,26 +22,32 @@ int shk_openmp_set_wait(int milliseconds) {
     return before;
 }
 
-static const char *variable(const char *name) {
-    const char *text = getenv(name);
-    return text && *text ? text : NULL;
+// The variable that tells the runtime how to bind threads.
+static void read_binding(struct shk_openmp *o) {
+    static const char *const names[] = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"};
+    for (size_t i = 0; i < sizeof names / sizeof *names && !o->binding[0]; i++) {
+        const char *value = shk_variable(names[i]);
+        if (value && (i != 3 || shk_openmp_is_llvm()))
+            snprintf(o->binding, sizeof o->binding, "%s=%s", names[i], value);
+    }
 }
 
 void shk_openmp_read(struct shk_openmp *o) {
-    *o = (struct shk_openmp){0};
-    const char *bind = variable("OMP_PROC_BIND"), *places = variable("OMP_PLACES");
-    const char *names[] = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"};
-    bool llvm = shk_openmp_is_llvm();
-    o->places_alone = places && !bind;
-    o->not_read = variable("KMP_AFFINITY") && !llvm;
-    for (size_t i = 0; i < sizeof names / sizeof *names && !o->binding[0]; i++) {
-        const char *value = variable(names[i]);
-        if (!value || (i == 3 && !llvm)) continue;
-        snprintf(o->binding, sizeof o->binding, "%s=%s", names[i], value);
-        o->off = i == 0 && strcasecmp(value, "false") == 0;
+    const int limit = omp_get_thread_limit();
+    *o = (struct shk_openmp){.places_alone = shk_variable("OMP_PLACES") && !shk_variable("OMP_PROC_BIND"),
+                             .not_read = shk_variable("KMP_AFFINITY") && !shk_openmp_is_llvm(),
+                             .off = shk_variables_unbound(),
+                             .dynamic = omp_get_dynamic() != 0,
+                             .limit = limit > 0 ? (unsigned)limit : 1,
+                             .limit_source = "OMP_THREAD_LIMIT"};
+    if (omp_get_active_level() >= omp_get_max_active_levels()) {
+        o->limit = 1;
+        o->limit_source = "OMP_MAX_ACTIVE_LEVELS";
     }
-    int limit = omp_get_thread_limit();
-    o->limit = limit > 0 ? (unsigned)limit : 1;
+    read_binding(o);
+    const bool none = o->binding[0] && !o->off && omp_get_num_places() < 1;
+    o->off = o->off || (none && strncmp(o->binding, "KMP_AFFINITY", 12) == 0); // as in KMP_AFFINITY=none
+    o->no_places = none && !o->off;
 }
 
 bool shk_openmp_places(hwloc_bitmap_t set) {

@@ -11,10 +11,14 @@ struct shk_openmp {
     char
         binding[64]; // such as "OMP_PROC_BIND=close": threads are bound, or not, by OpenMP; empty: it leaves them alone
     bool off;        // that setting is to bind nothing
-    bool places_alone; // OMP_PLACES without OMP_PROC_BIND
-    bool not_read;     // KMP_AFFINITY is set, but this is GCC's runtime
-    unsigned limit;    // most threads that it starts
+    bool places_alone;        // OMP_PLACES without OMP_PROC_BIND
+    bool not_read;            // KMP_AFFINITY is set, but this is GCC's runtime
+    bool no_places;           // it was told to bind threads, but finds no CPUs to bind them to
+    bool dynamic;             // it may start fewer threads than it is asked for
+    unsigned limit;           // most threads that it starts
+    const char *limit_source; // the variable that says so
 };
+// What the runtime made of its variables, which shk_environment_check has seen.
 void shk_openmp_read(struct shk_openmp *);
 
 // Where OpenMP binds threads: the CPUs of all its places. False (and `set` is unchanged) where it does not.

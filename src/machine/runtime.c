@@ -6,6 +6,7 @@
 #include "machine/quota.h"
 #include "machine/settings.h"
 #include "machine/team.h"
+#include "machine/variables.h"
 #include <shikaku/shikaku.h>
 #include <stdlib.h>
 
@@ -50,13 +51,13 @@ static bool fit_to_limits(struct machine_runtime *r, struct shk_policy_settings 
         if (refused) s->pin = SHK_PIN_NONE;
         if (!shk_policy_choose(r->machine, s, c, err)) return false;
         if (limited)
-            shk_warn(c, "OMP_THREAD_LIMIT allows %u of %u threads: raise it, or use %u threads", possible, wanted,
-                     possible);
+            shk_warn(c, "%s allows %u of %u threads: raise it, or use %u thread%s", s->openmp.limit_source, possible,
+                     wanted, possible, possible == 1 ? "" : "s");
         else
             shk_warn(c,
                      "%u of %u threads can be created: use %u, or raise the limit (ulimit -u, the cgroup's pids.max, "
-                     "memory)",
-                     possible, wanted, possible);
+                     "memory%s)",
+                     possible, wanted, possible, shk_variables_stack() ? ", of which OMP_STACKSIZE asks for much" : "");
     } else if (refused) {
         s->pin = SHK_PIN_NONE;
         if (!shk_policy_choose(r->machine, s, c, err)) return false;

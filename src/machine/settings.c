@@ -3,23 +3,19 @@
 #include "machine/settings.h"
 
 #include "base/error.h"
+#include "base/text.h"
 #include "machine/cpulist.h"
-#include <errno.h>
+#include "machine/variables.h"
+#include <hwloc.h>
 #include <stdlib.h>
 #include <string.h>
 
-// A thread count from an environment variable; OMP_NUM_THREADS may be a list, of which the first counts. 0 in *out: not
-// set.
-static bool read_threads(const char *name, bool list, unsigned *out, struct shk_error *err) {
-    const char *text = getenv(name);
-    *out = 0;
-    if (!text) return true;
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    bool whole = *text >= '0' && *text <= '9' && (*end == 0 || (list && *end == ','));
-    if (!whole || errno || value < 1 || value > SHK_MAX_THREADS)
-        return shk_fail(err, SHK_BAD_INPUT, "%s is '%.100s', but a number of threads is 1 to %d", name, text,
+// 0 in *out: not set.
+static bool read_threads(unsigned *out, struct shk_error *err) {
+    const char *text = getenv("SHIKAKU_THREADS");
+    uint64_t value = 0;
+    if (text && (!shk_typed_whole(text, &value) || value < 1 || value > SHK_MAX_THREADS))
+        return shk_fail(err, SHK_BAD_INPUT, "SHIKAKU_THREADS is '%.100s', but a number of threads is 1 to %d", text,
                         SHK_MAX_THREADS);
     *out = (unsigned)value;
     return true;
@@ -27,8 +23,7 @@ static bool read_threads(const char *name, bool list, unsigned *out, struct shk_
 
 bool shk_environment_check(struct shk_error *err) {
     unsigned threads;
-    return read_threads("SHIKAKU_THREADS", false, &threads, err) &&
-           read_threads("OMP_NUM_THREADS", true, &threads, err);
+    return read_threads(&threads, err) && shk_variables_check(err);
 }
 
 static bool read_pin(const char *text, const char *source, struct shk_policy_settings *s, struct shk_error *err) {
@@ -55,8 +50,10 @@ bool shk_settings_read(const struct shk_machine *m, const struct shk_choice_opti
     unsigned own = 0, omp = 0;
     if (m->info.here) {
         const char *pin = getenv("SHIKAKU_PIN");
-        if (!read_threads("SHIKAKU_THREADS", false, &own, err) || !read_threads("OMP_NUM_THREADS", true, &omp, err))
+        if (!read_threads(&own, err) || !shk_variables_check(err) ||
+            !shk_variables_check_cpus(hwloc_topology_get_allowed_cpuset(m->topology), err))
             return false;
+        omp = shk_variables_threads();
         if (pin && !read_pin(pin, "SHIKAKU_PIN", s, err)) return false;
         shk_openmp_read(&s->openmp);
     }

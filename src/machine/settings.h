@@ -10,7 +10,7 @@
 bool shk_settings_read(const struct shk_machine *, const struct shk_choice_options *, struct shk_policy_settings *,
                        struct shk_error *);
 
-// Whether the variables' numbers of threads make sense. Comes before anything is asked of an OpenMP runtime: LLVM's ends the
+// Whether SHIKAKU_THREADS and OpenMP's variables make sense. Comes before anything is asked of an OpenMP runtime: LLVM's ends the
 // process over some that do not.
 bool shk_environment_check(struct shk_error *);
 

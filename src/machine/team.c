@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "machine/openmp.h"
+#include "machine/variables.h"
 #include <hwloc.h>
 #include <omp.h>
 #include <pthread.h>
@@ -85,12 +86,17 @@ unsigned shk_team_probe(const struct shk_machine *m, const struct shk_choice *ch
     *pinned = true;
     if (!probes) return 1;
     unsigned created = 0;
+    pthread_attr_t attributes;
+    const size_t stack = shk_variables_stack();
+    pthread_attr_init(&attributes);
+    if (stack) pthread_attr_setstacksize(&attributes, stack);
     pthread_mutex_lock(&gate);
     for (; created + 1 < choice->threads; created++) {
         probes[created] = (struct probe){.place = &place, .worker = created + 1, .gate = &gate};
-        if (pthread_create(&probes[created].thread, NULL, probe_thread, &probes[created])) break;
+        if (pthread_create(&probes[created].thread, &attributes, probe_thread, &probes[created])) break;
     }
     pthread_mutex_unlock(&gate);
+    pthread_attr_destroy(&attributes);
     for (unsigned i = 0; i < created; i++) {
         pthread_join(probes[i].thread, NULL);
         *pinned = *pinned && probes[i].pinned;
