@@ -37,6 +37,8 @@ struct expectation {
 #define NODES "package:2 numa:2 l3:1 core:4 pu:1"
 #define HYBRID "tests/machines/hybrid-8p8e.xml"
 #define BIG_LITTLE "tests/machines/arm-4-4.xml"
+#define MACHINES "tests/machines/"
+#define LOW_POWER MACHINES "intel-2p-8e-2lp.xml"
 #define PRIME "tests/machines/arm-4-3-1.xml"
 
 static const struct expectation expectations[] = {
@@ -79,6 +81,24 @@ static const struct expectation expectations[] = {
     {{.xml = BIG_LITTLE}, {0}, 4, "4-7", "4 of 8 CPUs (4 P-cores allowed)", NULL, true},
     {{.xml = BIG_LITTLE, .allow = "0-3"}, {0}, 4, "0-3", "(4 E-cores allowed)", NULL, true},
     {{.xml = PRIME}, {0}, 4, "4-7", "4 of 8 CPUs (4 P-cores allowed)", NULL, true},
+    {{.xml = MACHINES "arm-10-10.xml"}, {0}, 20, "0-19", "20 of 20 CPUs (20 cores allowed)", NULL, true},
+    // AMD: cores that clock a bit higher than the others, and dense ones, with and without names.
+    {{.xml = MACHINES "amd-2-14-clocks.xml"},
+     {0},
+     16,
+     "0,2,4,6,8,10,12,14,16,18,20,22,24,26,28,30",
+     "16 of 32 CPUs (16 cores allowed)",
+     NULL,
+     true},
+    {{.xml = MACHINES "amd-4-8.xml"}, {0}, 12, "0-11", "12 of 24 CPUs (12 cores allowed)", NULL, true},
+    {{.xml = MACHINES "amd-4-8-clocks.xml"}, {0}, 12, "0-11", "12 of 24 CPUs (12 cores allowed)", NULL, true},
+    {{.xml = MACHINES "amd-4-8.xml", .allow = "4-11"}, {0}, 8, "4-11", "(8 cores allowed)", NULL, true},
+    // Intel with low-power cores, and where clocks alone are known.
+    {{.xml = LOW_POWER}, {0}, 2, "0,2", "2 of 14 CPUs (2 P-cores allowed)", NULL, true},
+    {{.xml = LOW_POWER, .allow = "4-13"}, {0}, 8, "4-11", "(8 E-cores allowed)", NULL, true},
+    {{.xml = LOW_POWER, .allow = "12-13"}, {0}, 2, "12-13", "(2 E-cores allowed)", NULL, true},
+    {{.xml = LOW_POWER}, {.threads = 12, .pin = "cores"}, 12, "0,2,4-13", NULL, NULL, true},
+    {{.xml = MACHINES "intel-6p-8e-clocks.xml"}, {0}, 6, "0,2,4,6,8,10", "6 of 20 CPUs (6 P-cores", NULL, true},
     // More than 64 CPUs, and more tasks than that.
     {{.synthetic = "package:2 core:64 pu:2"},
      {.tasks = 1000, .pin = "scatter"},

@@ -32,9 +32,10 @@ struct shk_cpu {
 
 // A kind of cores.
 struct shk_core_kind {
-    unsigned cores, allowed_cores;
-    unsigned capacity; // the kernel's figure for its speed; 0: unknown
-    char type[32];     // as the CPU's maker calls it, such as IntelAtom; may be empty
+    unsigned cpus, cores, allowed_cores;
+    unsigned capacity;  // the kernel's figure for its speed; 0: unknown
+    unsigned frequency; // the highest, in MHz; 0: unknown
+    char type[32];      // as the CPU's maker calls it, such as IntelAtom; may be empty
 };
 
 struct shk_machine_info {

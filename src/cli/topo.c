@@ -93,8 +93,9 @@ static json_t *machine_json(const struct shk_machine_info *m) {
     json_t *kinds = json_array();
     for (unsigned k = 0; k < m->kinds; k++) {
         const struct shk_core_kind *kind = &m->kind[k];
-        json_array_append_new(kinds, json_pack("{s:i, s:i, s:s, s:i}", "cores", kind->cores, "allowed_cores",
-                                               kind->allowed_cores, "type", kind->type, "capacity", kind->capacity));
+        json_array_append_new(kinds, json_pack("{s:i, s:i, s:i, s:s, s:i, s:i}", "cpus", kind->cpus, "cores",
+                                               kind->cores, "allowed_cores", kind->allowed_cores, "type", kind->type,
+                                               "capacity", kind->capacity, "mhz", kind->frequency));
     }
     json_t *caches =
         json_pack("{s:I, s:I, s:I}", "l1d", (json_int_t)m->l1d, "l2", (json_int_t)m->l2, "l3", (json_int_t)m->l3);
@@ -157,8 +158,10 @@ static void print_machine(const struct shk_machine_info *m) {
               plural(m->cores), m->cpus, plural(m->cpus), m->here ? "" : " (described, not this one)");
     for (unsigned k = m->kinds; m->kinds > 1 && k-- > 0;) {
         const struct shk_core_kind *kind = &m->kind[k];
-        cli_print("kind %u: %u core%s%s%s, %u allowed\n", k, kind->cores, plural(kind->cores), kind->type[0] ? " " : "",
-                  kind->type, kind->allowed_cores);
+        cli_print("kind %u: %u core%s%s%s", k, kind->cores, plural(kind->cores), kind->type[0] ? " " : "", kind->type);
+        if (kind->capacity) cli_print(", capacity %u", kind->capacity);
+        if (kind->frequency) cli_print(", %u MHz", kind->frequency);
+        cli_print(", %u allowed\n", kind->allowed_cores);
     }
     if (m->l1d || m->l2 || m->l3) {
         cli_print("caches:");

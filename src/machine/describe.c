@@ -30,9 +30,12 @@ void shk_warn(struct shk_choice *c, const char *format, ...) {
 static unsigned add_cores(const struct shk_machine *m, char line[SHK_LINE]) {
     const struct shk_machine_info *info = &m->info;
     unsigned cores = 0, best = shk_best_allowed_kind(m);
-    for (unsigned k = 0; k < info->kinds; k++)
+    bool all_fast = true;
+    for (unsigned k = 0; k < info->kinds; k++) {
         if (shk_kind_is_fast(m, k, best)) cores += info->kind[k].allowed_cores;
-    const char *kind = info->kinds == 1 ? "" : shk_kind_is_fast(m, best, info->kinds - 1) ? "P-" : "E-";
+        all_fast = all_fast && shk_kind_is_fast(m, k, info->kinds - 1);
+    }
+    const char *kind = all_fast ? "" : shk_kind_is_fast(m, best, info->kinds - 1) ? "P-" : "E-";
     add(line, "%u %score%s allowed", cores, kind, plural(cores));
     return cores;
 }

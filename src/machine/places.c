@@ -13,13 +13,21 @@ unsigned shk_best_allowed_kind(const struct shk_machine *m) {
     return best;
 }
 
-// Some machines have one core that is a bit faster than its fellows (a "prime" core): those count as fast with it, from 60 % of
-// its speed on. Cores that the maker calls differently do not.
+// Cores of one design differ in their clocks alone: AMD's dense cores are its others with lower ones. Intel's small cores are of
+// another design, which their names say, or else that they have no second hardware thread.
+static bool same_design(const struct shk_core_kind *a, const struct shk_core_kind *b) {
+    const bool amd = strncmp(a->type, "AMD", 3) == 0 && strncmp(b->type, "AMD", 3) == 0;
+    return (amd || strcmp(a->type, b->type) == 0) && a->cpus * b->cores == b->cpus * a->cores;
+}
+
+// Some machines have cores that are a bit faster than their fellows (Arm's "prime" core, AMD's and Intel's favoured ones): those
+// count as fast with them, from 60 % of their speed on.
 bool shk_kind_is_fast(const struct shk_machine *m, unsigned kind, unsigned best) {
     const struct shk_core_kind *a = &m->info.kind[kind], *b = &m->info.kind[best];
     if (kind == best) return true;
-    if (strcmp(a->type, b->type) != 0) return false;
+    if (!same_design(a, b)) return false;
     if (a->capacity && b->capacity) return a->capacity * 10 >= b->capacity * 6;
+    if (a->frequency && b->frequency) return a->frequency * 10 >= b->frequency * 6;
     return a->type[0] != 0;
 }
 

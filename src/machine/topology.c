@@ -55,14 +55,19 @@ static void read_cpus(struct shk_machine *m, hwloc_const_bitmap_t allowed) {
 // ---- Kinds of cores ----
 
 static void describe_kind(struct shk_core_kind *kind, const struct hwloc_info_s *infos, unsigned count) {
+    unsigned base = 0; // MHz
     for (unsigned i = 0; i < count; i++) {
-        if (strcmp(infos[i].name, "LinuxCapacity") == 0) kind->capacity = (unsigned)strtoul(infos[i].value, NULL, 10);
+        const unsigned value = (unsigned)strtoul(infos[i].value, NULL, 10);
+        if (strcmp(infos[i].name, "LinuxCapacity") == 0) kind->capacity = value;
+        if (strcmp(infos[i].name, "FrequencyMaxMHz") == 0) kind->frequency = value;
+        if (strcmp(infos[i].name, "FrequencyBaseMHz") == 0) base = value;
         if (strcmp(infos[i].name, "CoreType") == 0) {
             size_t length = strnlen(infos[i].value, sizeof kind->type - 1);
             memcpy(kind->type, infos[i].value, length);
             kind->type[length] = 0;
         }
     }
+    if (!kind->frequency) kind->frequency = base;
 }
 
 // hwloc ranks the kinds by efficiency where it knows how; where it does not, all cores count as one kind.
@@ -107,7 +112,8 @@ static void count(struct shk_machine *m) {
     info->packages = info->nodes = info->cores = info->allowed_cores = info->allowed_cpus = 0;
     int l3 = hwloc_get_nbobjs_by_type(m->topology, HWLOC_OBJ_L3CACHE);
     info->l3_groups = l3 > 0 ? (unsigned)l3 : 0;
-    for (unsigned k = 0; k < SHK_MAX_KINDS; k++) info->kind[k].cores = info->kind[k].allowed_cores = 0;
+    for (unsigned k = 0; k < SHK_MAX_KINDS; k++)
+        info->kind[k].cpus = info->kind[k].cores = info->kind[k].allowed_cores = 0;
     for (unsigned i = 0; i < info->cpus; i++) {
         const struct shk_cpu *c = &m->cpus[i];
         info->packages += !seen_before(m, i, offsetof(struct shk_cpu, package));
@@ -116,6 +122,7 @@ static void count(struct shk_machine *m) {
         for (unsigned j = 0; j < i; j++)
             new_allowed = new_allowed && !(m->cpus[j].core == c->core && m->cpus[j].allowed);
         info->cores += new_core;
+        info->kind[c->kind].cpus++;
         info->kind[c->kind].cores += new_core;
         info->allowed_cores += new_allowed;
         info->kind[c->kind].allowed_cores += new_allowed;
