@@ -126,6 +126,7 @@ bad train --model tinycnn --tuned="$dir/bad.json"
 echo 'x' >"$dir/bad.json"
 bad train --model tinycnn --tuned="$dir/bad.json"
 bad topo --json=yes
+bad topo --synthetic pu:8000
 bad topo --synthetic nonsense:2
 bad topo --synthetic ''
 bad topo --xml /dev/null

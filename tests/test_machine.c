@@ -9,6 +9,7 @@
 
 #include "base/runtime.h"
 #include "machine/cpulist.h"
+#include "machine/described.h"
 #include "machine/quota.h"
 #include "machine/variables.h"
 #include "tree.h"
@@ -16,6 +17,7 @@
 #include <sched.h>
 #include <shikaku/machine.h>
 #include <shikaku/shikaku.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,6 +230,83 @@ static void test_bad_settings(void **state) {
     assert_non_null(strstr(err.text, "names CPU 4, which this process may not use: it may use 0-3,6"));
     assert_false(shk_machine_choose(m, &(struct shk_choice_options){.threads = SHK_MAX_THREADS + 1}, &c, &err));
     shk_machine_free(m);
+}
+
+// Puts a copy of the file without the attribute at `at` into the tree; returns what is behind that.
+static const char *leave_out(const char *text, const char *at) {
+    static char copy[1 << 16];
+    const char *end = strchr(strchr(at, '"') + 1, '"') + 1;
+    memcpy(copy, text, (size_t)(at - text));
+    snprintf(copy + (at - text), sizeof copy - (size_t)(at - text), "%s", end);
+    tree_write("/machine.xml", copy);
+    return end;
+}
+
+// A file in which an attribute is missing is a machine or is refused, whatever hwloc does: each attribute of the first lines.
+static void test_xml_with_gaps(void **state) {
+    (void)state;
+    static char text[1 << 16];
+    char path[500];
+    FILE *file = fopen(BIG_LITTLE, "r");
+    text[fread(text, 1, sizeof text - 1, file)] = 0;
+    fclose(file);
+    snprintf(path, sizeof path, "%s/machine.xml", tree);
+    size_t tried = 0;
+    for (const char *at = strstr(text, "<object"); tried < 60 && (at = strchr(at, ' ')); tried++) {
+        while (*at == ' ') at++;
+        if (*at == '<') at = strchr(at, ' ') + 1;
+        if (strncmp(at, "os_index", 8) == 0) continue; // CPUs without a number cost hwloc seconds
+        at = leave_out(text, at);
+        struct shk_error err = {0};
+        struct shk_machine *m = shk_machine_create(&(struct shk_machine_options){.xml = path}, &err);
+        if (!m && err.code != SHK_BAD_INPUT) fail_msg("attribute %zu: %s", tried, err.text);
+        shk_machine_free(m);
+    }
+    assert_int_equal(tried, 60);
+    tree_clear();
+}
+
+static bool crash(void *arg, struct shk_error *err) {
+    (void)arg, (void)err;
+    return raise(SIGSEGV) == 0;
+}
+static bool touch(void *arg, struct shk_error *err) {
+    (void)err;
+    *(volatile int *)arg = 1;
+    return true;
+}
+static bool refuse(void *arg, struct shk_error *err) {
+    (void)arg;
+    return shk_fail(err, SHK_FAILED, "no");
+}
+
+static void test_trials(void **state) {
+    (void)state;
+    int touched = 0;
+    struct shk_error err = {0};
+    assert_true(shk_described_try("x", touch, &touched, &err));
+    assert_int_equal(touched, 0);
+    assert_false(shk_described_try("x", refuse, NULL, &err));
+    assert_string_equal(err.text, "no");
+    assert_int_equal(err.code, SHK_FAILED);
+    assert_false(shk_described_try("x.xml", crash, NULL, &err));
+    assert_non_null(strstr(err.text, "breaks down over x.xml"));
+    assert_int_equal(err.code, SHK_BAD_INPUT);
+}
+
+// Too large ones are refused before hwloc spends its time on them.
+static void test_described_sizes(void **state) {
+    (void)state;
+    static const char *const large[] = {"pu:8000", "core:200000 pu:1", "package:2 numa:64 core:64 pu:1",
+                                        "package:99999999999999999999 pu:1", "64 64 pu:2"};
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        struct shk_error err = {0};
+        assert_null(shk_machine_create(&(struct shk_machine_options){.synthetic = large[i]}, &err));
+        assert_int_equal(err.code, SHK_BAD_INPUT);
+        assert_non_null(strstr(err.text, "4096 CPUs"));
+    }
+    struct shk_error err = {0};
+    assert_true(shk_described_size("package:2 [numa(memory=1GB)] core:8(indexes=0,1) pu:2", &err));
 }
 
 static void test_cpulists(void **state) {
@@ -506,17 +585,13 @@ int main(void) {
                                      "OMP_PLACES",  "GOMP_CPU_AFFINITY", "KMP_AFFINITY"};
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) unsetenv(variables[i]);
     if (!tree_create()) return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines),
-                                       cmocka_unit_test(test_scatter),
-                                       cmocka_unit_test(test_bad_settings),
-                                       cmocka_unit_test(test_cpulists),
-                                       cmocka_unit_test(test_quota_v2),
-                                       cmocka_unit_test(test_quota_v1),
-                                       cmocka_unit_test(test_quota_namespaces),
-                                       cmocka_unit_test(test_placement),
-                                       cmocka_unit_test(test_masks),
-                                       cmocka_unit_test(test_tasks),
-                                       cmocka_unit_test(test_openmp_variables)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines),        cmocka_unit_test(test_scatter),
+                                       cmocka_unit_test(test_bad_settings),    cmocka_unit_test(test_cpulists),
+                                       cmocka_unit_test(test_xml_with_gaps),   cmocka_unit_test(test_trials),
+                                       cmocka_unit_test(test_described_sizes), cmocka_unit_test(test_quota_v2),
+                                       cmocka_unit_test(test_quota_v1),        cmocka_unit_test(test_quota_namespaces),
+                                       cmocka_unit_test(test_placement),       cmocka_unit_test(test_masks),
+                                       cmocka_unit_test(test_tasks),           cmocka_unit_test(test_openmp_variables)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     tree_remove();
     return failed;

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "machine/cpulist.h"
+#include "machine/described.h"
 #include "machine/openmp.h"
 #include "machine/quota.h"
 #include "machine/settings.h"
@@ -132,6 +133,11 @@ static void count(struct shk_machine *m) {
 
 // ---- Creation ----
 
+struct description {
+    char *xml; // [size], ends in a zero
+    size_t size;
+};
+
 // What cpuset and affinity mask allow; on a described machine, what it says.
 static bool read_allowed(struct shk_machine *m, hwloc_bitmap_t allowed) {
     if (hwloc_bitmap_copy(allowed, hwloc_topology_get_allowed_cpuset(m->topology))) return false;
@@ -146,32 +152,43 @@ static bool read_allowed(struct shk_machine *m, hwloc_bitmap_t allowed) {
     return true;
 }
 
-static bool load(struct shk_machine *m, const struct shk_machine_options *o, struct shk_error *err) {
-    if (o->synthetic && o->xml)
-        return shk_fail(err, SHK_BAD_INPUT,
-                        "a synthetic machine and an XML file are given, but only one machine can be described");
+// Tells hwloc which machine: this one, or the described one.
+static bool name_machine(struct shk_machine *m, const struct shk_machine_options *o, const struct description *d,
+                         struct shk_error *err) {
     if (hwloc_topology_init(&m->topology)) return shk_fail(err, SHK_FAILED, "hwloc cannot start: out of memory");
     if (o->synthetic && hwloc_topology_set_synthetic(m->topology, o->synthetic))
         return shk_fail(
             err, SHK_BAD_INPUT,
             "'%.200s' describes no machine: write it down to the CPUs (pu), as in \"package:2 core:8 pu:2\"",
             o->synthetic);
-    if (o->xml && hwloc_topology_set_xml(m->topology, o->xml))
+    if (o->xml && hwloc_topology_set_xmlbuffer(m->topology, d->xml, (int)d->size))
         return shk_fail(err, SHK_BAD_INPUT,
                         "%.200s holds no machine that hwloc can read: write one with lstopo FILE.xml", o->xml);
+    return true;
+}
+
+static bool load(struct shk_machine *m, const struct shk_machine_options *o, const struct description *d,
+                 struct shk_error *err) {
+    if (!name_machine(m, o, d, err)) return false;
     if (hwloc_topology_set_flags(m->topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED) ||
         hwloc_topology_load(m->topology)) {
-        if (!o->synthetic && !o->xml) return shk_fail(err, SHK_FAILED, "hwloc cannot read this machine");
+        if (m->info.here) return shk_fail(err, SHK_FAILED, "hwloc cannot read this machine");
         return shk_fail(err, SHK_BAD_INPUT, "hwloc cannot load the machine that '%.200s' describes",
                         o->xml ? o->xml : o->synthetic);
     }
-    m->info.here = !o->synthetic && !o->xml;
     if (m->info.here && !hwloc_topology_is_thissystem(m->topology))
         return shk_fail(
             err, SHK_BAD_INPUT,
             "HWLOC_XMLFILE, HWLOC_SYNTHETIC or the like shows hwloc another machine than this one: unset it");
     int cpus = hwloc_get_nbobjs_by_type(m->topology, HWLOC_OBJ_PU);
     if (cpus < 1) return shk_fail(err, SHK_FAILED, "hwloc finds no CPU");
+    if (o->xml && cpus > SHK_MAX_DESCRIBED_CPUS)
+        return shk_fail(err, SHK_BAD_INPUT, "%.200s holds a machine of %d CPUs, but %d are the most", o->xml, cpus,
+                        SHK_MAX_DESCRIBED_CPUS);
+    for (hwloc_obj_t pu = NULL; (pu = hwloc_get_next_obj_by_type(m->topology, HWLOC_OBJ_PU, pu));)
+        if (pu->os_index > SHK_MAX_CPU_NUMBER)
+            return shk_fail(err, SHK_BAD_INPUT, "the machine has a CPU without a number, or with one above %d",
+                            SHK_MAX_CPU_NUMBER);
     m->info.cpus = (unsigned)cpus;
     return (m->cpus = shk_alloc(m->info.cpus, sizeof *m->cpus, "the list of CPUs", err));
 }
@@ -208,9 +225,9 @@ static void read_quota(struct shk_machine *m, double given) {
     memcpy(m->info.quota_malformed, quota.malformed, sizeof quota.malformed);
 }
 
-static bool fill(struct shk_machine *m, const struct shk_machine_options *o, struct shk_error *err) {
-    bool described = o->synthetic || o->xml;
-    if ((!described && !shk_environment_check(err)) || !load(m, o, err)) return false;
+static bool inspect(struct shk_machine *m, const struct shk_machine_options *o, const struct description *d,
+                    struct shk_error *err) {
+    if (!load(m, o, d, err)) return false;
     hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
     bool ok = allowed && read_allowed(m, allowed);
     if (ok) {
@@ -223,6 +240,36 @@ static bool fill(struct shk_machine *m, const struct shk_machine_options *o, str
     count(m);
     read_quota(m, o->quota);
     return true;
+}
+
+struct trial {
+    struct shk_machine *machine;
+    const struct shk_machine_options *options;
+    const struct description *description;
+};
+
+static bool try_out(void *user, struct shk_error *err) {
+    struct trial *t = user;
+    return inspect(t->machine, t->options, t->description, err);
+}
+
+static bool inspect_xml(struct shk_machine *m, const struct shk_machine_options *o, struct shk_error *err) {
+    struct description d = {.xml = shk_described_read(o->xml, &d.size, err)};
+    if (!d.xml) return false;
+    struct trial trial = {m, o, &d};
+    bool ok = shk_described_try(o->xml, try_out, &trial, err) && inspect(m, o, &d, err);
+    shk_free(d.xml);
+    return ok;
+}
+
+static bool fill(struct shk_machine *m, const struct shk_machine_options *o, struct shk_error *err) {
+    m->info.here = !o->synthetic && !o->xml;
+    if (o->synthetic && o->xml)
+        return shk_fail(err, SHK_BAD_INPUT,
+                        "a synthetic machine and an XML file are given, but only one machine can be described");
+    if (o->xml) return inspect_xml(m, o, err);
+    return (o->synthetic ? shk_described_size(o->synthetic, err) : shk_environment_check(err)) &&
+           inspect(m, o, NULL, err);
 }
 
 struct shk_machine *shk_machine_create(const struct shk_machine_options *options, struct shk_error *err) {
