@@ -23,9 +23,9 @@ static void print_setting(const struct shk_setting *s) {
     shk_setting_range(s, range);
     fputs(".TP\n.BI \\-\\-", stdout);
     print(option);
-    printf(" \" %s\"\n", s->placeholder);
+    printf(" \" %s\"\n", s->placeholder ? s->placeholder : "");
     print(s->sentence);
-    if (*standard) {
+    if (*standard && s->placeholder) {
         fputs(" (", stdout);
         print(standard);
         if (is_number(s)) printf("; %s", range);

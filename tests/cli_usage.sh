@@ -153,6 +153,15 @@ bad train --model tinycnn --batch-size
 bad train --model tinycnn --learning-rate
 bad train --model tinycnn --learning-rate nan
 bad train --model tinycnn --output ''
+bad train --model tinycnn --progress
+bad train --model tinycnn --progress fast
+bad train --model tinycnn --progress bar
+bad train --model tinycnn --quiet=yes
+bad train --model tinycnn --quiet --progress line
+bad train --model tinycnn --max-seconds 3
+for value in 0 -1 nan inf abc ''; do bad train --model tinycnn --out "$dir/none" --max-seconds "$value"; done
+bad compare --max-seconds 3
+bad profile --model tinycnn --quiet
 bad compare --output x
 bad compare --metrics-every 3
 bad compare --out x
@@ -246,6 +255,7 @@ esac
 
 # Good usage
 number='[0-9]+' loss='[0-9]+\.[0-9]{4}' accuracy='[01]\.[0-9]{3}' seconds='[0-9]+\.[0-9]{2}' hash='[0-9a-f]{16}'
+epoch="- loss: $loss, acc: $accuracy, test loss: $loss, $seconds s, $number samples/s"
 isa='(c|avx2|avx512|neon)'
 small='--epochs 2 --train-samples 100 --test-samples 40 --seed 3'
 good 'shikaku [0-9]+\.[0-9]+\.[0-9]+ \(numerics version [0-9]+\)' -- --version
@@ -261,14 +271,14 @@ good '\{' ' +"threads": 8,' ' +"line": "threads: 8 of 24 CPUs \(8 P-cores allowe
 good 'peaks: .*' 'conv2 +forward .*' 'all +reduce, optimizer .*' 'nominal 9.247 MFLOP a sample .*' \
     -- profile --model tinycnn --threads 2 --train-samples 64
 # shellcheck disable=SC2086 # words
-good "device: CPU, $isa, 2 threads" 'threads: 2 of .+ \(asked for; .+\); .+; memory .+' "\[TinyCNN\] epoch 1/2 - loss: $loss, acc: $accuracy" \
-    "\[TinyCNN\] epoch 2/2 - loss: $loss, acc: $accuracy" \
+good "device: CPU, $isa, 2 threads" 'threads: 2 of .+ \(asked for; .+\); .+; memory .+' "\[TinyCNN\] epoch 1/2 $epoch" \
+    "\[TinyCNN\] epoch 2/2 $epoch" \
     "\[TinyCNN\] done - 268233 parameters, $seconds s, $number samples/s, weights $hash" \
     -- train --model tinycnn --threads 2 $small
 cp "$dir/out" "$dir/first"
 # shellcheck disable=SC2086
 good "device: CPU, $isa, 1 thread" 'threads: 1 of .+ \(asked for; .+\); .+; memory .+' "dataset: squares, 100 training and 40 test images .*" \
-    "\[TinyCNN\] epoch 2/2 - loss: $loss, acc: $accuracy" "\[cnn:.*4.*\] epoch 1/2 - loss: $loss, acc: $accuracy" \
+    "\[TinyCNN\] epoch 2/2 $epoch" "\[cnn:.*4.*\] epoch 1/2 $epoch" \
     "\[TinyViT\] done - $number parameters, $seconds s, $number samples/s, weights $hash" \
     'model +parameters +final loss +accuracy +time \(s\) +samples/s +weights' \
     "TinyCNN +268233 +$loss +$accuracy +$seconds +$number +$hash" "TinyViT +$number +$loss +$accuracy +$seconds +$number +$hash" \

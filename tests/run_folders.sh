@@ -211,7 +211,7 @@ END
         kill -s "${signal%:*}" $pid
         wait $pid
         status=$?
-        [ $status -eq "${signal#*:}" ] && [ "$(grep -c "^shikaku: SIG${signal%:*} after epoch .*shikaku resume stopped'" err)" -eq 1 ]
+        [ $status -eq "${signal#*:}" ] && [ "$(grep -c "^shikaku: SIG${signal%:*} after epoch .*shikaku resume stopped\$" err)" -eq 1 ]
         check "exit $status after SIG${signal%:*}" $?
         if grep -q ', step ' err; then rm -rf middle && cp -r stopped middle && middle=1; fi
         run 0 resume stopped

@@ -39,18 +39,21 @@ static void test_descriptions(void **state) {
          "vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls,norm=pre,pos=learned,dropout=0,act=gelu"},
         {"tinyvit-nopos", "TinyViT-nopos",
          "vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls,norm=post,pos=none,dropout=0.1,act=relu"},
-        {"cnn", NULL, "cnn:channels=16-32,hidden=128"},
-        {"vit", NULL, tinyvit},
-        {"cnn:hidden=0", NULL, "cnn:channels=16-32,hidden=0"},
-        {"cnn:hidden=3,channels=7", NULL, "cnn:channels=7,hidden=3"},
-        {"cnn:channels=1-2-3-4-5", NULL, "cnn:channels=1-2-3-4-5,hidden=128"},
-        {"vit:act=gelu,dropout=0.25,pos=none,norm=pre,pool=mean,ff=10,patch=8,heads=3,depth=1,dim=12", NULL,
+        {"cnn", "cnn", "cnn:channels=16-32,hidden=128"},
+        {"vit", "vit", tinyvit},
+        {"cnn:hidden=0", "cnn:hidden=0", "cnn:channels=16-32,hidden=0"},
+        {"cnn:hidden=3,channels=7", "cnn:channels=7,hidden=3", "cnn:channels=7,hidden=3"},
+        {"cnn:channels=1-2-3-4-5", "cnn:channels=1-2-3-4-5", "cnn:channels=1-2-3-4-5,hidden=128"},
+        {"vit:act=gelu,dropout=0.25,pos=none,norm=pre,pool=mean,ff=10,patch=8,heads=3,depth=1,dim=12",
+         "vit:dim=12,depth=1,heads=3,patch=8,ff=10,pool=mean,norm=pre,pos=none,dropout=0.25,act=gelu",
          "vit:dim=12,depth=1,heads=3,patch=8,ff=10,pool=mean,norm=pre,pos=none,dropout=0.25,act=gelu"},
+        {"vit:heads=4,depth=12,dim=64", "vit:depth=12",
+         "vit:dim=64,depth=12,heads=4,patch=4,ff=256,pool=cls,norm=post,pos=learned,dropout=0.1,act=relu"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct shk_model *m = make(cases[i].text, &squares, 1);
         assert_string_equal(shk_model_description(m), cases[i].canonical);
-        assert_string_equal(shk_model_title(m), cases[i].title ? cases[i].title : cases[i].canonical);
+        assert_string_equal(shk_model_title(m), cases[i].title);
         struct shk_model *again = make(shk_model_description(m), &squares, 1);
         assert_string_equal(shk_model_description(again), cases[i].canonical);
         assert_true(shk_model_hash(again) == shk_model_hash(m));

@@ -84,7 +84,8 @@ struct shk_model *shk_model_create(const char *description, const struct shk_sha
                                    struct shk_error *error);
 void shk_model_free(struct shk_model *);
 const char *
-shk_model_title(const struct shk_model *); // "TinyCNN", "TinyViT", ...; the description where it is no preset
+shk_model_title(const struct shk_model
+                    *); // "TinyCNN", "TinyViT", ...; where it is no preset the description without what has its default
 const char *shk_model_description(const struct shk_model *); // in full
 struct shk_shape shk_model_shape(const struct shk_model *);
 size_t shk_model_parameters(const struct shk_model *);     // how many numbers

@@ -69,25 +69,60 @@ bool shk_typed_real(const char *text, double *out) {
     return end && end != text && !*end && !errno && isfinite(*out);
 }
 
-// Bytes of the well-formed character at `text`, or 0.
-static size_t character(const unsigned char *text, size_t left) {
+// Bytes of the well-formed character at `text`, or 0; *code is its number.
+static size_t character(const unsigned char *text, size_t left, unsigned *code) {
     static const unsigned least[] = {0, 0, 0x80, 0x800, 0x10000}; // that needs so many bytes
     unsigned char first = text[0];
     size_t length = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
+    *code = first;
     if (length < 2 || length > left) return length > left ? 0 : length;
     unsigned value = first & (0x7fu >> length);
     for (size_t i = 1; i < length; i++) {
         if (text[i] >> 6 != 2) return 0;
         value = value << 6 | (text[i] & 0x3fu);
     }
+    *code = value;
     bool surrogate = value >= 0xd800 && value <= 0xdfff;
     return value < least[length] || value > 0x10ffff || surrogate ? 0 : length;
 }
 
 bool shk_is_utf8(const char *text, size_t length) {
+    unsigned code;
     for (size_t at = 0, step; at < length; at += step) {
-        step = character((const unsigned char *)text + at, length - at);
+        step = character((const unsigned char *)text + at, length - at, &code);
         if (!step) return false;
     }
     return true;
+}
+
+// Beyond the control characters: marks and embeddings of direction, separators of lines and paragraphs.
+static bool deceives(unsigned code) {
+    return code == 0x61c || code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
+           (code >= 0x2066 && code <= 0x2069);
+}
+
+size_t shk_show(const char *text, size_t length, const char *stay, char *out, size_t size) {
+    size_t at = 0, used = 0;
+    while (at < length) {
+        const unsigned char *here = (const unsigned char *)text + at;
+        char shown[SHK_SHOWN];
+        unsigned code;
+        size_t step = character(here, length - at, &code);
+        const bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+        if (step == 1 && (!control || (code && strchr(stay, (int)code))))
+            snprintf(shown, sizeof shown, "%c", text[at]);
+        else if (!step)
+            snprintf(shown, sizeof shown, "\\x%02x", *here);
+        else if (control || deceives(code))
+            snprintf(shown, sizeof shown, code < 0x100 ? "\\x%02x" : "\\u%04x", code);
+        else
+            snprintf(shown, sizeof shown, "%.*s", (int)step, text + at);
+        const size_t more = strlen(shown);
+        if (used + more >= size) break;
+        memcpy(out + used, shown, more);
+        used += more;
+        at += step ? step : 1;
+    }
+    out[used] = 0;
+    return at;
 }

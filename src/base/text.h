@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Numbers as files and people write them, in any locale, and what is text.
+// Numbers as files and people write them, in any locale, what is text, and how text of others is shown.
 #ifndef SHK_BASE_TEXT_H
 #define SHK_BASE_TEXT_H
 
@@ -20,5 +20,11 @@ bool shk_typed_real(const char *text, double *out);
 
 // Well-formed UTF-8 (RFC 3629).
 bool shk_is_utf8(const char *text, size_t length);
+
+// Shows text that others wrote: what could act on a terminal or deceive a reader is written as \x1b or \u202e. That are
+// control characters (C0 but those of `stay`, DEL, C1), what separates lines or turns their direction, and bytes that are no
+// UTF-8. Fills `out` as far as whole characters fit, with a zero at the end, and returns how many bytes of `text` that were.
+enum { SHK_SHOWN = 8 }; // most bytes for one character, with the zero
+size_t shk_show(const char *text, size_t length, const char *stay, char *out, size_t size);
 
 #endif

@@ -3,21 +3,106 @@
 #include "cli/common.h"
 
 #include "base/text.h"
+#include "cli/printer.h"
+#include "cli/signals.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-_Noreturn void cli_die(int status, const char *format, ...) {
-    fputs("shikaku: ", stderr);
+// ---- Printing ----
+
+// A text of any length; a short one takes no memory.
+static bool put(int file, const char *format, va_list args) {
+    char text[2048], *all = NULL;
+    va_list again;
+    va_copy(again, args);
+    const int length = vsnprintf(text, sizeof text, format, args);
+    if (length >= (int)sizeof text && vasprintf(&all, format, again) < 0) cli_die(CLI_FAILED, "out of memory");
+    va_end(again);
+    const bool ok = length >= 0 && printer_put(file, all ? all : text, (size_t)length);
+    free(all);
+    return ok;
+}
+
+// One line to stderr, whatever the arguments hold.
+static void put_sentence(const char *begin, const char *format, va_list args) {
+    char text[8192], line[sizeof text];
+    vsnprintf(text, sizeof text, format, args);
+    const size_t length = (size_t)snprintf(line, sizeof line, "shikaku: %s", begin);
+    shk_show(text, strlen(text), "", line + length, sizeof line - length - 1);
+    strcat(line, "\n");
+    printer_put(STDERR_FILENO, line, strlen(line));
+}
+
+bool cli_print(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    const bool ok = put(STDOUT_FILENO, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    return ok;
+}
+
+void cli_warn(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    put_sentence("warning: ", format, args);
+    va_end(args);
+}
+
+void cli_note(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    put_sentence("", format, args);
+    va_end(args);
+}
+
+_Noreturn void cli_die(int status, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    put_sentence("", format, args);
+    va_end(args);
+    printer_drain();
     exit(status);
 }
+
+int cli_finish_output(void) {
+    const bool written = printer_drain();
+    if (!written && signals_caught()) exit(128 + signals_caught());
+    if (!written || close(STDOUT_FILENO)) cli_die(CLI_FAILED, "standard output cannot be written");
+    return CLI_DONE;
+}
+
+struct cli_text cli_shown(const char *text) {
+    struct cli_text shown;
+    shk_show(text, strlen(text), "", shown.text, sizeof shown.text);
+    return shown;
+}
+
+// Plain where it can be; in apostrophes; or as $'...', where control characters are escapes.
+struct cli_text cli_quoted(const char *text) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+./:=@%,";
+    const struct cli_text shown = cli_shown(text);
+    struct cli_text quoted;
+    if (*text && !text[strspn(text, plain)]) return shown;
+    const bool escaped = strcmp(shown.text, text) != 0;
+    size_t used = (size_t)snprintf(quoted.text, sizeof quoted.text, escaped ? "$'" : "'");
+    for (const char *at = text; *at && used + SHK_SHOWN < sizeof quoted.text;) {
+        const size_t length = strcspn(at, escaped ? "'\\" : "'");
+        if (length) {
+            at += shk_show(at, length, "", quoted.text + used, sizeof quoted.text - used);
+            used += strlen(quoted.text + used);
+        } else {
+            used += (size_t)snprintf(quoted.text + used, SHK_SHOWN, escaped ? "\\%c" : "'\\%c'", *at++);
+        }
+    }
+    snprintf(quoted.text + used, sizeof quoted.text - used, "'");
+    return quoted;
+}
+
+// ---- Errors and numbers ----
 
 _Noreturn void cli_die_error(const struct shk_error *error) {
     cli_die(error->code == SHK_BAD_INPUT ? CLI_USAGE : CLI_FAILED, "%s", error->text);
@@ -41,19 +126,7 @@ double cli_real(const char *option, const char *text, double least, bool least_a
     return value;
 }
 
-bool cli_print(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    const bool written = vprintf(format, args) >= 0;
-    va_end(args);
-    return written && !ferror(stdout);
-}
-
-int cli_finish_output(void) {
-    const bool failed = ferror(stdout);
-    if (fclose(stdout) || failed) cli_die(CLI_FAILED, "standard output cannot be written");
-    return CLI_DONE;
-}
+// ---- Options ----
 
 // How many options begin with the first `length` characters of `name`, each with its aliases once; an exact match counts as
 // the only one. *takes_value: of the last one found.
@@ -103,7 +176,14 @@ _Noreturn void cli_bad_option(const struct argp_state *state) {
 }
 
 _Noreturn void cli_help(const struct argp_state *state) {
-    argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP & ~(unsigned)ARGP_HELP_EXIT_OK, state->name);
+    char *help = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&help, &size);
+    if (!out) cli_die(CLI_FAILED, "out of memory");
+    argp_help(state->root_argp, out, ARGP_HELP_STD_HELP & ~(unsigned)ARGP_HELP_EXIT_OK, state->name);
+    if (fclose(out) != 0) cli_die(CLI_FAILED, "out of memory");
+    cli_print("%s", help);
+    free(help);
     exit(cli_finish_output());
 }
 

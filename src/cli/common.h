@@ -6,7 +6,10 @@
 #include <argp.h>
 #include <shikaku/shikaku.h>
 
-enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 }; // exit codes
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_AGAIN = 5 }; // exit codes; 5: out of time, call again
+
+// Text goes through the printer (cli/printer.h): see there who waits, and that control characters are shown as escapes; in the
+// sentences of cli_die, cli_warn and cli_note line breaks are, too.
 
 // Prints "shikaku: <sentence>" to stderr and exits.
 _Noreturn void cli_die(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -18,8 +21,18 @@ double cli_real(const char *option, const char *text, double least, bool least_a
 
 // Prints to stdout; false after a write error, now or earlier.
 bool cli_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
-// CLI_DONE if all output was written, else it ends the program with CLI_FAILED.
+// "shikaku: warning: <sentence>", or the sentence without "warning", to stderr.
+void cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+// CLI_DONE if all output was written, else it ends the program: with CLI_FAILED, or as the signal does that ended the wait.
 int cli_finish_output(void);
+
+// Text of a file, or a name, as a part of a line of cli_print; and as one types it as an argument in a shell.
+struct cli_text {
+    char text[4 * 4096 + 8];
+};
+struct cli_text cli_shown(const char *text);
+struct cli_text cli_quoted(const char *text);
 
 // Parses argv in order; a bad option ends the program. name: what the user typed, such as "shikaku train". A parser
 // adds CLI_HELP_OPTION to its options and hands the keys that it does not know to cli_parse_common.

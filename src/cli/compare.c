@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // shikaku compare: the founding experiment, several models on the same squares and a table.
+#include "cli/printer.h"
 #include "cli/run.h"
+#include "cli/signals.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -92,6 +94,7 @@ int cli_compare(int argc, char **argv) {
     };
     struct compare_settings settings = {.run = run_defaults(), .models = "tinycnn,tinyvit"};
     cli_parse(&argp, "shikaku compare", argc, argv, &settings);
+    run_check_output(&settings.run);
 
     enum { MOST_MODELS = 16 };
     char *list = strdup(settings.models), *descriptions[MOST_MODELS];
@@ -101,13 +104,22 @@ int cli_compare(int argc, char **argv) {
     struct run run = run_create(&settings.run);
     struct job jobs[MOST_MODELS];
     for (size_t i = 0; i < count; i++) jobs[i] = job_create(&run, descriptions[i]);
+    int code = CLI_DONE;
+    signals_catch();
+    signals_catch_requests();
     bool ok = run_print_device(&run) && run_print_data(&run);
-    for (size_t i = 0; ok && i < count; i++) ok = job_train(&jobs[i], &run);
+    for (size_t i = 0; ok && i < count; i++) {
+        ok = job_train(&jobs[i], &run);
+        if (!ok && signals_caught())
+            code = job_print_interrupt(&jobs[i], " of that model, the comparison is not complete");
+    }
     if (ok) print_table(jobs, count);
     run_check_quota(&run);
 
     for (size_t i = 0; i < count; i++) job_free(&jobs[i]);
     run_free(&run);
     free(list);
-    return cli_finish_output();
+    if (code == CLI_DONE) return cli_finish_output();
+    printer_drain();
+    return code;
 }

@@ -87,7 +87,8 @@ static void eval_file(const char *path, const struct run_settings *typed, struct
     if (!test) cli_die_error(&error);
     if (!shk_evaluate(model, runtime, test, &metrics, &error)) cli_die_error(&error);
     cli_print("[%s] %s%stest loss: %.4f, acc: %.3f, weights %016" PRIx64 ", %s\n", shk_model_title(model),
-              place ? place : "", place ? " - " : "", metrics.loss, metrics.accuracy, shk_model_hash(model), path);
+              place ? cli_shown(place).text : "", place ? " - " : "", metrics.loss, metrics.accuracy,
+              shk_model_hash(model), cli_shown(path).text);
     free(place);
     shk_dataset_free(test);
     shk_model_free(model);

@@ -3,6 +3,7 @@
 #include "cli/kept_run.h"
 
 #include "base/json.h"
+#include "cli/printer.h"
 #include "cli/signals.h"
 #include "report/config.h"
 #include "report/folder.h"
@@ -33,6 +34,10 @@ struct kept_run {
     uint64_t steps;         // since the last checkpoint
     double since;           // time of the last checkpoint
     double write_seconds;   // what it took
+    double begun;           // time when this process began
+    double last_step;       // time when it ended
+    double step_seconds;    // of the longest step
+    double test_seconds;    // of the last test
     struct shk_error error; // in a callback
 };
 
@@ -42,14 +47,6 @@ static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-// "epoch 3", or "epoch 3, step 17" inside the fourth.
-static void print_place(struct shk_position at, char text[64]) {
-    if (at.step)
-        snprintf(text, 64, "epoch %zu, step %zu", at.epoch + 1, at.step);
-    else
-        snprintf(text, 64, "epoch %zu", at.epoch);
 }
 
 // The end of a training that cannot go on; what is in the folder stays.
@@ -72,7 +69,15 @@ static double interval(const struct kept_run *r) {
 
 static bool is_due(const struct kept_run *r) {
     const size_t every = r->settings->run.values.checkpoint_every;
-    return (every && r->steps >= every) || now() - r->since >= interval(r);
+    return (every && r->steps >= every) || signals_asked() || now() - r->since >= interval(r);
+}
+
+// Whether another step, or the test, and a checkpoint might end too late. They may take twice as long as the longest so far.
+static bool is_out_of_time(const struct kept_run *r, size_t step) {
+    const bool test_follows = step == run_steps_of_epoch(&r->run);
+    const double most = r->settings->run.values.max_seconds;
+    const double next = 2 * ((test_follows ? r->test_seconds : r->step_seconds) + r->write_seconds);
+    return most > 0 && now() - r->begun + next >= most;
 }
 
 // The best weights and the lines first: a checkpoint promises that they are there.
@@ -91,9 +96,19 @@ static bool write_files(struct kept_run *r, struct shk_error *err) {
     return metrics_sync(r->metrics, err) && shk_trainer_save(t, r->folder.path[FOLDER_CHECKPOINT], notes, 2, err);
 }
 
+// What was asked for by a signal is said.
+static void answer(const struct kept_run *r, int signal) {
+    char place[64];
+    print_place(r->saved, place);
+    log_line(r->log, "%s: a checkpoint of %s", signals_name(signal), place);
+    cli_note("%s: a checkpoint of %s is written", signals_name(signal), place);
+}
+
 static void save(struct kept_run *r) {
     struct shk_error error = {0};
     const double start = now();
+    const int signal = signals_asked();
+    signals_answered();
     if (!write_files(r, &error)) kept_run_die(r, &error);
     r->since = now();
     r->write_seconds = r->since - start;
@@ -101,32 +116,34 @@ static void save(struct kept_run *r) {
     r->saved = shk_trainer_position(r->job.trainer);
     r->has_saved = true;
     r->has_news = false;
+    if (signal) answer(r, signal);
 }
 
 // ---- The training ----
 
-static size_t steps_of_epoch(const struct kept_run *r) {
-    const size_t batch = r->run.settings.values.train.batch;
-    return (shk_dataset_size(r->run.train) + batch - 1) / batch;
-}
-
 static bool on_step(const struct shk_step *step, void *user) {
     struct kept_run *r = user;
-    const uint64_t count = (step->epoch - 1) * steps_of_epoch(r) + step->step;
+    const uint64_t count = (step->epoch - 1) * run_steps_of_epoch(&r->run) + step->step;
+    const double time = now();
+    r->step_seconds = fmax(r->step_seconds, time - r->last_step);
+    r->last_step = time;
+    job_end_step(&r->job, step);
     r->steps++;
     r->has_news = true;
     if (count % r->run.settings.values.metrics_every == 0 && !metrics_step(r->metrics, step, &r->error)) return false;
-    return !signals_caught() && !is_due(r);
+    return !signals_caught() && !is_due(r) && !is_out_of_time(r, step->step);
 }
 
 static bool on_epoch(const struct shk_epoch *epoch, void *user) {
     struct kept_run *r = user;
+    r->test_seconds = now() - r->last_step;
+    r->last_step = now();
     job_end_epoch(&r->job, &r->run, epoch); // a lost reader of the lines is no loss
     log_line(r->log, "epoch %zu: loss %.4f, test loss %.4f, accuracy %.3f%s", epoch->epoch, epoch->train_loss,
              epoch->test.loss, epoch->test.accuracy, epoch->best ? ", the best so far" : "");
     r->has_news = true;
     if (epoch->best) r->has_best = true;
-    return metrics_epoch(r->metrics, epoch, &r->error) && !signals_caught() && !is_due(r);
+    return metrics_epoch(r->metrics, epoch, &r->error) && !signals_caught() && !is_due(r) && !is_out_of_time(r, false);
 }
 
 static bool is_complete(const struct kept_run *r) {
@@ -137,13 +154,16 @@ static void train(struct kept_run *r) {
     const struct shk_callbacks callbacks = {.on_step = on_step, .on_epoch = on_epoch, .user = r};
     struct shk_error error = {0};
     r->since = now();
-    while (!is_complete(r) && !signals_caught()) {
+    job_work(&r->job, &r->run);
+    while (!is_complete(r) && !signals_caught() && !is_out_of_time(r, shk_trainer_position(r->job.trainer).step)) {
+        r->last_step = now();
         if (!shk_train(r->job.trainer, r->run.train, r->run.test, r->run.settings.values.epochs, &callbacks, &error))
             kept_run_die(r, &error);
         if (r->error.code != SHK_OK) kept_run_die(r, &r->error);
         if (is_due(r)) save(r);
     }
     if (r->has_news || !r->has_saved) save(r);
+    job_rest();
 }
 
 // ---- Beginning ----
@@ -187,8 +207,8 @@ static void check_folder(struct kept_run *r) {
     const struct kept_run_settings *s = r->settings;
     if (!r->folder.path[FOLDER_CONFIG]) open_folder(r, true);
     if (r->folder.holds_run && !s->force)
-        cli_die(CLI_USAGE, "%s holds a run: go on with 'shikaku resume %s', or give --force to replace it",
-                s->run.values.out, s->run.values.out);
+        cli_die(CLI_USAGE, "%s holds a run: go on with: shikaku resume %s, or give --force to replace it",
+                s->run.values.out, cli_quoted(s->run.values.out).text);
     if (r->folder.holds_others && !s->force)
         cli_die(CLI_USAGE, "%s holds other files: name a new folder, or give --force to put the run beside them",
                 s->run.values.out);
@@ -242,13 +262,13 @@ static void open_lines(struct kept_run *r) {
     r->log = log_open(r->folder.path[FOLDER_LOG]);
     if (!log_line(r->log, "shikaku %s, %s, %s; %s", shk_version(), shk_model_description(r->job.model),
                   shk_runtime_isa(r->run.runtime), shk_runtime_describe(r->run.runtime)))
-        fprintf(stderr, "shikaku: warning: %s cannot be written\n", r->folder.path[FOLDER_LOG]);
+        cli_warn("%s cannot be written", r->folder.path[FOLDER_LOG]);
     r->notes = config_to_note(&r->run.settings.values);
     if (!r->notes) cli_die(CLI_FAILED, "out of memory");
 }
 
 static struct kept_run begin(const struct kept_run_settings *settings) {
-    struct kept_run r = {.settings = settings};
+    struct kept_run r = {.settings = settings, .begun = now()};
     const bool goes_on = find_run(&r);
     struct run_settings s = r.run.settings;
     if (!goes_on) run_need_model("train", &s);
@@ -268,12 +288,15 @@ static struct kept_run begin(const struct kept_run_settings *settings) {
 static void print_beginning(struct kept_run *r) {
     char place[64];
     run_print_device(&r->run);
+    run_print_data(&r->run);
+    job_print_beginning(&r->job, &r->run);
+    if (!r->run.settings.values.quiet) cli_print("folder: %s\n", cli_shown(folder_of(r)).text);
     if (!r->epochs_before) return; // a new run
     if (r->has_saved)
         print_place(r->saved, place);
     else
         snprintf(place, sizeof place, "the beginning, there is no checkpoint");
-    cli_print("resumed from %s\n", place);
+    if (!r->run.settings.values.quiet) cli_print("resumed from %s\n", place);
     log_line(r->log, "resumed from %s", place);
 }
 
@@ -283,29 +306,34 @@ static void print_end(struct kept_run *r) {
     const struct shk_best best = shk_trainer_best(r->job.trainer);
     job_print_done(&r->job, &r->run);
     if (best.epoch)
-        cli_print("[%s] best: epoch %zu - test loss: %.4f, acc: %.3f, in %s\n", shk_model_title(r->job.model),
-                  best.epoch, best.test.loss, best.test.accuracy, r->folder.path[FOLDER_BEST]);
+        cli_print("[%s] best: epoch %zu - test loss: %.4f, acc: %.3f, in %s\n", r->job.title, best.epoch,
+                  best.test.loss, best.test.accuracy, cli_shown(r->folder.path[FOLDER_BEST]).text);
     log_line(r->log, "done, weights %016" PRIx64, shk_model_hash(r->job.model));
 }
 
-static void print_interrupt(struct kept_run *r, int signal) {
+static void print_interrupt(struct kept_run *r, const char *why) {
     char place[64];
     print_place(r->saved, place);
-    log_line(r->log, "%s after %s", signals_name(signal), place);
-    fprintf(stderr, "shikaku: %s after %s, go on with 'shikaku resume %s'\n", signals_name(signal), place,
-            folder_of(r));
+    log_line(r->log, "%s after %s", why, place);
+    cli_note("%s after %s, go on with: shikaku resume %s", why, place, cli_quoted(folder_of(r)).text);
+}
+
+static int end(struct kept_run *r) {
+    const int signal = is_complete(r) ? 0 : signals_caught();
+    if (is_complete(r))
+        print_end(r);
+    else
+        print_interrupt(r, signal ? signals_name(signal) : "--max-seconds");
+    return is_complete(r) ? CLI_DONE : signal ? 128 + signal : CLI_AGAIN;
 }
 
 int kept_run_train(const struct kept_run_settings *settings) {
+    signals_catch_requests();
     struct kept_run r = begin(settings);
     signals_catch();
     print_beginning(&r);
     train(&r);
-    const int signal = is_complete(&r) ? 0 : signals_caught();
-    if (signal)
-        print_interrupt(&r, signal);
-    else
-        print_end(&r);
+    const int code = end(&r);
     run_check_quota(&r.run);
     metrics_close(r.metrics);
     log_close(r.log);
@@ -313,6 +341,6 @@ int kept_run_train(const struct kept_run_settings *settings) {
     job_free(&r.job);
     run_free(&r.run);
     folder_close(&r.folder);
-    fclose(stdout); // a reader that has gone is no failure here
-    return signal ? 128 + signal : CLI_DONE;
+    printer_drain(); // a reader that has gone is no failure here
+    return code == CLI_DONE && signals_caught() ? 128 + signals_caught() : code;
 }

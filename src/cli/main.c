@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // shikaku: finds the subcommand and hands over to it.
 #include "cli/common.h"
+#include "cli/printer.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -104,7 +105,8 @@ int main(int argc, char **argv) {
                "  SHIKAKU_PIN       where threads run, where --pin is not given\n"
                "  SHIKAKU_ISA       auto, c, avx2, avx512 or neon: the kernels to use\n"
                "\n"
-               "Exit codes: 0 done, 1 failed, 2 bad usage or input; 130, 143, 129 after SIGINT, SIGTERM, SIGHUP.",
+               "Exit codes: 0 done, 1 failed, 2 bad usage or input, 5 stopped by --max-seconds; 130, 143, 129 after "
+               "SIGINT, SIGTERM, SIGHUP.",
         .help_filter = filter_help,
     };
     argp_err_exit_status = CLI_USAGE;
@@ -112,7 +114,7 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);            // a reader that goes away is a write error
     signal(SIGXFSZ, SIG_IGN);            // and so is a file that may not grow
     take_descriptors();
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+    printer_open();
     struct choice choice = {0};
     if (argc < 1) cli_die(CLI_USAGE, "a command is missing, 'shikaku --help' lists the commands");
     cli_parse(&argp, "shikaku", argc, argv, &choice);

@@ -8,7 +8,8 @@
 enum { KEY_SETTING = 512 }; // beyond the characters: no short form; KEY_SETTING + i is row i
 enum { MOST_OPTIONS = 4 * SHK_MOST_SETTINGS + SHK_SECTIONS + 1, DOC = 2 * SHK_SETTING_TEXT };
 
-static const char *const headings[SHK_SECTIONS] = {NULL, "Data:", "Training:", "The run's folder:", "Threads:"};
+static const char *const headings[SHK_SECTIONS] = {
+    NULL, "Data:", "Training:", "The run's folder:", "Threads:", "Output:"};
 
 struct run_settings run_defaults(void) {
     return (struct run_settings){.values = shk_settings_defaults()};
@@ -19,7 +20,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     struct shk_error error = {0};
     if (key < KEY_SETTING || key >= KEY_SETTING + (int)shk_setting_count) return ARGP_ERR_UNKNOWN;
     const int row = key - KEY_SETTING;
-    if (!shk_setting_parse(&shk_settings[row], &s->values, arg, &error)) cli_die_error(&error);
+    if (!shk_setting_parse(&shk_settings[row], &s->values, arg ? arg : "1", &error)) cli_die_error(&error);
     s->given |= UINT64_C(1) << row;
     return 0;
 }
@@ -34,7 +35,7 @@ static const char *keep(const char *text) {
 static const char *doc_of(const struct shk_setting *s) {
     char standard[SHK_SETTING_TEXT], doc[DOC];
     shk_setting_default(s, standard);
-    snprintf(doc, sizeof doc, *standard ? "%s (%s)" : "%s", s->sentence, standard);
+    snprintf(doc, sizeof doc, *standard && s->placeholder ? "%s (%s)" : "%s", s->sentence, standard);
     return keep(doc);
 }
 

@@ -43,5 +43,6 @@ int cli_resume(int argc, char **argv) {
     };
     struct kept_run_settings settings = {.run = run_defaults(), .resume = true};
     cli_parse(&argp, "shikaku resume", argc, argv, &settings);
+    run_check_output(&settings.run);
     return kept_run_train(&settings);
 }

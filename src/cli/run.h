@@ -4,6 +4,7 @@
 #define SHK_CLI_RUN_H
 
 #include "cli/options.h"
+#include "cli/progress.h"
 
 // Machine and data of a run. Creating ends the program in one sentence where a setting makes no sense.
 struct run {
@@ -19,6 +20,10 @@ bool run_print_device(struct run *); // and warnings, to stderr
 // After the training: whether the quota held it back, to stderr.
 void run_check_quota(struct run *);
 bool run_print_data(const struct run *);
+size_t run_steps_of_epoch(const struct run *);
+
+// What the options of output cannot have together, or on this terminal; ends the program.
+void run_check_output(const struct run_settings *);
 
 // One model of a run and what its training gave.
 struct job {
@@ -28,13 +33,28 @@ struct job {
     size_t epochs;             // that were completed
     double seconds;            // of their training steps
     double samples_per_second; // of these
+    bool warned;               // that it diverges
+    double epoch_loss;         // sum over the steps of the epoch at hand that were taken here
+    size_t epoch_steps;        // how many they are
+    struct progress progress;
+    char title[41]; // of the model; a long one is cut
 };
 struct job job_create(const struct run *, const char *description);
 void job_free(struct job *);
-// Keeps an epoch's figures and prints its line; false after a write error.
+// The model, and the settings in force.
+void job_print_beginning(const struct job *, const struct run *);
+// The training from here on is shown; nothing waits for a reader until job_rest.
+void job_work(struct job *, const struct run *);
+void job_rest(void);
+// In the callbacks of a training: keeps a step's figures; an epoch's, and prints its line; false after a write error.
+void job_end_step(struct job *, const struct shk_step *);
 bool job_end_epoch(struct job *, const struct run *, const struct shk_epoch *);
-// Trains, a line per epoch, and a last one. False after a write error.
+// Trains, a line per epoch, and a last one. False after a write error, or where a signal has ended it.
 bool job_train(struct job *, const struct run *);
 bool job_print_done(struct job *, const struct run *);
+// A signal has ended the training: says after what, and `more`. The exit code.
+int job_print_interrupt(const struct job *, const char *more);
+// "epoch 3", or "epoch 3, step 17" inside the third.
+void print_place(struct shk_position, char text[64]);
 
 #endif

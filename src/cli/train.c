@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // shikaku train: trains one model, and keeps the run in a folder where one is named.
 #include "cli/kept_run.h"
+#include "cli/printer.h"
+#include "cli/signals.h"
 #include "cli/tuned.h"
 
 #include <stdio.h>
@@ -69,8 +71,9 @@ static void use_tuned(const char *file, struct run_settings *s, struct tuned *t)
                 "nothing is tuned for this machine, model and batch: run 'shikaku tune --model %s --batch %zu'",
                 v->model, key.batch);
     apply(t, s);
-    cli_print("tuned: %s, %u thread%s, pinning %s; %.0f samples/s when measured\n", t->isa, t->threads,
-              t->threads == 1 ? "" : "s", t->pin, t->samples_per_second);
+    if (!v->quiet)
+        cli_print("tuned: %s, %u thread%s, pinning %s; %.0f samples/s when measured\n", cli_shown(t->isa).text,
+                  t->threads, t->threads == 1 ? "" : "s", cli_shown(t->pin).text, t->samples_per_second);
     shk_model_free(model);
     shk_machine_free(machine);
 }
@@ -104,6 +107,7 @@ static struct train_settings parse(int argc, char **argv) {
         cli_die(CLI_USAGE,
                 "--tuned and --resume cannot be given together: a run keeps its settings, but SHIKAKU_THREADS, "
                 "SHIKAKU_PIN and SHIKAKU_ISA count");
+    run_check_output(&r->run);
     if (r->resume && r->force) cli_die(CLI_USAGE, "--resume and --force cannot be given together: go on, or replace");
     return s;
 }
@@ -115,9 +119,15 @@ int cli_train(int argc, char **argv) {
     if (run_was_given(&settings.kept.run, "out")) return kept_run_train(&settings.kept);
     struct run run = run_create(&settings.kept.run);
     struct job job = job_create(&run, run.settings.values.model);
-    if (run_print_device(&run)) job_train(&job, &run);
+    int code = CLI_DONE;
+    signals_catch();
+    signals_catch_requests();
+    if (run_print_device(&run) && run_print_data(&run) && !job_train(&job, &run) && signals_caught())
+        code = job_print_interrupt(&job, "; with --out DIR the run would have been kept, to go on from there");
     run_check_quota(&run);
     job_free(&job);
     run_free(&run);
-    return cli_finish_output();
+    if (code == CLI_DONE) return cli_finish_output();
+    printer_drain();
+    return code;
 }

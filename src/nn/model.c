@@ -155,9 +155,7 @@ void shk_model_free(struct shk_model *m) {
     shk_free(m);
 }
 
-const char *shk_model_title(const struct shk_model *m) {
-    return m->config.title[0] ? m->config.title : m->config.description;
-}
+const char *shk_model_title(const struct shk_model *m) { return m->config.title; }
 const char *shk_model_description(const struct shk_model *m) { return m->config.description; }
 struct shk_shape shk_model_shape(const struct shk_model *m) {
     return m->shape;

@@ -2,9 +2,11 @@
 // Lines for people are appended here, with the time.
 #include "report/log.h"
 
+#include "base/text.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 struct log {
@@ -22,16 +24,16 @@ struct log *log_open(const char *path) {
 
 bool log_line(struct log *log, const char *format, ...) {
     if (!log) return false;
-    char when[32];
+    char when[32], text[2048], shown[sizeof text];
     struct tm utc;
     const time_t now = time(NULL);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-    fprintf(log->file, "%s ", when);
     va_list args;
     va_start(args, format);
-    vfprintf(log->file, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fputc('\n', log->file);
+    shk_show(text, strlen(text), "", shown, sizeof shown);
+    fprintf(log->file, "%s %s\n", when, shown);
     fflush(log->file);
     return !ferror(log->file);
 }

@@ -16,6 +16,7 @@ static const char *const sources[] = {
 #include "data/sources.def"
     NULL};
 #undef SHK_SOURCE
+static const char *const progresses[] = {"auto", "none", "line", "bar", NULL};
 
 #define AT(field)                                                                                                      \
     .offset = offsetof(struct shk_run_settings, field), .size = sizeof((struct shk_run_settings *)0)->field
@@ -23,12 +24,14 @@ static const char *const sources[] = {
 #define REAL(field, least, most) .type = SHK_REAL, AT(field), .low = least, .high = most, .placeholder = "X"
 #define WORD(field, list) .type = SHK_WORD, AT(field), .words = list
 #define FREE(field) .type = SHK_FREE, AT(field)
+#define FLAG(field) .type = SHK_WHOLE, AT(field), .high = 1
 #define PATH(field) .type = SHK_PATH, AT(field)
 #define MODEL .section = SHK_SECTION_MODEL, .effect = SHK_BITS
 #define DATA .section = SHK_SECTION_DATA, .effect = SHK_BITS
 #define TRAINING .section = SHK_SECTION_TRAINING, .effect = SHK_BITS
 #define RUN .section = SHK_SECTION_RUN
 #define MACHINE .section = SHK_SECTION_MACHINE, .evaluation = true
+#define OUTPUT .section = SHK_SECTION_OUTPUT
 
 const struct shk_setting shk_settings[] = {
     {"model", FREE(model), MODEL, .placeholder = "MODEL",
@@ -85,6 +88,8 @@ const struct shk_setting shk_settings[] = {
      .unset = "10, or 100 times what writing one takes", .sentence = "Most seconds between two checkpoints"},
     {"checkpoint_every", WHOLE(checkpoint_every, 1, UINT32_MAX), RUN, .unset = "by time alone",
      .sentence = "A checkpoint every N steps, too"},
+    {"max_seconds", REAL(max_seconds, 0, 1000000000), RUN, .above = true, .unset = "no limit",
+     .sentence = "End before X seconds have passed, with a checkpoint and exit code 5: to go on in another job"},
     {"metrics_every", WHOLE(metrics_every, 1, UINT32_MAX), RUN, .effect = SHK_LINES, .standard = 100,
      .sentence = "A line in metrics.jsonl every N steps"},
 
@@ -92,12 +97,16 @@ const struct shk_setting shk_settings[] = {
      .unset = "SHIKAKU_THREADS, OMP_NUM_THREADS, else by cores and quota", .sentence = "Threads"},
     {"pin", FREE(pin), MACHINE, .unset = "SHIKAKU_PIN, else auto", .placeholder = "HOW",
      .sentence = "Where threads run: auto, cores, compact, scatter, none, or CPUs as in 0-3,8"},
+
+    {"progress", WORD(progress, progresses), OUTPUT, .placeholder = "HOW",
+     .sentence = "While it works: bar, on a terminal; a line every 10 s within long epochs; none; auto: bar or line"},
+    {"quiet", FLAG(quiet), OUTPUT, .sentence = "Print the result and warnings alone"},
     {0},
 };
 const size_t shk_setting_count = sizeof shk_settings / sizeof *shk_settings - 1;
 _Static_assert(sizeof shk_settings / sizeof *shk_settings - 1 <= SHK_MOST_SETTINGS, "one bit each");
 
-const char *const shk_section_names[SHK_SECTIONS] = {"model", "data", "training", "run", "machine"};
+const char *const shk_section_names[SHK_SECTIONS] = {"model", "data", "training", "run", "machine", "output"};
 
 const struct shk_setting *shk_setting_named(const char *name) {
     for (const struct shk_setting *s = shk_settings; s->name; s++)

@@ -28,17 +28,21 @@ struct shk_run_settings {
     char out[4096]; // the run's folder
     double checkpoint_seconds;
     size_t checkpoint_every;
+    double max_seconds;
     unsigned threads;
     char pin[2048];
+    char progress[8]; // how a command shows that it works
+    unsigned quiet;
 };
 
-// A part of config.json and a heading of the help. What belongs to the machine is in no file.
+// A part of config.json and a heading of the help. What belongs to the machine and the output is in no file.
 enum shk_section {
     SHK_SECTION_MODEL,
     SHK_SECTION_DATA,
     SHK_SECTION_TRAINING,
     SHK_SECTION_RUN,
     SHK_SECTION_MACHINE,
+    SHK_SECTION_OUTPUT,
     SHK_SECTIONS
 };
 extern const char *const shk_section_names[SHK_SECTIONS]; // "model", ...
@@ -66,7 +70,7 @@ struct shk_setting {
     const char *unset;        // not NULL: 0 is allowed in files, and in the API it is no number but the lack of one
     const char *const *words; // ended by NULL; the first is the default
     const char *source;       // the source of data to which it belongs; NULL: to any
-    const char *placeholder;  // of the value in the help
+    const char *placeholder;  // of the value in the help; NULL: the option has none and stands for 1
     const char *sentence;     // what it is, without its default
 };
 enum { SHK_MOST_SETTINGS = 64, SHK_SETTING_NAME = 32, SHK_SETTING_TEXT = 512 };

@@ -157,6 +157,20 @@ static void describe(struct shk_description *c) {
     snprintf(c->description + at, size - at, ",hidden=%zu", c->hidden);
 }
 
+// The description without the keys that have the values of `standard`.
+static void shorten(struct shk_description *c, const struct shk_description *standard) {
+    char keys[sizeof c->description], *rest = keys, comma = ':';
+    snprintf(keys, sizeof keys, "%s", c->description + 4);
+    size_t at = (size_t)snprintf(c->title, sizeof c->title, "%.3s", c->description);
+    for (char *key; (key = strsep(&rest, ","));) {
+        const char *same = strstr(standard->description, key);
+        const size_t length = strlen(key);
+        if (same && (same[-1] == ':' || same[-1] == ',') && (!same[length] || same[length] == ',')) continue;
+        at += (size_t)snprintf(c->title + at, sizeof c->title - at, "%c%s", comma, key);
+        comma = ',';
+    }
+}
+
 static const char *find_preset(const char *text, struct shk_description *c) {
     for (unsigned i = 0; i < PRESETS; i++) {
         if (strcmp(text, presets[i].name) != 0) continue;
@@ -173,17 +187,18 @@ const char *shk_description_preset(const struct shk_description *c) {
 }
 
 bool shk_description_parse(const char *text, struct shk_description *c, struct shk_error *err) {
-    *c = (struct shk_description){.blocks = 2,
-                                  .channels = {16, 32},
-                                  .hidden = 128,
-                                  .dim = 64,
-                                  .depth = 2,
-                                  .heads = 4,
-                                  .patch = 4,
-                                  .ff = 256,
-                                  .positions = true,
-                                  .act = SHK_RELU,
-                                  .dropout = 0.1};
+    struct shk_description standard = {.blocks = 2,
+                                       .channels = {16, 32},
+                                       .hidden = 128,
+                                       .dim = 64,
+                                       .depth = 2,
+                                       .heads = 4,
+                                       .patch = 4,
+                                       .ff = 256,
+                                       .positions = true,
+                                       .act = SHK_RELU,
+                                       .dropout = 0.1};
+    *c = standard;
     char copy[400];
     if (snprintf(copy, sizeof copy, "%s", find_preset(text, c)) >= (int)sizeof copy)
         return shk_fail(err, SHK_BAD_INPUT, "the model description is longer than %zu characters", sizeof copy - 1);
@@ -192,10 +207,12 @@ bool shk_description_parse(const char *text, struct shk_description *c, struct s
         return shk_fail(err, SHK_BAD_INPUT,
                         "unknown model '%s': use tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos, cnn:... or vit:...",
                         text);
-    c->family = cnn ? SHK_CNN : SHK_VIT;
+    c->family = standard.family = cnn ? SHK_CNN : SHK_VIT;
     if (copy[3] && !read_keys(copy + 4, c, err)) return false;
     if (vit && c->dim % c->heads)
         return shk_fail(err, SHK_BAD_INPUT, "model description: heads=%zu does not divide dim=%zu", c->heads, c->dim);
     describe(c);
+    describe(&standard);
+    if (!*c->title) shorten(c, &standard);
     return true;
 }

@@ -23,8 +23,8 @@ struct shk_description {
     bool positions;
     enum shk_layer_kind act;
     double dropout;
-    char title[32];        // "TinyCNN", or empty where it is no preset
     char description[200]; // in full, canonical
+    char title[200];       // "TinyCNN"; where it is no preset the description without what has its default
 };
 
 bool shk_description_parse(const char *text, struct shk_description *, struct shk_error *);
