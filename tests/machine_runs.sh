@@ -117,6 +117,17 @@ says 'warning: OMP_MAX_ACTIVE_LEVELS allows 1 of 2 threads'
 run 'fewer threads by load' env OMP_DYNAMIC=true "$bin"
 says 'warning: OpenMP may start fewer threads'
 
+# Two other programs on the only CPU that it may use.
+options='--threads 1'
+taskset -c "$first" sh -c 'while :; do :; done' &
+others=$!
+taskset -c "$first" sh -c 'while :; do :; done' &
+others="$others $!"
+run 'a busy machine' taskset -c "$first" "$bin"
+# shellcheck disable=SC2086 # two
+kill $others
+says 'warning: the machine is busy: threads had no CPU for [0-9]+ % of their time'
+
 # Threads that cannot be created: each wants a gigabyte of stack, and there are four. (A sanitizer takes more by itself.)
 if ! nm "$bin" 2>"$dir/no" | grep -q -e __asan_init -e __tsan_init; then
     options='--threads 8'

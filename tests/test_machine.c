@@ -10,9 +10,11 @@
 #include "base/runtime.h"
 #include "machine/cpulist.h"
 #include "machine/described.h"
+#include "machine/load.h"
 #include "machine/quota.h"
 #include "machine/variables.h"
 #include "tree.h"
+#include <math.h>
 #include <omp.h>
 #include <sched.h>
 #include <shikaku/machine.h>
@@ -430,6 +432,64 @@ static void test_quota_namespaces(void **state) {
     assert_true(read_tree().cpus <= 0);
 }
 
+// ---- Load, from trees of files ----
+
+static struct shk_load_mark mark_tree(const struct shk_machine *m) {
+    struct shk_load_mark mark;
+    shk_load_mark(tree, m, &mark);
+    return mark;
+}
+
+static bool near(double a, double b) { return fabs(a - b) < 1e-6; }
+
+// Ticks are of 10 ms. The third CPU is not allowed.
+static void test_load(void **state) {
+    (void)state;
+    struct shk_error err;
+    struct shk_machine *m =
+        shk_machine_create(&(struct shk_machine_options){.synthetic = "core:4 pu:1", .allow = "0-1"}, &err);
+    tree_write("/proc/stat", "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 100 10 20 700 5 1 2 30 0 0\ncpu1 100 0 0 0 0 0 0 0 0 0\n"
+                             "cpu2 9999 0 0 0 0 0 0 9999 0 0\nintr 5\n");
+    tree_write("/proc/self/task/7/schedstat", "1000000000 250000000 5\n");
+    tree_write("/proc/self/task/8/schedstat", "0 500000000 5\n");
+    tree_write("/proc/pressure/cpu", "some avg10=0.00 avg60=0.00 avg300=0.00 total=2000000\nfull avg10=0 total=1\n");
+    struct shk_load_mark mark = mark_tree(m);
+    assert_true(near(mark.busy, 2.33) && near(mark.stolen, 0.3) && near(mark.waited, 0.75) && mark.own > 0);
+    tree_clear();
+    tree_write("/proc/pressure/cpu", "some avg10=0.00 avg60=0.00 avg300=0.00 total=2000000\nfull avg10=0 total=1\n");
+    mark = mark_tree(m); // an old or a strange kernel
+    assert_true(near(mark.busy, 0) && near(mark.waited, 2));
+    tree_write("/proc/pressure/cpu", "nonsense\n");
+    assert_true(near(mark_tree(m).waited, 0));
+    tree_clear();
+    shk_machine_free(m);
+}
+
+// Ten seconds on two CPUs.
+static void test_load_sentence(void **state) {
+    (void)state;
+    static const struct {
+        double own, busy, stolen, waited;
+        const char *says; // NULL: nothing
+    } cases[] = {
+        {20, 20, 0, 0, NULL},                                       // all for this process
+        {10, 20, 0, 10, "no CPU for 50 % of their time, as other"}, // two programs share
+        {10, 20, 0, 10, "took 1 of the 2 CPUs that this one may"},  //
+        {10, 20, 0, 0.1, NULL},                                     // one thread, and another program beside it
+        {20, 20, 0, 60, NULL},                                      // more threads than CPUs
+        {10, 10, 10, 0, "and the virtual machine's host 1: stop"},  //
+        {0.2, 0.7, 0, 0.2, NULL},                                   // too short to say
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct shk_load_mark before = {.clock = 5, .own = 1, .busy = 100, .stolen = 3, .waited = 7};
+        const struct shk_load_mark now = {15, 1 + cases[i].own, 100 + cases[i].busy, 3 + cases[i].stolen,
+                                          7 + cases[i].waited};
+        const struct shk_load load = shk_load_between(&before, &now, 2);
+        if (cases[i].says ? !strstr(load.sentence, cases[i].says) : *load.sentence != 0)
+            fail_msg("load %zu: '%s'", i, load.sentence);
+    }
+}
+
 // ---- This process ----
 
 static cpu_set_t mask_of_this_thread(void) {
@@ -585,13 +645,22 @@ int main(void) {
                                      "OMP_PLACES",  "GOMP_CPU_AFFINITY", "KMP_AFFINITY"};
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) unsetenv(variables[i]);
     if (!tree_create()) return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines),        cmocka_unit_test(test_scatter),
-                                       cmocka_unit_test(test_bad_settings),    cmocka_unit_test(test_cpulists),
-                                       cmocka_unit_test(test_xml_with_gaps),   cmocka_unit_test(test_trials),
-                                       cmocka_unit_test(test_described_sizes), cmocka_unit_test(test_quota_v2),
-                                       cmocka_unit_test(test_quota_v1),        cmocka_unit_test(test_quota_namespaces),
-                                       cmocka_unit_test(test_placement),       cmocka_unit_test(test_masks),
-                                       cmocka_unit_test(test_tasks),           cmocka_unit_test(test_openmp_variables)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_machines),
+                                       cmocka_unit_test(test_scatter),
+                                       cmocka_unit_test(test_bad_settings),
+                                       cmocka_unit_test(test_cpulists),
+                                       cmocka_unit_test(test_xml_with_gaps),
+                                       cmocka_unit_test(test_trials),
+                                       cmocka_unit_test(test_described_sizes),
+                                       cmocka_unit_test(test_quota_v2),
+                                       cmocka_unit_test(test_quota_v1),
+                                       cmocka_unit_test(test_quota_namespaces),
+                                       cmocka_unit_test(test_load),
+                                       cmocka_unit_test(test_load_sentence),
+                                       cmocka_unit_test(test_placement),
+                                       cmocka_unit_test(test_masks),
+                                       cmocka_unit_test(test_tasks),
+                                       cmocka_unit_test(test_openmp_variables)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     tree_remove();
     return failed;

@@ -81,6 +81,18 @@ struct shk_choice {
 bool shk_machine_choose(const struct shk_machine *, const struct shk_choice_options *options, struct shk_choice *out,
                         struct shk_error *error);
 
+// Who had the CPUs that this process may use, since the machine was created or this was last asked, in seconds.
+struct shk_load {
+    double seconds;     // on the clock
+    double own, others; // CPU time of this process and of others
+    double stolen;      // CPU time that a virtual machine's host did not give (steal)
+    double waited;      // in which this process's threads stood in a run queue, together
+    double share;       // 0 .. 1: of these CPUs' time, what others and the host took
+    double held_up;     // 0 .. 1: of the time for which this process's threads wanted a CPU, what they had none for
+    char sentence[SHK_LINE]; // a warning with its remedy where that matters; else empty
+};
+struct shk_load shk_machine_load(struct shk_machine *); // of this machine
+
 #ifdef __cplusplus
 }
 #endif

@@ -44,8 +44,9 @@ const char *shk_runtime_describe(const struct shk_runtime *); // one line: how m
 // Sentences without a full stop, each with its remedy.
 unsigned shk_runtime_warnings(const struct shk_runtime *);
 const char *shk_runtime_warning(const struct shk_runtime *, unsigned index);
-// Adds a warning if the cgroup's quota has held this process back since the runtime was created, or this was last called.
-void shk_runtime_check_quota(struct shk_runtime *);
+// Adds a warning for each that has held this process up since the runtime was created, or this was last called: the cgroup's
+// quota, other programs on its CPUs.
+void shk_runtime_check(struct shk_runtime *);
 
 // ---- Data ----
 

@@ -57,7 +57,7 @@ bool run_print_device(struct run *run) {
 }
 
 void run_check_quota(struct run *run) {
-    shk_runtime_check_quota(run->runtime);
+    shk_runtime_check(run->runtime);
     print_warnings(run);
 }
 

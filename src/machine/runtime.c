@@ -96,8 +96,10 @@ void shk_runtime_free(struct shk_runtime *r) {
     shk_free(whole(r));
 }
 
-void shk_runtime_check_quota(struct shk_runtime *r) {
+void shk_runtime_check(struct shk_runtime *r) {
     struct machine_runtime *w = whole(r);
+    const struct shk_load load = shk_machine_load(w->machine);
+    if (*load.sentence) shk_warn(&w->choice, "%s", load.sentence);
     struct shk_quota now;
     shk_quota_read("", &now);
     if (now.events > w->quota.events)

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "machine/cpulist.h"
 #include "machine/described.h"
+#include "machine/load.h"
 #include "machine/openmp.h"
 #include "machine/quota.h"
 #include "machine/settings.h"
@@ -239,6 +240,7 @@ static bool inspect(struct shk_machine *m, const struct shk_machine_options *o, 
     if (o->allow && !restrict_to(m, o->allow, err)) return false;
     count(m);
     read_quota(m, o->quota);
+    if (m->info.here) shk_load_mark("", m, &m->load);
     return true;
 }
 
