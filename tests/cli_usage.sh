@@ -305,6 +305,27 @@ good 'isa +threads +pinning .*' 'winner: .*' '(sure|not sure): .*' "export SHIKA
     'export SHIKAKU_PIN=(none|cores|compact|scatter)' 'written to .*/config/shikaku/tuned.json; .*' -- tune --model tinycnn --quick
 # shellcheck disable=SC2086
 good "tuned: $isa, .* samples/s when measured" "\[TinyCNN\] done .* weights $expected" -- train --model tinycnn --tuned $small
+# What is not beaten for sure stays, and the file says how sure, when, under which load, and for which images.
+"$bin" tune --model tinycnn --quick --out "$dir/new/tuned.json" >"$dir/out" 2>"$dir/err"
+grep -Eq '^winner: .*, the default: |^sure: ' "$dir/out" && grep -Eq '"probability": [01]\.' "$dir/new/tuned.json" &&
+    grep -q '"image": "32x32x1"' "$dir/new/tuned.json" && grep -q '"measured": "2' "$dir/new/tuned.json"
+count $? 'a tuned setting that is not sure, or does not say how sure'
+# On a busy machine, or by another version: said whenever it is used.
+sed 's/"load": .*,/"load": 0.5,/' "$dir/new/tuned.json" >"$dir/busy.json"
+# shellcheck disable=SC2086
+"$bin" train --model tinycnn --tuned="$dir/busy.json" $small 2>&1 | grep -q 'warning: .* while others took 50 % of .* tune again'
+count $? 'settings of a busy machine are used in silence'
+sed 's/"version": .*/"version": "0.0.1"/' "$dir/new/tuned.json" >"$dir/old.json"
+# shellcheck disable=SC2086
+"$bin" train --model tinycnn --tuned="$dir/old.json" $small 2>&1 | grep -q 'warning: .* another version than .* tune again'
+count $? 'settings of another version are used in silence'
+bad train --model tinycnn --size 16 --square 5 --tuned="$dir/new/tuned.json"
+# What cannot be written is said before anything is measured.
+mkdir "$dir/folder.json"
+bad tune --model tinycnn --out "$dir/folder.json"
+timeout 60 "$bin" tune --model tinycnn --out "$bin/tuned.json" >"$dir/out" 2>"$dir/err"
+[ $? -ne 0 ] && [ ! -s "$dir/out" ] && grep -q '^shikaku: .*tuned.json' "$dir/err"
+count $? 'a tuning that cannot be kept was measured'
 # Interrupted: what was there stays
 cp "$dir/config/shikaku/tuned.json" "$dir/tuned"
 timeout -s INT 0.5 "$bin" tune --model tinyvit >"$dir/out" 2>"$dir/err"

@@ -68,8 +68,9 @@ static void use_tuned(const char *file, struct run_settings *s, struct tuned *t)
     tuned_key_fill(&key, machine, model, v->train.batch);
     if (!tuned_find(file, &key, t))
         cli_die(CLI_USAGE,
-                "nothing is tuned for this machine, model and batch: run 'shikaku tune --model %s --batch %zu'",
-                v->model, key.batch);
+                "nothing is tuned for this machine, model, batch and image size: run 'shikaku tune --model %s --batch "
+                "%zu --size %zu'",
+                v->model, key.batch, v->data.size);
     apply(t, s);
     if (!v->quiet)
         cli_print("tuned: %s, %u thread%s, pinning %s; %.0f samples/s when measured\n", cli_shown(t->isa).text,

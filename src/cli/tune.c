@@ -73,6 +73,7 @@ struct candidate {
     double rate[MOST_ROUNDS]; // samples/s
     double median;
     bool dropped;
+    bool standard; // what a training takes without being told: the one to beat
 };
 
 struct tuning {
@@ -81,6 +82,7 @@ struct tuning {
     struct shk_dataset *data;
     size_t count, rounds, most_rounds;
     double seconds;              // of a measurement
+    struct shk_load load;        // meanwhile
     struct candidate *candidate; // [MOST_CANDIDATES]
 };
 
@@ -113,22 +115,27 @@ static void add_count(unsigned *counts, size_t *n, unsigned threads, size_t task
 }
 
 // Thread counts: powers of two, what would be chosen, all cores, all CPUs, the quota; no more than the tasks of a step.
-static size_t list_threads(const struct shk_machine *m, size_t tasks, unsigned counts[32]) {
+static size_t list_threads(const struct shk_machine *m, const struct shk_choice *standard, size_t tasks,
+                           unsigned counts[32]) {
     const struct shk_machine_info *info = shk_machine_info(m);
-    struct shk_choice choice;
-    struct shk_error error = {0};
     size_t n = 0;
-    if (!shk_machine_choose(m, &(struct shk_choice_options){.tasks = tasks}, &choice, &error)) cli_die_error(&error);
-    if (!choice.automatic) {
-        counts[0] = choice.threads;
+    if (!standard->automatic) {
+        counts[0] = standard->threads;
         return 1;
     }
     for (unsigned t = 1; t < info->allowed_cpus; t *= 2) add_count(counts, &n, t, tasks);
-    add_count(counts, &n, choice.threads, tasks);
+    add_count(counts, &n, standard->threads, tasks);
     add_count(counts, &n, info->allowed_cores, tasks);
     add_count(counts, &n, info->allowed_cpus, tasks);
     if (tasks <= info->allowed_cpus) add_count(counts, &n, (unsigned)tasks, tasks);
     return n;
+}
+
+static struct shk_choice automatic(const struct shk_machine *m, size_t tasks) {
+    struct shk_choice choice;
+    struct shk_error error = {0};
+    if (!shk_machine_choose(m, &(struct shk_choice_options){.tasks = tasks}, &choice, &error)) cli_die_error(&error);
+    return choice;
 }
 
 // Pinnings that put the threads on different CPUs. What the user set, to us or to OpenMP, is the only one.
@@ -150,6 +157,16 @@ static size_t list_pins(const struct shk_machine *m, unsigned threads, const cha
     }
     free(choices);
     return n ? n : 1;
+}
+
+static struct shk_dataset *make_data(const struct shk_run_settings *v) {
+    struct shk_error error = {0};
+    const size_t size = v->data.size;
+    const struct shk_squares_options options = {
+        .n = 4 * v->train.batch, .size = size, .square = size < 18 ? size / 3 : 6, .invert = 0.5};
+    struct shk_dataset *data = shk_dataset_squares(&options, &error);
+    if (!data) cli_die_error(&error);
+    return data;
 }
 
 static void open_candidate(const struct tuning *t, struct candidate *c) {
@@ -177,13 +194,17 @@ static void make_candidates(struct tuning *t) {
         const size_t shards = s->shard_count ? s->shards[h] : 0;
         const size_t tasks =
             shk_train_shards(&(struct shk_train_options){.batch = s->run.values.train.batch, .shards = shards});
-        const size_t thread_count = list_threads(t->machine, tasks, threads);
+        const struct shk_choice standard = automatic(t->machine, tasks);
+        const char *const pin = standard.pinned ? "cores" : "none";
+        const size_t thread_count = list_threads(t->machine, &standard, tasks, threads);
         for (size_t i = 0; i < thread_count; i++) {
             const size_t pin_count = list_pins(t->machine, threads[i], pins);
             for (size_t p = 0; p < pin_count; p++) {
                 for (size_t a = 0; a < isa_count && t->count < MOST_CANDIDATES; a++) {
                     struct candidate *c = &t->candidate[t->count++];
                     *c = (struct candidate){.isa = isas[a], .pin = pins[p], .threads = threads[i], .shards = shards};
+                    c->standard =
+                        h == 0 && a == 0 && threads[i] == standard.threads && (!pins[p] || strcmp(pins[p], pin) == 0);
                     open_candidate(t, c);
                 }
             }
@@ -273,7 +294,7 @@ static void run_rounds(struct tuning *t) {
         const double best = best_of(t, NULL)->median;
         for (size_t i = 0; i < t->count && t->rounds == FIRST_ROUNDS; i++) {
             struct candidate *c = &t->candidate[i];
-            c->dropped = quantile(c->rate, FIRST_ROUNDS, 1) < 0.85 * best;
+            c->dropped = !c->standard && quantile(c->rate, FIRST_ROUNDS, 1) < 0.85 * best;
             left -= c->dropped;
         }
     }
@@ -312,29 +333,64 @@ static double chance(size_t wins, size_t n) {
     return sum;
 }
 
-static void print_winner(const struct tuning *t, const struct candidate *first) {
-    const struct candidate *second = best_of(t, first);
-    cli_print("winner: %s, %u thread%s, pinning %s: %.0f samples/s\n", first->isa, first->threads,
-              first->threads == 1 ? "" : "s", pin_name(first), first->median);
-    if (second) {
-        size_t wins = 0;
-        for (size_t i = 0; i < t->rounds; i++) wins += first->rate[i] > second->rate[i];
-        const double p = chance(wins, t->rounds);
-        cli_print("%s: faster than the second (%s, %u thread%s, %s) in %zu of %zu rounds, %.1f %% at the median; "
-                  "equals would "
-                  "do so with probability %.3f\n",
-                  p < 0.05 ? "sure" : "not sure", second->isa, second->threads, second->threads == 1 ? "" : "s",
-                  pin_name(second), wins, t->rounds, 100 * (first->median / second->median - 1), p);
+// The first against the second, round by round. What does not beat the default beyond noise does not replace it.
+struct verdict {
+    const struct candidate *winner, *first, *second; // second NULL: there is no other
+    size_t wins;
+    double gain, probability;
+};
+
+static const double SURE = 0.05, LEAST_GAIN = 0.01;
+
+static struct verdict judge(const struct tuning *t) {
+    struct verdict v = {.first = best_of(t, NULL), .probability = 0};
+    const struct candidate *standard = t->candidate;
+    while (!standard->standard) standard++;
+    v.winner = v.first;
+    v.second = v.first->standard ? best_of(t, v.first) : standard;
+    if (!v.second) return v;
+    for (size_t i = 0; i < t->rounds; i++) v.wins += v.first->rate[i] > v.second->rate[i];
+    v.gain = v.first->median / v.second->median - 1;
+    v.probability = chance(v.wins, t->rounds);
+    if (v.second->standard && (v.probability >= SURE || v.gain < LEAST_GAIN)) v.winner = v.second;
+    return v;
+}
+
+static void print_candidate(const char *before, const struct candidate *c, const char *behind) {
+    cli_print("%s%s, %u thread%s, pinning %s%s", before, c->isa, c->threads, c->threads == 1 ? "" : "s", pin_name(c),
+              behind);
+}
+
+static void print_verdict(const struct tuning *t, const struct verdict *v) {
+    print_candidate("winner: ", v->winner, v->winner->standard ? ", the default: " : ": ");
+    cli_print("%.0f samples/s\n", v->winner->median);
+    if (v->second) {
+        print_candidate(v->probability < SURE ? "sure: " : "not sure: ", v->first, "");
+        print_candidate(v->second->standard ? ", was faster than the default (" : ", was faster than the second (",
+                        v->second, ")");
+        cli_print(" in %zu of %zu rounds, %.1f %% at the median; equals would do so with probability %.3f%s\n", v->wins,
+                  t->rounds, 100 * v->gain, v->probability, v->winner != v->first ? ", so the default stays" : "");
     } else {
         cli_print("sure: the others are more than 15 %% slower\n");
     }
-    cli_print("\nexport SHIKAKU_ISA=%s\nexport SHIKAKU_THREADS=%u\nexport SHIKAKU_PIN=%s\n", first->isa, first->threads,
-              pin_name(first));
+    if (t->load.share >= TUNED_BUSY)
+        fprintf(stderr,
+                "shikaku: warning: others took %.0f %% of the CPUs' time meanwhile, so that this may not hold on a "
+                "quiet machine: tune again there\n",
+                100 * t->load.share);
+    const struct candidate *c = v->winner;
+    cli_print("\nexport SHIKAKU_ISA=%s\nexport SHIKAKU_THREADS=%u\nexport SHIKAKU_PIN=%s\n", c->isa, c->threads,
+              pin_name(c));
 }
 
-static void store(const struct tuning *t, const struct candidate *c) {
+static void store(const struct tuning *t, const struct verdict *v) {
+    const struct candidate *c = v->winner;
     struct tuned_key key;
-    struct tuned result = {.threads = c->threads, .shards = c->shards, .samples_per_second = c->median};
+    struct tuned result = {.threads = c->threads,
+                           .shards = c->shards,
+                           .samples_per_second = c->median,
+                           .probability = v->probability,
+                           .load = t->load.share};
     snprintf(result.isa, sizeof result.isa, "%s", c->isa);
     snprintf(result.pin, sizeof result.pin, "%s", pin_name(c));
     tuned_key_fill(&key, t->machine, c->model, t->settings->run.values.train.batch);
@@ -356,7 +412,7 @@ static void close_tuning(struct tuning *t) {
 }
 
 static bool takes(const struct shk_setting *s) {
-    return s == shk_setting_named("model") || s == shk_setting_named("batch");
+    return s == shk_setting_named("model") || s == shk_setting_named("batch") || s == shk_setting_named("size");
 }
 
 int cli_tune(int argc, char **argv) {
@@ -373,23 +429,24 @@ int cli_tune(int argc, char **argv) {
     struct tune_settings settings = {.run = run_defaults()};
     cli_parse(&argp, "shikaku tune", argc, argv, &settings);
     run_need_model("tune", &settings.run);
+    tuned_prepare(settings.out);
     struct shk_error error = {0};
     struct tuning t = {.settings = &settings,
                        .most_rounds = settings.quick ? 5 : MOST_ROUNDS,
                        .seconds = settings.quick ? 0.02 : 0.1,
                        .machine = shk_machine_create(NULL, &error)};
     if (!t.machine) cli_die_error(&error);
-    t.data = shk_dataset_squares(&(struct shk_squares_options){.n = 4 * settings.run.values.train.batch, .invert = 0.5},
-                                 &error);
-    if (!t.data) cli_die_error(&error);
+    t.data = make_data(&settings.run.values);
     t.candidate = calloc(MOST_CANDIDATES, sizeof *t.candidate);
     if (!t.candidate) cli_die(CLI_FAILED, "out of memory");
     make_candidates(&t);
+    shk_machine_load(t.machine);
     run_rounds(&t);
-    const struct candidate *winner = best_of(&t, NULL);
+    t.load = shk_machine_load(t.machine);
     print_table(&t);
-    print_winner(&t, winner);
-    store(&t, winner);
+    const struct verdict verdict = judge(&t);
+    print_verdict(&t, &verdict);
+    store(&t, &verdict);
     close_tuning(&t);
     return cli_finish_output();
 }

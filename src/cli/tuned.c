@@ -6,11 +6,14 @@
 #include "report/folder.h"
 
 #define XXH_INLINE_ALL
+#include <errno.h>
 #include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -40,6 +43,8 @@ void tuned_key_fill(struct tuned_key *key, const struct shk_machine *machine, co
         (unsigned)(allowed ^ allowed >> 32), m->quota);
     key->model = shk_model_description(model);
     key->batch = batch;
+    const struct shk_shape shape = shk_model_shape(model);
+    snprintf(key->image, sizeof key->image, "%zux%zux%zu", shape.height, shape.width, shape.channels);
 }
 
 // ---- File ----
@@ -55,7 +60,9 @@ static char *file_name(const char *file) {
 // An array of settings; a file that is not there holds none.
 static json_t *read_all(const char *name) {
     json_error_t error;
-    if (access(name, F_OK) != 0) return json_array();
+    struct stat status;
+    if (stat(name, &status) != 0) return json_array();
+    if (!S_ISREG(status.st_mode)) cli_die(CLI_USAGE, "%s is no file that can hold tuned settings: name another", name);
     json_t *all = json_load_file(name, 0, &error);
     if (!all)
         cli_die(CLI_USAGE, "%s holds no tuned settings (line %d: %s): remove it, or tune again with another --out",
@@ -66,10 +73,37 @@ static json_t *read_all(const char *name) {
 }
 
 static bool fits(json_t *entry, const struct tuned_key *key) {
-    const char *machine, *model;
+    const char *machine, *model, *image;
     json_int_t batch;
-    return json_unpack(entry, "{s:s, s:s, s:I}", "machine", &machine, "model", &model, "batch", &batch) == 0 &&
-           strcmp(machine, key->machine) == 0 && strcmp(model, key->model) == 0 && batch == (json_int_t)key->batch;
+    return json_unpack(entry, "{s:s, s:s, s:I, s:s}", "machine", &machine, "model", &model, "batch", &batch, "image",
+                       &image) == 0 &&
+           strcmp(machine, key->machine) == 0 && strcmp(model, key->model) == 0 && batch == (json_int_t)key->batch &&
+           strcmp(image, key->image) == 0;
+}
+
+// A setting and what is known of its measurement.
+static bool read_entry(json_t *entry, struct tuned *out) {
+    const char *isa, *pin, *measured, *version;
+    json_int_t threads, shards;
+    if (json_unpack(entry, "{s:s, s:s, s:I, s:I, s:F, s:F, s:F, s:s, s:s}", "isa", &isa, "pin", &pin, "threads",
+                    &threads, "shards", &shards, "samples_per_second", &out->samples_per_second, "probability",
+                    &out->probability, "load", &out->load, "measured", &measured, "version", &version) ||
+        strlen(isa) >= sizeof out->isa || strlen(pin) >= sizeof out->pin || threads < 1 || threads > SHK_MAX_THREADS ||
+        shards < 0 || shards > SHK_MAX_SHARDS)
+        return false;
+    snprintf(out->isa, sizeof out->isa, "%s", isa);
+    snprintf(out->pin, sizeof out->pin, "%s", pin);
+    out->threads = (unsigned)threads;
+    out->shards = (size_t)shards;
+    if (out->load >= TUNED_BUSY)
+        fprintf(stderr,
+                "shikaku: warning: these settings were measured while others took %.0f %% of the CPUs' time: tune "
+                "again on a quiet machine\n",
+                100 * out->load);
+    if (strcmp(version, shk_version()) != 0)
+        fprintf(stderr, "shikaku: warning: these settings were measured with another version than %s: tune again\n",
+                shk_version());
+    return true;
 }
 
 bool tuned_find(const char *file, const struct tuned_key *key, struct tuned *out) {
@@ -78,23 +112,39 @@ bool tuned_find(const char *file, const struct tuned_key *key, struct tuned *out
     size_t i;
     bool found = false;
     json_array_foreach(all, i, entry) {
-        const char *isa, *pin;
-        json_int_t threads, shards;
         if (found || !fits(entry, key)) continue;
-        if (json_unpack(entry, "{s:s, s:s, s:I, s:I, s:F}", "isa", &isa, "pin", &pin, "threads", &threads, "shards",
-                        &shards, "samples_per_second", &out->samples_per_second) ||
-            strlen(isa) >= sizeof out->isa || strlen(pin) >= sizeof out->pin || threads < 1 ||
-            threads > SHK_MAX_THREADS || shards < 0 || shards > SHK_MAX_SHARDS)
-            cli_die(CLI_USAGE, "%s holds a tuned setting that makes no sense: tune again", name);
-        snprintf(out->isa, sizeof out->isa, "%s", isa);
-        snprintf(out->pin, sizeof out->pin, "%s", pin);
-        out->threads = (unsigned)threads;
-        out->shards = (size_t)shards;
-        found = true;
+        found = read_entry(entry, out);
+        if (!found) cli_die(CLI_USAGE, "%s holds a tuned setting that makes no sense: tune again", name);
     }
     json_decref(all);
     free(name);
     return found;
+}
+
+void tuned_prepare(const char *file) {
+    char *name = file_name(file), *copy = format_text("%s", name), *trial = format_text("%s.XXXXXX", name);
+    struct shk_error error = {0};
+    json_decref(read_all(name));
+    if (!folder_make(dirname(copy), &error)) cli_die_error(&error);
+    const int fd = mkstemp(trial);
+    if (fd < 0) cli_die(CLI_FAILED, "no file can be written beside %s: %s", name, strerror(errno));
+    close(fd);
+    unlink(trial);
+    free(trial);
+    free(copy);
+    free(name);
+}
+
+static json_t *entry_of(const struct tuned_key *key, const struct tuned *t) {
+    char now[32] = "";
+    struct tm date;
+    const time_t seconds = time(NULL);
+    if (gmtime_r(&seconds, &date)) strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &date);
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:s, s:I, s:f, s:f, s:f, s:s, s:s}", "machine", key->machine,
+                     "model", key->model, "batch", (json_int_t)key->batch, "image", key->image, "isa", t->isa,
+                     "threads", (json_int_t)t->threads, "pin", t->pin, "shards", (json_int_t)t->shards,
+                     "samples_per_second", t->samples_per_second, "probability", t->probability, "load", t->load,
+                     "measured", now, "version", shk_version());
 }
 
 char *tuned_store(const char *file, const struct tuned_key *key, const struct tuned *t) {
@@ -102,10 +152,7 @@ char *tuned_store(const char *file, const struct tuned_key *key, const struct tu
     json_t *all = read_all(name);
     for (size_t i = json_array_size(all); i-- > 0;)
         if (fits(json_array_get(all, i), key)) json_array_remove(all, i);
-    json_t *entry = json_pack("{s:s, s:s, s:I, s:s, s:I, s:s, s:I, s:f}", "machine", key->machine, "model", key->model,
-                              "batch", (json_int_t)key->batch, "isa", t->isa, "threads", (json_int_t)t->threads, "pin",
-                              t->pin, "shards", (json_int_t)t->shards, "samples_per_second", t->samples_per_second);
-    if (json_array_append_new(all, entry) != 0) cli_die(CLI_FAILED, "out of memory");
+    if (json_array_append_new(all, entry_of(key, t)) != 0) cli_die(CLI_FAILED, "out of memory");
     char *text = shk_json_text(all, JSON_INDENT(2));
     if (!text) cli_die(CLI_FAILED, "out of memory");
     struct shk_error error = {0};
