@@ -1,85 +1,117 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# scripts/deps.sh [--checks | --all]: installs what building and testing need on Debian and Ubuntu, and calls apt only if
-# something is missing. --checks: also what CI needs (clang, cross compiler, emulator); --all: also what writes the golden
-# files and compares with PyTorch and oneDNN. On other systems it looks for the compiler and the headers and names what is missing.
+# scripts/deps.sh [--bench | --checks | --all]: installs what is missing, on Debian and Ubuntu, of what `make`, `make demo` and
+# `make test` need. --bench: of what `make bench` needs; --checks: of what .ci/run needs (also clang, cross compiler,
+# emulator); --all: also what writes the golden files and compares with PyTorch and oneDNN. Where it may not install, or on
+# other systems, it says what an administrator has to do, and fails only without what is needed.
+# shellcheck disable=SC2086 # lists of words
 set -eu
 
-base='gcc g++ make pkg-config libc6-dev binutils libbenchmark-dev libcmocka-dev libhwloc-dev libjansson-dev librandom123-dev libxxhash-dev'
-checks='clang libomp-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64 libgomp1:arm64'
+build='gcc libc6-dev make libhwloc-dev libjansson-dev librandom123-dev libxxhash-dev'
+tests='libcmocka-dev pkg-config'
+bench='g++ libbenchmark-dev'
+checks="$tests $bench"' clang libomp-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64 libgomp1:arm64'
 all='python3-torch python3-numpy libopenblas0-openmp libdnnl-dev valgrind'
 
+# Without what is useful only, it goes on.
+useful=
 case "$#:${1:-}" in
-0:) wanted=$base ;;
-1:--checks) wanted="$base $checks" ;;
-1:--all) wanted="$base $checks $all" ;;
-*) echo "usage: scripts/deps.sh [--checks | --all]" >&2 && exit 2 ;;
+0:) needed=$build useful=$tests ;;
+1:--bench) needed="$build $bench" ;;
+1:--checks) needed="$build $checks" ;;
+1:--all) needed="$build $checks $all" ;;
+*) echo "usage: scripts/deps.sh [--bench | --checks | --all]" >&2 && exit 2 ;;
 esac
 
-installed() { # installed PACKAGE
-    dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null | grep -qx 'install ok installed' # a line per architecture
+includes() { # includes COMPILER NAME: can it find the header, and OpenMP too?
+    printf '#include <stddef.h>\n#include <stdarg.h>\n#include <stdint.h>\n#include <setjmp.h>\n#include <%s>\n' "$2" |
+        $1 -fopenmp -E - >/dev/null 2>&1
 }
 
-has_header() { # has_header NAME: can the C compiler find it, and OpenMP too?
-    printf '#include <stddef.h>\n#include <stdarg.h>\n#include <stdint.h>\n#include <setjmp.h>\n#include <%s>\n' "$1" |
-        ${CC:-gcc} -fopenmp -E - >/dev/null 2>&1
-}
-
-# Not Debian: what is missing, by what it is for.
-elsewhere() {
-    missing=
-    for tool in ${CC:-gcc} make pkg-config; do
-        command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
-    done
-    for header in xxhash.h Random123/philox.h hwloc.h jansson.h cmocka.h; do
-        has_header "$header" || missing="$missing $header"
-    done
-    if [ -z "$missing" ]; then
-        echo 'deps.sh: the compiler and the headers are there (Google Benchmark is needed for make bench only)'
-        exit 0
-    fi
-    cat >&2 <<END
-deps.sh: this is not Debian or Ubuntu, and here is missing:$missing
-Please install, under the names of your system: gcc or clang with OpenMP, GNU make, pkg-config, hwloc, jansson, xxHash, Random123, cmocka
-and Google Benchmark (development files). On Fedora: gcc gcc-c++ make pkgconf hwloc-devel jansson-devel libcmocka-devel
-xxhash-devel google-benchmark-devel, and Random123's headers (https://github.com/DEShawResearch/random123) in /usr/include/Random123.
-END
-    exit 1
-}
-
-if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg-query >/dev/null 2>&1; then elsewhere; fi
-
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null 2>&1; then
-        sudo "$@"
-    else
-        echo "deps.sh: please run as root, or install sudo: $*" >&2
-        exit 1
-    fi
-}
-
-install_missing() { # install_missing PACKAGE...: those that are not there
-    missing=
-    for package in "$@"; do
-        installed "$package" || missing="$missing $package"
-    done
-    [ -n "$missing" ] || return 0
-    echo "deps.sh: installing$missing"
-    case $missing in # what the emulated tests link with
-    *:arm64*) as_root dpkg --add-architecture arm64 ;;
+# there PACKAGE: is what it brings here, wherever it came from? A line of dpkg-query is one architecture.
+there() {
+    case $1 in
+    gcc) command -v ${CC:-gcc} >/dev/null 2>&1 ;;
+    g++) command -v ${CXX:-g++} >/dev/null 2>&1 ;;
+    make | pkg-config | clang | clang-format) command -v "$1" >/dev/null 2>&1 ;;
+    libc6-dev) includes "${CC:-gcc}" stdio.h ;;
+    libhwloc-dev) includes "${CC:-gcc}" hwloc.h ;;
+    libjansson-dev) includes "${CC:-gcc}" jansson.h ;;
+    librandom123-dev) includes "${CC:-gcc}" Random123/philox.h ;;
+    libxxhash-dev) includes "${CC:-gcc}" xxhash.h ;;
+    libcmocka-dev) includes "${CC:-gcc}" cmocka.h ;;
+    libbenchmark-dev) includes "${CXX:-g++} -x c++" benchmark/benchmark.h ;;
+    *) dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null | grep -qx 'install ok installed' ;;
     esac
-    as_root apt-get update -q
-    # shellcheck disable=SC2086 # words
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
 }
 
-# shellcheck disable=SC2086 # words
-install_missing $wanted
+missing() { # missing PACKAGE...: those that are not there
+    absent=
+    for package in "$@"; do
+        there "$package" || absent="$absent $package"
+    done
+    echo $absent
+}
+
+installation() { # installation PACKAGE...: the command that installs them
+    case "$*" in # what the emulated tests link with
+    *:arm64*) printf 'dpkg --add-architecture arm64 && ' ;;
+    esac
+    echo "apt-get update -q && env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $*"
+}
+
+may_sudo() { # does sudo let this user, after a password where there is somebody to type it?
+    command -v sudo >/dev/null 2>&1 || return 1
+    sudo -n true 2>/dev/null || { [ -t 0 ] && id -Gn | grep -Eqw 'sudo|admin|wheel'; }
+}
+
+say_how() { # say_how PACKAGE...: what to do, for someone who may
+    if command -v apt-get >/dev/null 2>&1; then
+        printf 'An administrator has to run:\n    %s\n' "$(installation "$@")"
+    else
+        cat <<END
+This is not Debian or Ubuntu: please install what they call $*, under the names of your system. On Fedora everything is: gcc gcc-c++
+make pkgconf hwloc-devel jansson-devel libcmocka-devel xxhash-devel google-benchmark-devel, and Random123's headers
+(https://github.com/DEShawResearch/random123) in /usr/include/Random123.
+END
+    fi
+}
+
+get() { # get PACKAGE...: installs them, or says how
+    echo "deps.sh: missing: $*"
+    run=false
+    if ! command -v apt-get >/dev/null 2>&1; then
+        :
+    elif [ "$(id -u)" -eq 0 ]; then
+        run='sh -c'
+    elif may_sudo; then
+        run='sudo sh -c'
+    fi
+    $run "$(installation "$@")" || say_how "$@"
+}
+
+provide() { # provide PACKAGE...: gets those that are not there, and ends where they are needed and still missing
+    # shellcheck disable=SC2046
+    set -- $(missing "$@")
+    [ "$#" -eq 0 ] || get "$@" >&2
+    absent=$(missing "$@")
+    if [ -n "$absent" ] && [ -n "$(missing $needed)" ]; then
+        echo "deps.sh: cannot go on without $(missing $needed)" >&2
+        exit 1
+    elif [ -n "$absent" ]; then
+        echo "deps.sh: enough for make and make demo; make test also needs $absent" >&2
+    fi
+}
+
+provide $needed $useful
 
 # clang's sanitizers: part of clang in some releases, in others a package named after its version.
-if [ "$wanted" != "$base" ] && [ ! -e "$(clang -print-resource-dir)/lib/linux/libclang_rt.tsan-$(uname -m).a" ]; then
-    version=$(clang -dumpversion)
-    install_missing "libclang-rt-${version%%.*}-dev"
-fi
+case $needed in
+*' clang '*)
+    if [ ! -e "$(clang -print-resource-dir)/lib/linux/libclang_rt.tsan-$(uname -m).a" ]; then
+        version=$(clang -dumpversion)
+        needed=libclang-rt-${version%%.*}-dev
+        provide "$needed"
+    fi
+    ;;
+esac
