@@ -6,10 +6,10 @@
 #   V=1                            shows whole commands
 #   WERROR=1                       makes warnings errors
 #   BUILD=dir                      another folder for what is built
-#   PREFIX=/usr/local DESTDIR=dir  where `make install` puts it: the second is for packagers
+#   PREFIX=/usr/local DESTDIR=dir  where `make install` puts it: the second is for packagers. The GNU names are taken, too:
+#                                  prefix exec_prefix bindir libdir includedir datarootdir datadir mandir man1dir docdir pkgconfigdir
 #   EXTRA=flags                    more flags for every compilation and link; EXTRA_BUT_KERNELS: not for the kernels
 
-VERSION := 0.1.0
 CC ?= gcc
 ifeq ($(origin CC),default)
 CC := gcc
@@ -21,8 +21,6 @@ ifeq ($(origin CXX),default)
 CXX := $(patsubst %$(COMPILER),%$(subst gcc,g++,$(subst clang,clang++,$(patsubst cc,c++,$(COMPILER)))),$(CC))
 endif
 BUILD ?= build/$(COMPILER)
-PREFIX ?= /usr/local
-DESTDIR ?=
 # Lines and functions are enough for a backtrace; what -g adds doubles the time that gcc takes for gemm.c.
 CFLAGS ?= -O3 -g1
 CXXFLAGS ?= -O2 -g1
@@ -49,7 +47,7 @@ ISA_FLAGS_neon := -DSHK_ISA_NEON -fno-strict-aliasing
 DEPS_INCLUDE := $(BUILD)/deps
 WARN_ANY := -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
 WARN := $(WARN_ANY) -Wvla -Wstrict-prototypes -Wmissing-prototypes
-CPPFLAGS_ALL := -Iinclude -Isrc -Isimd -isystem $(DEPS_INCLUDE) -D_GNU_SOURCE -DSHK_VERSION='"$(VERSION)"' \
+CPPFLAGS_ALL := -Iinclude -Isrc -Isimd -isystem $(DEPS_INCLUDE) -D_GNU_SOURCE \
     $(foreach i,$(ISAS),-DSHK_HAVE_$(i)) $(CPPFLAGS)
 # What the bits depend on comes after CFLAGS.
 CFLAGS_ALL := -std=c11 $(CFLAGS) -ffp-contract=off -fno-math-errno -fopenmp $(WARN) $(EXTRA)
@@ -81,8 +79,9 @@ REPORT_OBJ := $(filter $(BUILD)/src/report/%,$(CLI_OBJ))
 LIB := $(BUILD)/libshikaku.a
 BIN := $(BUILD)/shikaku
 MAN := $(BUILD)/shikaku.1
+COMPLETION := $(BUILD)/completion/shikaku
 
-all: $(LIB) $(BIN) $(MAN) ## the library, the command and its man page
+all: $(LIB) $(BIN) $(MAN) $(COMPLETION) ## the library, the command, its man page and bash completion
 
 help: ## lists the targets
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -124,11 +123,14 @@ $(LIB): $(call first,$(BUILD)/simd/gemm.%,$(LIB_OBJ))
 $(BIN): $(CLI_OBJ) $(LIB)
 	$(LINK) $^ $(LIBS) -o $@
 
-# The man page's options are those of the table of settings.
-$(BUILD)/man/page: $(BUILD)/man/page.o $(LIB)
+# The options of the man page and of bash completion are those of the table of settings.
+$(BUILD)/man/%: $(BUILD)/man/%.o $(LIB)
 	$(LINK) $^ $(CORE_LIBS) -o $@
 $(MAN): man/shikaku.1.in $(BUILD)/man/page
 	$(call say,MAN,$@)$(BUILD)/man/page <$< >$@.new && mv $@.new $@
+$(COMPLETION): man/shikaku.bash.in $(BUILD)/man/completion
+	@mkdir -p $(@D)
+	$(call say,BASH,$@)$(BUILD)/man/completion <$< >$@.new && mv $@.new $@
 
 demo: all ## trains the two models that the README shows
 	$(BIN) compare
@@ -181,7 +183,7 @@ check: $(UNIT_BIN) ## the unit tests alone
 # Runs that are interrupted, killed or short of something; RUNS= leaves them out. Behind -- are those that need all CPUs.
 RUNS ?= "tests/run_folders.sh $(BIN)" "tests/output_runs.sh $(BIN)" "tests/kill_runs.sh $(BIN) 20" "tests/memory_runs.sh $(BIN)"
 TESTS ?= $(RUNS) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/cli_usage.sh $(BIN)" "tests/symbols.sh $(BUILD)" \
-    "tests/install_example.sh $(BUILD)" tests/deps.sh -- "tests/machine_runs.sh $(BIN)"
+    "tests/install_example.sh $(BUILD)" "tests/completion.sh $(BUILD)" tests/deps.sh -- "tests/machine_runs.sh $(BIN)"
 test: all $(TEST_BIN) $(REPLAY_BIN) ## all tests; TESTS='command...' runs others; the last line counts them
 	@CC='$(CC)' tests/run.sh $(TESTS)
 test-faults: all $(FAULTS) ## trainings in which one call fails, each of many in turn
@@ -264,19 +266,70 @@ format: ## clang-format
 check-format: ## says what `make format` would change
 	clang-format --dry-run -Werror $(FORMATTED)
 
-# What is installed has its names, for backtraces, but no debug information; STRIP=true leaves that in.
-install: all ## the command, its man page, the library, its headers and a pkg-config file
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig include/shikaku share/man/man1)
-	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/
-	$(STRIP) --strip-debug $(DESTDIR)$(PREFIX)/bin/$(notdir $(BIN)) $(DESTDIR)$(PREFIX)/lib/$(notdir $(LIB))
-	install -m 644 include/shikaku/*.h $(DESTDIR)$(PREFIX)/include/shikaku/
-	install -m 644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1/
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' scripts/shikaku.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/shikaku.pc
+# Where it is installed, in the names of the GNU Coding Standards; PREFIX is the usual name of the first.
+PREFIX ?= /usr/local
+prefix ?= $(PREFIX)
+exec_prefix ?= $(prefix)
+bindir ?= $(exec_prefix)/bin
+libdir ?= $(exec_prefix)/lib
+includedir ?= $(prefix)/include
+datarootdir ?= $(prefix)/share
+datadir ?= $(datarootdir)
+mandir ?= $(datarootdir)/man
+man1dir ?= $(mandir)/man1
+docdir ?= $(datarootdir)/doc/shikaku
+pkgconfigdir ?= $(libdir)/pkgconfig
+DESTDIR ?=
+INSTALL ?= install
+headersdir := $(includedir)/shikaku
+examplesdir := $(docdir)/examples
+completiondir := $(datadir)/bash-completion/completions
+
+# What cannot be meant ends here, before anything is built. Folders may have blanks, which make's own functions take for several words.
+PLACES := prefix exec_prefix bindir libdir includedir datarootdir datadir mandir man1dir docdir pkgconfigdir
+hash := \#
+ifneq ($(filter install uninstall,$(MAKECMDGOALS)),)
+$(foreach d,$(PLACES),$(if $(filter /%,$(firstword $($d))),, \
+    $(error $(if $(filter prefix,$d),PREFIX,$d) must be an absolute path such as $(CURDIR)/$($d), not '$($d)')))
+$(foreach d,$(PLACES) DESTDIR,$(foreach c,' " ` \ $(hash),$(if $(findstring $c,$($d)), \
+    $(error $(if $(filter prefix,$d),PREFIX,$d) must not contain $c: '$($d)'))))
+$(foreach d,BINDIR LIBDIR INCLUDEDIR DATAROOTDIR DATADIR MANDIR DOCDIR PKGCONFIGDIR EXEC_PREFIX,$(if $(filter command%,$(origin $d)), \
+    $(error $d has no effect: its name is in lower case, as in libdir=/usr/lib64)))
+ifneq ($(prefix),$(PREFIX))
+ifneq ($(origin PREFIX),file)
+$(error PREFIX is '$(PREFIX)', but prefix is '$(prefix)': one of them is enough)
+endif
+endif
+endif
+
+VERSION = $(shell sed -n 's/^.define SHK_VERSION_[A-Z]* \([0-9]\)/\1/p' include/shikaku/version.h | paste -sd.)
+# MODE:PLACE:FILE of everything but the pkg-config file.
+INSTALLED := 755:bindir:$(BIN) 644:libdir:$(LIB) 644:man1dir:$(MAN) 644:completiondir:$(COMPLETION) \
+    $(patsubst %,644:headersdir:%,$(wildcard include/shikaku/*.h)) 644:examplesdir:tests/example/train_squares.c \
+    644:docdir:LICENSE 644:docdir:CHANGELOG.md
+part = $(word $1,$(subst :, ,$2))
+installed = '$(DESTDIR)$($(call part,2,$1))/$(notdir $(call part,3,$1))'
+PC = '$(DESTDIR)$(pkgconfigdir)/shikaku.pc'
+# A folder as pkg-config's file has it, for sed: below ${prefix} where it is, blanks behind a backslash.
+empty :=
+blank := $(empty) $(empty)
+below = $(subst $(blank),\\$(blank),$(subst |,\|,$(subst &,\&,$(if $(filter-out /,$2),$(subst $(hash),,$(subst $(hash)$2/,$3/,$(hash)$1)),$1))))
+
+install: all ## the command, its man page and completion, the library, its headers, example and pkg-config file, stripped; STRIP=true: not
+	@set -e; $(foreach f,$(INSTALLED),$(INSTALL) -D -m $(call part,1,$f) $(call part,3,$f) $(call installed,$f);)
+	$(STRIP) $(call installed,$(filter %:$(BIN),$(INSTALLED)))
+	$(STRIP) --strip-debug $(call installed,$(filter %:$(LIB),$(INSTALLED)))
+	sed -e 's|@prefix@|$(call below,$(prefix))|' -e 's|@libdir@|$(call below,$(libdir),$(prefix),$${prefix})|' \
+	    -e 's|@includedir@|$(call below,$(includedir),$(prefix),$${prefix})|' -e 's|@version@|$(VERSION)|' scripts/shikaku.pc.in | \
+	    $(INSTALL) -D -m 644 /dev/stdin $(PC)
+uninstall: ## removes what `make install` with the same variables has installed
+	rm -f $(foreach f,$(INSTALLED),$(call installed,$f)) $(PC)
+	@for dir in $(foreach d,headersdir examplesdir docdir,'$(DESTDIR)$($d)'); do \
+	    [ ! -d "$$dir" ] || rmdir --ignore-fail-on-non-empty "$$dir"; done
 
 clean: ## removes build
 	rm -rf build
 
--include $(BUILD)/tests/core/bits.d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(BUILD)/man/page.d $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
+-include $(BUILD)/tests/core/bits.d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(wildcard $(BUILD)/man/*.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
 
-.PHONY: all help demo check test test-faults test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install clean
+.PHONY: all help demo check test test-faults test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install uninstall clean

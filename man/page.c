@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // page <shikaku.1.in >shikaku.1: writes the man page. A line @SECTION@ becomes that section's settings, @aliases@ the names that
-// other trainers have for some of them, @evaluation@ a list of those that choose the images of a test.
+// other trainers have for some of them, @evaluation@ a list of those that choose the images of a test; @version@ is the version.
 #include "settings/settings.h"
 
 #include <stdio.h>
@@ -78,11 +78,20 @@ static bool fill(const char *line, unsigned *filled) {
     return aliases || evaluation;
 }
 
+static void print_line(const char *line) {
+    static const char mark[] = "@version@";
+    const char *at = strstr(line, mark);
+    if (at)
+        printf("%.*s" SHK_VERSION "%s", (int)(at - line), line, at + sizeof mark - 1);
+    else
+        fputs(line, stdout);
+}
+
 int main(void) {
     char line[4096];
     unsigned filled = 0;
     while (fgets(line, sizeof line, stdin))
-        if (!fill(line, &filled)) fputs(line, stdout);
+        if (!fill(line, &filled)) print_line(line);
     if (filled == (2u << SHK_SECTIONS) - 1) return fflush(stdout) != 0;
     fputs("page: the template lacks a section\n", stderr);
     return 1;

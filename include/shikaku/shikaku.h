@@ -10,6 +10,7 @@
 
 #include <shikaku/error.h>
 #include <shikaku/machine.h>
+#include <shikaku/version.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +19,7 @@
 extern "C" {
 #endif
 
-const char *shk_version(void); // "0.1.0"
+const char *shk_version(void); // of the library; SHK_VERSION is the headers'
 // What the bits depend on beside model, data, seed and options: raised with every change that alters results.
 enum { SHK_NUMERICS_VERSION = 11 };
 
