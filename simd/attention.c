@@ -89,14 +89,23 @@ static void tile_tokens(tile_function *const *tiles, unsigned highest, const str
     }
 }
 
-// The panel [d][16] of the transpose of x [rows][d], times a factor; rows beyond the last are zero.
-static void transpose(size_t rows, size_t d, const float *x, size_t ld, float factor, float *panel) {
-    const vf by = vf_set1(factor);
+// The panel [d][16] of the transpose of x [rows][d], times a factor; rows beyond the last are zero. Unless by is NULL,
+// rows are first multiplied by by[16], and go to scaled [rows][d] too.
+GEMM_INLINE void transpose(size_t rows, size_t d, const float *x, size_t ld, const float *by, float *scaled,
+                           float factor, float *panel) {
     for (size_t column = 0; column < d; column += 16, panel += 256) {
         vf t[16];
         SHK_UNROLL
-        for (int i = 0; i < 16; i++)
-            t[i] = (size_t)i < rows ? vf_mul(vf_load(x + (size_t)i * ld + column), by) : vf_zero();
+        for (int i = 0; i < 16; i++) {
+            t[i] = vf_zero();
+            if ((size_t)i >= rows) continue;
+            t[i] = vf_load(x + (size_t)i * ld + column);
+            if (by) {
+                t[i] = vf_mul(t[i], vf_set1(by[i]));
+                vf_store(scaled + (size_t)i * d + column, t[i]);
+            }
+            t[i] = vf_mul(t[i], vf_set1(factor));
+        }
         vf_transpose16(t);
         SHK_UNROLL
         for (int i = 0; i < 16; i++) vf_store(panel + 16 * i, t[i]);
@@ -159,21 +168,30 @@ static void weigh_row(const struct shk_attention *a, const struct block *b, cons
     vf_store(b->inverse + column, vf_set1(1.0f));
 }
 
-// Gradients of the scores of the only query of a panel.
-static void row_gradients(const struct shk_attention *a, const struct block *b, size_t column, float delta) {
-    const float *weights = b->weights + column, *const g = b->scaled + column * a->d;
-    float *const w = b->row, *const h = b->row + shk_round16(a->tokens), *const by = b->panel;
+// Gradients of the scores of the only query of a panel, and dout times what its weights lack.
+static void row_gradients(const struct shk_attention *a, const struct block *b, const float *dout, size_t column) {
+    const size_t ld = shk_round16(a->tokens);
+    const vf by = vf_set1(b->inverse[column] * a->drop.scale), scale = vf_set1(a->scale);
+    const float *weights = b->weights + column;
+    float *const w = b->row, *const ds = b->row + ld, *const scaled = b->scaled + column * a->d;
+    vf_store(w + ld - 16, vf_zero());
     for (size_t j = 0; j < a->tokens; j++, weights += b->columns) w[j] = *weights;
-    for (size_t c = 0; c < a->d; c += 16) vf_store(by + c, vf_mul(vf_load(g + c), vf_set1(a->scale)));
-    shk_times_tokens(1, a->tokens, a->d, a->v, a->ld_kv, by, h);
-    const vf less = vf_set1(delta);
-    for (size_t j = 0; j < a->tokens; j += 16) {
-        const vf weight = vf_load(w + j);
-        vf_store(h + j, vf_mul(vf_sub(vf_drop_negative(weight, vf_load(h + j)), less), vf_abs(weight)));
-        vf_store(w + j, vf_max(vf_zero(), weight));
+    for (size_t c = 0; c < a->d; c += 16) {
+        const vf g = vf_mul(vf_load(dout + c), by);
+        vf_store(scaled + c, g);
+        vf_store(b->panel + c, vf_mul(g, scale));
     }
-    for (size_t j = 0; j < a->tokens; j++) b->ds[j * b->columns + column] = h[j];
-    for (size_t j = 0; b->dropped && j < a->tokens; j++) b->dropped[j * b->columns + column] = w[j];
+    shk_times_tokens(1, a->tokens, a->d, a->v, a->ld_kv, b->panel, ds);
+    vf sum = vf_zero();
+    for (size_t j = 0; j < ld; j += 16) {
+        const vf x = vf_mul(vf_load(ds + j), vf_max(vf_zero(), vf_load(w + j)));
+        sum = vf_add(sum, x);
+        vf_store(ds + j, x);
+    }
+    const vf delta = vf_set1(vf_sum(sum));
+    for (size_t j = 0; j < ld; j += 16) vf_store(ds + j, vf_fnma(vf_abs(vf_load(w + j)), delta, vf_load(ds + j)));
+    for (size_t j = 0; j < a->tokens; j++) b->ds[j * b->columns + column] = ds[j];
+    for (size_t j = 0; b->dropped && j < a->tokens; j++) b->dropped[j * b->columns + column] = w[j] > 0 ? w[j] : 0;
 }
 
 void SHK_KERNEL(attention_forward)(const struct shk_attention *a) {
@@ -187,7 +205,7 @@ void SHK_KERNEL(attention_forward)(const struct shk_attention *a) {
                 weigh_row(a, &b, q + column * a->ld_q, column);
                 continue;
             }
-            transpose(rows, a->d, q + column * a->ld_q, a->ld_q, a->scale * 1.44269504f, b.panel);
+            transpose(rows, a->d, q + column * a->ld_q, a->ld_q, NULL, NULL, a->scale * 1.44269504f, b.panel);
             float *const weights = b.weights + column, *const inverse = b.inverse + column;
             if (rows > 8) {
                 tile_tokens(vf_score_tiles, GEMM_ROWS, a, &b, a->k, column, most);
@@ -211,55 +229,27 @@ void SHK_KERNEL(attention_forward)(const struct shk_attention *a) {
     }
 }
 
-// Of n queries from `column` on: dout times what their weights lack, and the sums over d of dout*out.
-GEMM_INLINE void scale_few(const int n, const struct shk_attention *a, const struct block *b, size_t column,
-                           float *sums) {
-    const float *const dout = a->dout + (b->first + column) * a->ld_out, *const out =
-                                                                             a->out + (b->first + column) * a->ld_out;
-    float *const scaled = b->scaled + column * a->d;
-    vf sum[4], by[4];
-    SHK_UNROLL
-    for (int i = 0; i < n; i++) {
-        by[i] = vf_set1(b->inverse[column + (size_t)i] * a->drop.scale);
-        sum[i] = vf_zero();
-    }
-    for (size_t c = 0; c < a->d; c += 16) {
-        SHK_UNROLL
-        for (int i = 0; i < n; i++) {
-            const vf g = vf_load(dout + (size_t)i * a->ld_out + c);
-            sum[i] = vf_fma(g, vf_load(out + (size_t)i * a->ld_out + c), sum[i]);
-            vf_store(scaled + (size_t)i * a->d + c, vf_mul(g, by[i]));
-        }
-    }
-    if (n == 4)
-        vf_sum4(sum, sums);
-    else
-        *sums = vf_sum(sum[0]);
-}
-
-// The same of a panel's queries; delta: the sums times inverse*scale.
-static void scale_rows(const struct shk_attention *a, const struct block *b, size_t column, size_t rows, float *delta) {
-    size_t i = 0;
-    for (; i + 4 <= rows; i += 4) scale_few(4, a, b, column + i, delta + i);
-    for (; i < rows; i++) scale_few(1, a, b, column + i, delta + i);
-    vf_store(delta, vf_mul(vf_load(delta), vf_mul(vf_load(b->inverse + column), vf_set1(a->scale))));
-}
-
 void SHK_KERNEL(attention_backward)(const struct shk_attention *a) {
     for (struct block b = {0}; next_block(a, &b);) {
         for (size_t column = 0; column < b.columns; column += 16) {
-            _Alignas(64) float delta[16] = {0};
+            _Alignas(64) float by[16], sum[16] = {0};
             const size_t rows = lanes(&b, column);
-            scale_rows(a, &b, column, rows, delta);
+            const float *const dout = a->dout + (b.first + column) * a->ld_out;
             if (rows == 1) {
-                row_gradients(a, &b, column, delta[0]);
+                row_gradients(a, &b, dout, column);
                 continue;
             }
-            transpose(rows, a->d, b.scaled + column * a->d, a->d, a->scale, b.panel);
-            if (rows > 8)
-                tile_tokens(vf_gradient_tiles, GEMM_ROWS, a, &b, a->v, column, delta);
-            else
-                tile_tokens(vh_gradient_tiles, HALF_ROWS, a, &b, a->v, column, delta);
+            const float *const weights = b.weights + column, *const inverse = b.inverse + column;
+            float *const ds = b.ds + column;
+            vf_store(by, vf_mul(vf_load(inverse), vf_set1(a->drop.scale)));
+            transpose(rows, a->d, dout, a->ld_out, by, b.scaled + column * a->d, a->scale, b.panel);
+            if (rows > 8) {
+                tile_tokens(vf_gradient_tiles, GEMM_ROWS, a, &b, a->v, column, sum);
+                vf_softmax_backward(a->tokens, b.columns, b.dropped, sum, inverse, weights, ds);
+            } else {
+                tile_tokens(vh_gradient_tiles, HALF_ROWS, a, &b, a->v, column, sum);
+                vh_softmax_backward(a->tokens, b.columns, b.dropped, sum, inverse, weights, ds);
+            }
         }
         sum_queries(a, &b, b.dropped ? b.dropped : b.weights, b.scaled, a->d, a->dv);
         sum_queries(a, &b, b.ds, a->q + b.first * a->ld_q, a->ld_q, a->dk);

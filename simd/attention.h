@@ -20,19 +20,19 @@
 //           o = 0; for j < tokens: o = fma(dropped(j) ? 0 : e[j], v[j][c], o)
 //           out[i][c] = o * (inverse[i] * drop.scale)                             drop.scale: 1 without dropout
 //   Forward without training: p is still scratch.
-//   backward, with e, dropped and inverse from p:
+//   backward, with e, dropped and inverse from p, and left[j] = dropped(j) ? 0 : e[j]:
 //       g[i][c] = dout[i][c] * (inverse[i] * drop.scale)
-//       delta[i] = fold of the chains fma(dout[i][c], out[i][c], sum), c < d, * (inverse[i] * scale)
-//                                                             the sum over tokens of ed*h (Dao et al. 2022)
 //       h[i][j] = chain over c < d from 0 of fma(v[j][c], g[i][c]*scale, h)
-//       ds[i][j] = ((dropped(j) ? 0 : h[i][j]) - delta[i]) * e[j]
-//       dv[j][c] = chain over i < queries from 0 of fma(dropped(j) ? 0 : e[j], g[i][c], dv)
+//       t[i][j] = h[i][j] * left[j]
+//       delta[i] = (sum of t[i][j], j < tokens, from 0) * inverse[i]
+//       ds[i][j] = fnma(e[j], delta[i], t[i][j])              exactly 0 where e and inverse are 1: delta is that t then
+//       dv[j][c] = chain over i < queries from 0 of fma(left[j], g[i][c], dv)
 //       dq[i][c] = chain over j < tokens from 0 of fma(ds[i][j], k[j][c], dq)
 //       dk[j][c] = chain over i < queries from 0 of fma(ds[i][j], q[i][c], dk)
 //
 // A last query that has 16 lanes to itself (queries % 16 = 1) has its tokens side by side instead: its s and e are
 // those of cls_attention.h's s and p, with inverse = 1; its h is the fold of the chains fma(v[j][c], g[i][c]*scale,
-// sum).
+// sum), its delta the fold of the sums of t.
 #ifndef SHK_SIMD_ATTENTION_H
 #define SHK_SIMD_ATTENTION_H
 
@@ -44,7 +44,7 @@ struct shk_attention {
     size_t ld_q, ld_kv, ld_out; // rows of q, dq; of k, v, dk, dv; of out, dout: parts of larger matrices
     float scale;
     const float *q, *k, *v; // [queries][d], [tokens][d], [tokens][d]
-    float *out;             // [queries][d]
+    float *out;             // [queries][d]; backward does not read it
     float *p;               // [(tokens + 1) * round16(queries)]; read by backward
     struct shk_dropout_spec drop;
     uint32_t element;    // of the head's first weight, multiple of 128

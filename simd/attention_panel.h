@@ -35,11 +35,10 @@ GEMM_INLINE void V(score_tile)(const int rows, const struct shk_attention *a, co
     V(store)(most, m);
 }
 
-// Gradients of the scores of `rows` tokens from those of the weights.
+// What dropout left of the weights of `rows` tokens times their gradients, and its sums with sum[16].
 GEMM_INLINE void V(gradient_tile)(const int rows, const struct shk_attention *a, const struct block *b, const float *v,
-                                  const float *panel, size_t at, float *delta) {
-    VEC acc[ROWS];
-    const VEC less = V(load)(delta);
+                                  const float *panel, size_t at, float *sum) {
+    VEC acc[ROWS], all = V(load)(sum);
     V(product)(rows, a->d, v, (ptrdiff_t)a->ld_kv, panel, acc);
     const float *e = b->weights + at;
     float *ds = b->ds + at;
@@ -47,15 +46,20 @@ GEMM_INLINE void V(gradient_tile)(const int rows, const struct shk_attention *a,
         float *dropped = b->dropped + at;
         SHK_UNROLL
         for (int r = 0; r < rows; r++, e += b->columns, ds += b->columns, dropped += b->columns) {
-            const VEC weight = V(load)(e);
-            V(store)(dropped, V(max)(V(zero)(), weight));
-            V(store)(ds, V(mul)(V(sub)(V(drop_negative)(weight, acc[r]), less), V(abs)(weight)));
+            const VEC left = V(max)(V(zero)(), V(load)(e)), x = V(mul)(acc[r], left);
+            all = V(add)(all, x);
+            V(store)(dropped, left);
+            V(store)(ds, x);
         }
-        return;
+    } else {
+        SHK_UNROLL
+        for (int r = 0; r < rows; r++, e += b->columns, ds += b->columns) {
+            const VEC x = V(mul)(acc[r], V(load)(e));
+            all = V(add)(all, x);
+            V(store)(ds, x);
+        }
     }
-    SHK_UNROLL
-    for (int r = 0; r < rows; r++, e += b->columns, ds += b->columns)
-        V(store)(ds, V(mul)(V(sub)(acc[r], less), V(load)(e)));
+    V(store)(sum, all);
 }
 
 #define TILE(rows)                                                                                                     \
@@ -134,4 +138,17 @@ static void V(softmax)(size_t tokens, size_t ld, const float *most, float *s, fl
         if (j + (size_t)t < tokens) V(weights)(1, m, s + (size_t)t * ld, ld, sum + t);
     }
     V(store)(inverse, V(div)(V(set1)(1.0f), V(add)(sum[0], sum[1])));
+}
+
+// Gradients of the scores from what the tiles made: these less their sums over tokens times each weight. Of a token that
+// has all the weight nothing remains.
+static void V(softmax_backward)(size_t tokens, size_t ld, bool drop, const float *sum, const float *inverse,
+                                const float *e, float *ds) {
+    const VEC delta = V(mul)(V(load)(sum), V(load)(inverse));
+    if (drop) {
+        for (size_t j = 0; j < tokens; j++, e += ld, ds += ld)
+            V(store)(ds, V(fnma)(V(abs)(V(load)(e)), delta, V(load)(ds)));
+        return;
+    }
+    for (size_t j = 0; j < tokens; j++, e += ld, ds += ld) V(store)(ds, V(fnma)(V(load)(e), delta, V(load)(ds)));
 }

@@ -89,10 +89,10 @@ SHK_INLINE void shk_softmax_rows(size_t rows, size_t tokens, float scale, float 
         }
         for (size_t r = 0; r < group; r++) {
             float *const s = p + r * ld;
-            const vf m = vf_set1(-most[r]);
+            const vf m = vf_set1(most[r]);
             vf sum = vf_zero();
             for (size_t i = 0; i <= last; i += 16) {
-                vf e = vf_fma(vf_load(s + i), factor, m);
+                vf e = vf_sub(vf_mul(vf_load(s + i), factor), m); // 0 for the largest
                 vf_exp2_weights(1, &e);
                 if (i == last) e = vf_keep(tail, e);
                 sum = vf_add(sum, e);
@@ -141,22 +141,20 @@ SHK_INLINE void shk_softmax_backward_rows(size_t rows, size_t tokens, float scor
     for (size_t row = 0; row < rows; row++, p += ld, dropped += ld, ds += ld) {
         const vf first = vf_set1(start[row]);
         vf sum = vf_zero();
-        if (drop) {
-            for (size_t i = 0; i < ld; i += 16) {
-                const vf x = vf_load(p + i);
-                const vf pd = vf_keep(vm_not(vf_lt(x, vf_zero())), vf_mul(vf_abs(x), drop_scale));
-                vf_store(dropped + i, pd);
-                sum = vf_fma(pd, vf_add(first, vf_load(ds + i)), sum);
+        for (size_t i = 0; i < ld; i += 16) {
+            const vf x = vf_load(p + i), w = vf_abs(x);
+            vf h = vf_add(first, vf_load(ds + i));
+            if (drop) {
+                const vm keep = vm_not(vf_lt(x, vf_zero()));
+                h = vf_keep(keep, vf_mul(h, drop_scale));
+                vf_store(dropped + i, vf_keep(keep, vf_mul(w, drop_scale)));
             }
-        } else {
-            for (size_t i = 0; i < ld; i += 16) sum = vf_fma(vf_load(p + i), vf_add(first, vf_load(ds + i)), sum);
+            sum = vf_fma(w, h, sum);
+            vf_store(ds + i, h);
         }
         const vf delta = vf_set1(vf_sum(sum));
-        for (size_t i = 0; i < ld; i += 16) {
-            const vf pd = vf_load((drop ? dropped : p) + i);
-            const vf g = vf_fnma(vf_abs(vf_load(p + i)), delta, vf_mul(pd, vf_add(first, vf_load(ds + i))));
-            vf_store(ds + i, vf_mul(g, scale));
-        }
+        for (size_t i = 0; i < ld; i += 16)
+            vf_store(ds + i, vf_mul(vf_mul(vf_sub(vf_load(ds + i), delta), vf_abs(vf_load(p + i))), scale));
     }
 }
 

@@ -8,7 +8,7 @@
 //   forward, for h < heads, t < tokens:
 //       s[t] = fold of the chains fma(u[h][c], x[t][c], sum), c < cols
 //       f = scale * log2(e); m = (max of s) * f
-//       e[t] = 2^fma(s[t], f, -m), and 2^-64 at least; w[t] = e[t] * (1 / fold(e))
+//       e[t] = 2^(s[t]*f - m), and 2^-64 at least; w[t] = e[t] * (1 / fold(e))    1 where one token has all the weight
 //       dropped(h, t) = dropped(element + h*head_elements + t*columns)            (dropout.h); never without dropout
 //           columns = min(round16(tokens), SHK_ATTENTION_BLOCK)
 //           head_elements = tokens * round16(tokens), rounded up to 128
@@ -18,9 +18,10 @@
 //       for c < cols: z[h][c] = chain over t < tokens from 0 of fma(pd[h][t], x[t][c], z)
 //       r[h] = fold(pd[h])
 //   backward, with w = |p| and dropped from p's signs:
-//       dpd[h][t] = dr[h] + fold of the chains fma(dz[h][c], x[t][c], sum), c < cols
-//       delta[h] = fold of the chains fma(pd[h][t], dpd[h][t], sum), t < tokens
-//       ds[h][t] = fnma(w[h][t], delta[h], pd[h][t]*dpd[h][t]) * scale
+//       dp[h][t] = dr[h] + fold of the chains fma(dz[h][c], x[t][c], sum), c < cols;
+//           without dropout as it is, else dropped(h, t) ? 0 : dp[h][t] * drop.scale
+//       delta[h] = fold of the chains fma(w[h][t], dp[h][t], sum), t < tokens
+//       ds[h][t] = (dp[h][t] - delta[h]) * w[h][t] * scale
 //       du[h][c] = chain over t < tokens from 0 of fma(ds[h][t], x[t][c], du)
 //       dx[t][c] = 0
 //       for h < heads: dx[t][c] = fma(ds[h][t], u[h][c], dx[t][c])

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 // vec8 is half a vec16: the lower eight lanes, for what has no more. Of the operations of vec16.h those that attention
 // needs, with memory aligned to 32 bytes, and of both:
-//   add_exponent(a, b): bits of a, plus those of b shifted up by 23; drop_negative(by, a) = by < 0 ? +0 : a
+//   add_exponent(a, b): bits of a, plus those of b shifted up by 23
 #ifndef SHK_SIMD_VEC8_H
 #define SHK_SIMD_VEC8_H
 
 #include "vec16.h"
 
 SHK_INLINE vf vf_add_exponent(vf a, vf b) { return vi_as_vf(vi_add(vf_as_vi(a), vi_shl(vf_as_vi(b), 23))); }
-SHK_INLINE vf vf_drop_negative(vf by, vf a) { return vf_keep(vm_not(vf_lt(by, vf_zero())), a); }
 
 #if defined(SHK_ISA_AVX2) || defined(SHK_ISA_AVX512)
 
@@ -23,13 +22,11 @@ SHK_INLINE vh vh_sub(vh a, vh b) { return _mm256_sub_ps(a, b); }
 SHK_INLINE vh vh_mul(vh a, vh b) { return _mm256_mul_ps(a, b); }
 SHK_INLINE vh vh_div(vh a, vh b) { return _mm256_div_ps(a, b); }
 SHK_INLINE vh vh_fma(vh a, vh b, vh c) { return _mm256_fmadd_ps(a, b, c); }
+SHK_INLINE vh vh_fnma(vh a, vh b, vh c) { return _mm256_fnmadd_ps(a, b, c); }
 SHK_INLINE vh vh_abs(vh a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 SHK_INLINE vh vh_max(vh a, vh b) { return _mm256_max_ps(a, b); }
 SHK_INLINE vh vh_add_exponent(vh a, vh b) {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(b), 23)));
-}
-SHK_INLINE vh vh_drop_negative(vh by, vh a) {
-    return _mm256_andnot_ps(_mm256_cmp_ps(by, _mm256_setzero_ps(), _CMP_LT_OQ), a);
 }
 
 #elif defined(SHK_ISA_NEON)
@@ -54,14 +51,12 @@ SHK_INLINE vh vh_sub(vh a, vh b) { SHK_HALVES(vsubq_f32(a.q[i], b.q[i])); }
 SHK_INLINE vh vh_mul(vh a, vh b) { SHK_HALVES(vmulq_f32(a.q[i], b.q[i])); }
 SHK_INLINE vh vh_div(vh a, vh b) { SHK_HALVES(vdivq_f32(a.q[i], b.q[i])); }
 SHK_INLINE vh vh_fma(vh a, vh b, vh c) { SHK_HALVES(vfmaq_f32(c.q[i], a.q[i], b.q[i])); }
+SHK_INLINE vh vh_fnma(vh a, vh b, vh c) { SHK_HALVES(vfmsq_f32(c.q[i], a.q[i], b.q[i])); }
 SHK_INLINE vh vh_abs(vh a) { SHK_HALVES(vabsq_f32(a.q[i])); }
 SHK_INLINE vh vh_max(vh a, vh b) { SHK_HALVES(vbslq_f32(vcgtq_f32(a.q[i], b.q[i]), a.q[i], b.q[i])); }
 SHK_INLINE vh vh_add_exponent(vh a, vh b) {
     SHK_HALVES(vreinterpretq_f32_u32(
         vaddq_u32(vreinterpretq_u32_f32(a.q[i]), vshlq_n_u32(vreinterpretq_u32_f32(b.q[i]), 23))));
-}
-SHK_INLINE vh vh_drop_negative(vh by, vh a) {
-    SHK_HALVES(vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a.q[i]), vcltzq_f32(by.q[i]))));
 }
 #undef SHK_HALVES
 
@@ -85,6 +80,7 @@ SHK_INLINE vh vh_sub(vh a, vh b) { SHK_HALVES(a.x[i] - b.x[i]); }
 SHK_INLINE vh vh_mul(vh a, vh b) { SHK_HALVES(a.x[i] * b.x[i]); }
 SHK_INLINE vh vh_div(vh a, vh b) { SHK_HALVES(a.x[i] / b.x[i]); }
 SHK_INLINE vh vh_fma(vh a, vh b, vh c) { SHK_HALVES(__builtin_fmaf(a.x[i], b.x[i], c.x[i])); }
+SHK_INLINE vh vh_fnma(vh a, vh b, vh c) { SHK_HALVES(__builtin_fmaf(-a.x[i], b.x[i], c.x[i])); }
 SHK_INLINE vh vh_abs(vh a) { SHK_HALVES(__builtin_fabsf(a.x[i])); }
 SHK_INLINE vh vh_max(vh a, vh b) { SHK_HALVES(a.x[i] > b.x[i] ? a.x[i] : b.x[i]); }
 SHK_INLINE vh vh_add_exponent(vh a, vh b) {
@@ -95,7 +91,6 @@ SHK_INLINE vh vh_add_exponent(vh a, vh b) {
     memcpy(&a, u, sizeof u);
     return a;
 }
-SHK_INLINE vh vh_drop_negative(vh by, vh a) { SHK_HALVES(by.x[i] < 0 ? 0.0f : a.x[i]); }
 #undef SHK_HALVES
 
 #endif

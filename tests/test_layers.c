@@ -75,7 +75,15 @@ static const struct check checks[] = {
     {"vit:dim=144,depth=1,heads=2,patch=4,ff=300,dropout=0.3,pool=mean", {12, 12, 1, 5}, 15, 5, 15},
     {"vit:dim=96,depth=1,heads=2,patch=4,ff=500,dropout=0.3,norm=pre,act=gelu,pool=mean", {12, 12, 1, 5}, 15, 5, 15},
 };
-enum { CHECKS = sizeof checks / sizeof *checks };
+// Here queries, keys and values are so large that every softmax is one token's: without and with dropout, all queries
+// and CLS alone.
+static const struct check saturated[] = {
+    {"vit:dim=16,depth=1,heads=1,patch=4,ff=16,dropout=0,pool=mean", {8, 8, 1, 9}, 7, 3, 7},
+    {"vit:dim=16,depth=1,heads=1,patch=4,ff=16,dropout=0.2", {8, 8, 1, 9}, 7, 3, 7},
+    {"vit:dim=12,depth=2,heads=3,patch=4,ff=20,dropout=0.2,norm=pre,act=gelu", {8, 12, 3, 11}, 5, 3, 5},
+    {"vit:dim=32,depth=1,heads=2,patch=2,ff=48,dropout=0.3,pool=mean", {12, 8, 1, 9}, 5, 3, 5},
+};
+enum { CHECKS = sizeof checks / sizeof *checks, SATURATED = sizeof saturated / sizeof *saturated };
 
 // ---- Numbers to test with ----
 
@@ -94,6 +102,7 @@ struct element {
 
 struct problem {
     const struct check *check;
+    float sharpness;         // factor of the projections to queries, keys and values
     struct shk_model *model; // with the weights that every run starts from
     struct shk_dataset *data;
     uint32_t ids[MAX_BATCH], labels[MAX_BATCH];
@@ -152,7 +161,9 @@ static void make_weights(struct problem *p) {
         float *values = malloc(size * sizeof *values);
         p->weights[i] = malloc(size * sizeof(double));
         shk_model_get_tensor(p->model, i, values);
-        for (size_t j = 0; j < size; j++) p->weights[i][j] = (double)(values[j] += (float)(0.2 * noise(&state)));
+        const float factor = strstr(p->model->params[i].name, "in_proj") ? p->sharpness : 1;
+        for (size_t j = 0; j < size; j++)
+            p->weights[i][j] = (double)(values[j] = factor * (values[j] + (float)(0.2 * noise(&state))));
         shk_model_set_tensor(p->model, i, values);
         free(values);
     }
@@ -220,8 +231,8 @@ static void differentiate(const struct problem *p, struct element *e) {
     free(copy);
 }
 
-static void open_problem(struct problem *p, const struct check *c) {
-    *p = (struct problem){.check = c};
+static void open_problem(struct problem *p, const struct check *c, float sharpness) {
+    *p = (struct problem){.check = c, .sharpness = sharpness};
     make_weights(p);
     make_data(p);
     struct reference_batch evaluation = reference_batch_of(p, false), training = reference_batch_of(p, true);
@@ -481,10 +492,10 @@ static void check_isa(struct run *r, const struct problem *p, const struct shk_k
     check_bits(r, p, k);
 }
 
-static void test_model(void **state) {
+static void check_model(const struct check *c, float sharpness) {
     struct problem p;
     struct run first, other;
-    open_problem(&p, *state);
+    open_problem(&p, c, sharpness);
     check_isa(&first, &p, shk_kernels_at(0));
     const struct shk_kernels *k;
     for (size_t isa = 1; (k = shk_kernels_at(isa)); isa++) {
@@ -496,10 +507,17 @@ static void test_model(void **state) {
     close_problem(&p);
 }
 
+static void test_model(void **state) { check_model(*state, 1); }
+
+static void test_saturated(void **state) { check_model(*state, 300); }
+
 int main(void) {
-    struct CMUnitTest tests[CHECKS];
+    struct CMUnitTest tests[CHECKS + SATURATED];
     for (size_t i = 0; i < CHECKS; i++)
         tests[i] = (struct CMUnitTest){
             .name = checks[i].description, .test_func = test_model, .initial_state = (void *)&checks[i]};
+    for (size_t i = 0; i < SATURATED; i++)
+        tests[CHECKS + i] = (struct CMUnitTest){
+            .name = saturated[i].description, .test_func = test_saturated, .initial_state = (void *)&saturated[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

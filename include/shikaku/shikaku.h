@@ -21,7 +21,7 @@ extern "C" {
 
 const char *shk_version(void); // of the library; SHK_VERSION is the headers'
 // What the bits depend on beside model, data, seed and options: raised with every change that alters results.
-enum { SHK_NUMERICS_VERSION = 11 };
+enum { SHK_NUMERICS_VERSION = 12 };
 
 // ---- The machine: kernels and threads ----
 

@@ -107,7 +107,7 @@ static bool match(struct shk_lowering *f) {
 }
 
 static void declare(struct shk_op *op) {
-    shk_op_uses_views(op, SHK_READS_BACKWARD, SHK_READS_BACKWARD);
+    shk_op_uses_views(op, SHK_READS_BACKWARD, 0);
     shk_op_uses(op, ((struct attention *)op)->p, SHK_WRITES_FORWARD | SHK_READS_BACKWARD | SHK_WRITES_BACKWARD);
 }
 
