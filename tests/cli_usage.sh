@@ -86,6 +86,8 @@ bad profile
 bad profile --model nothing
 bad profile --model tinycnn extra
 bad profile --model tinycnn --epochs 2
+bad profile --model tinycnn --steps 0
+bad profile --model tinycnn --repeats 100
 bad profile --model tinycnn --train-samples 63
 bad train --model cnn:,,hidden=3
 bad train --model cnn:hidden=3,hidden=4
@@ -262,6 +264,8 @@ good 'shikaku [0-9]+\.[0-9]+\.[0-9]+ \(numerics version [0-9]+\)' -- --version
 good 'Usage: shikaku .*' '  train .*' '  compare .*' '  SHIKAKU_THREADS .*' '  SHIKAKU_PIN .*' '  OMP_NUM_THREADS .*' '  SHIKAKU_ISA .*' -- --help
 good 'Usage: shikaku train .*' ' +--model=MODEL .*' ' +--epochs=N .*' -- train --help
 good 'Usage: shikaku compare .*' ' +--models=LIST .*' ' +--threads=N .*' -- compare --help
+good "instruction sets: c(, .*)?; $isa is used(, by SHIKAKU_ISA)?" -- topo
+bad SHIKAKU_ISA=sse9 topo
 good 'machine: .*' 'allowed: .*' 'auto +threads: .*' 'cores +threads: .* pinned to CPU.*' 'none +threads: .* not pinned.*' -- topo
 good 'machine: 2 packages, 1 NUMA node, 0 L3 groups, 16 cores, 32 CPUs .*' 'cgroup quota: 6.5 CPUs' \
     'compact +threads: 6 of 32 CPUs \(16 cores allowed, cgroup quota 6.5\); pinned to CPUs 0-5, compact; memory local; .*' \
@@ -270,6 +274,10 @@ good '\{' ' +"threads": 8,' ' +"line": "threads: 8 of 24 CPUs \(8 P-cores allowe
     -- topo --json --xml tests/machines/hybrid-8p8e.xml --pin cores
 good 'peaks: .*' 'conv2 +forward .*' 'all +reduce, optimizer .*' 'nominal 9.247 MFLOP a sample .*' \
     -- profile --model tinycnn --threads 2 --train-samples 64
+good 'us: .*, median of 2 repeats of 5 steps; spread: .*' 'fc1 +forward +[0-9.]+ +[0-9]+% .*' \
+    -- profile --model tinycnn --steps 5 --repeats 2 --train-samples 64
+good '\{' ' +"steps": 5,' ' +"repeats": 2,' ' +"spread": [0-9].*' ' +"layer": "conv2",' ' +"doubts": .*' '\}' \
+    -- profile --model tinycnn --steps 5 --repeats 2 --train-samples 64 --json
 # shellcheck disable=SC2086 # words
 good "device: CPU, $isa, 2 threads" 'threads: 2 of .+ \(asked for; .+\); .+; memory .+' "\[TinyCNN\] epoch 1/2 $epoch" \
     "\[TinyCNN\] epoch 2/2 $epoch" \

@@ -25,6 +25,11 @@ enum { SHK_NUMERICS_VERSION = 12 };
 
 // ---- The machine: kernels and threads ----
 
+// The instruction sets that this CPU and this build have, weakest first; NULL past the last.
+const char *shk_isa_at(size_t index);
+// The one that a runtime with this option would use; NULL and *error where there is none.
+const char *shk_isa_choose(const char *option, struct shk_error *error);
+
 struct shk_runtime;
 struct shk_runtime_options {
     const char *isa; // "auto", "c", "avx2", "avx512", "neon"; NULL: SHIKAKU_ISA, else auto
@@ -219,7 +224,8 @@ struct shk_profile {
     unsigned threads;
     double step_seconds; // a step, on the clock
     double peak_flops;   // of one thread in a second while all run: FMAs on registers
-    double bandwidth;    // bytes a second, all threads: a stream that fits no cache, read and written
+    double bandwidth;    // bytes a second, all threads: a stream that is read and written
+    double stream_bytes; // of that stream: a cache that holds it makes the bandwidth the cache's
     size_t rows;
     struct shk_profile_row *row;
 };

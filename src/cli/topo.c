@@ -89,6 +89,12 @@ static struct choices choose(const struct shk_machine *machine, const struct top
 
 // ---- JSON ----
 
+static json_t *isas_json(void) {
+    json_t *names = json_array();
+    for (size_t i = 0; shk_isa_at(i); i++) json_array_append_new(names, json_string(shk_isa_at(i)));
+    return names;
+}
+
 static json_t *machine_json(const struct shk_machine_info *m) {
     json_t *kinds = json_array();
     for (unsigned k = 0; k < m->kinds; k++) {
@@ -127,11 +133,13 @@ static json_t *choice_json(const char *pin, const struct shk_choice *c) {
                      "cpus", cpus, "polls", c->polls, "line", c->line, "warnings", warnings);
 }
 
-static void print_json(const struct shk_machine *machine, const struct choices *c, size_t tasks) {
+static void print_json(const struct shk_machine *machine, const struct choices *c, size_t tasks, const char *isa) {
     json_t *list = json_array();
     for (size_t i = 0; i < c->count; i++) json_array_append_new(list, choice_json(c->pin[i], &c->choice[i]));
     json_t *all = json_pack("{s:o, s:o, s:I, s:o}", "machine", machine_json(shk_machine_info(machine)), "cpus",
                             cpus_json(machine), "tasks", (json_int_t)tasks, "choices", list);
+    if (isa)
+        json_object_update_new(all, json_pack("{s:o, s:s}", "instruction_sets", isas_json(), "instruction_set", isa));
     char *text = shk_json_text(all, JSON_INDENT(2));
     if (!text) cli_die(CLI_FAILED, "the JSON cannot be made: out of memory, or a name that is no UTF-8");
     cli_print("%s\n", text);
@@ -179,6 +187,12 @@ static void print_machine(const struct shk_machine_info *m) {
     }
 }
 
+static void print_isas(const char *used) {
+    cli_print("instruction sets:");
+    for (size_t i = 0; shk_isa_at(i); i++) cli_print("%s %s", i ? "," : "", shk_isa_at(i));
+    cli_print("; %s is used%s\n", used, getenv("SHIKAKU_ISA") ? ", by SHIKAKU_ISA" : "");
+}
+
 static void print_choices(const struct choices *c, size_t tasks) {
     cli_print("\nWith a step of %zu tasks, for each pinning:\n", tasks);
     for (size_t i = 0; i < c->count; i++) {
@@ -203,10 +217,14 @@ int cli_topo(int argc, char **argv) {
     struct shk_machine *machine = shk_machine_create(&settings.machine, &error);
     if (!machine) cli_die_error(&error);
     struct choices c = choose(machine, &settings);
+    const bool here = shk_machine_info(machine)->here;
+    const char *isa = here ? shk_isa_choose(NULL, &error) : NULL;
+    if (here && !isa) cli_die_error(&error);
     if (settings.json) {
-        print_json(machine, &c, settings.choice.tasks);
+        print_json(machine, &c, settings.choice.tasks, isa);
     } else {
         print_machine(shk_machine_info(machine));
+        if (isa) print_isas(isa);
         print_choices(&c, settings.choice.tasks);
     }
     free(c.choice);

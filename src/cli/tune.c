@@ -90,17 +90,13 @@ static bool set(const char *name) { return getenv(name) != NULL; }
 
 // Instruction sets that run here, the best first; plain C only where there is no other. What the user set is the only one.
 static size_t list_isas(const char *isas[4]) {
-    static const char *const names[] = {"avx512", "avx2", "neon", "c"};
-    size_t n = 0;
+    size_t here = 0, n = 0;
     if (set("SHIKAKU_ISA")) {
         isas[0] = NULL;
         return 1;
     }
-    for (size_t i = 0; i < 4 && !(i == 3 && n); i++) {
-        struct shk_runtime *r = shk_runtime_create(&(struct shk_runtime_options){.isa = names[i], .threads = 1}, NULL);
-        if (r) isas[n++] = names[i];
-        shk_runtime_free(r);
-    }
+    while (shk_isa_at(here)) here++;
+    while (here-- > (n ? 1 : 0) && n < 4) isas[n++] = shk_isa_at(here);
     return n;
 }
 

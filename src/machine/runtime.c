@@ -21,20 +21,31 @@ struct machine_runtime {
 static struct machine_runtime *whole(struct shk_runtime *r) { return (struct machine_runtime *)(void *)r; }
 static const struct machine_runtime *whole_const(const struct shk_runtime *r) { return (const void *)r; }
 
-static bool choose_isa(const struct shk_runtime_options *o, struct shk_runtime *r, struct shk_error *err) {
-    const char *isa = o->isa, *source = "the ISA option";
+static const struct shk_kernels *choose_kernels(const char *option, struct shk_error *err) {
+    const char *isa = option, *source = "the ISA option";
     if (!isa) {
         isa = getenv("SHIKAKU_ISA");
         source = "SHIKAKU_ISA";
     }
     bool exists = false;
-    r->kernels = shk_kernels_find(isa, &exists);
-    if (r->kernels) return true;
-    if (exists)
-        return shk_fail(err, SHK_BAD_INPUT, "%s is '%s', which this CPU or this build does not have: use auto or %s",
-                        source, isa, shk_kernels_find(NULL, &exists)->isa);
-    return shk_fail(err, SHK_BAD_INPUT, "%s is '%s', which is no instruction set: use auto, c, avx2, avx512 or neon",
-                    source, isa);
+    const struct shk_kernels *kernels = shk_kernels_find(isa, &exists);
+    if (!kernels && exists)
+        shk_fail(err, SHK_BAD_INPUT, "%s is '%s', which this CPU or this build does not have: use auto or %s", source,
+                 isa, shk_kernels_find(NULL, &exists)->isa);
+    else if (!kernels)
+        shk_fail(err, SHK_BAD_INPUT, "%s is '%s', which is no instruction set: use auto, c, avx2, avx512 or neon",
+                 source, isa);
+    return kernels;
+}
+
+const char *shk_isa_at(size_t index) {
+    const struct shk_kernels *kernels = shk_kernels_at(index);
+    return kernels ? kernels->isa : NULL;
+}
+
+const char *shk_isa_choose(const char *option, struct shk_error *err) {
+    const struct shk_kernels *kernels = choose_kernels(option, err);
+    return kernels ? kernels->isa : NULL;
 }
 
 // Fewer threads where the system does not give as many.
@@ -85,7 +96,8 @@ struct shk_runtime *shk_runtime_create(const struct shk_runtime_options *options
     if (!options) options = &defaults;
     struct machine_runtime *r = shk_alloc(1, sizeof *r, "a runtime", err);
     if (!r) return NULL;
-    if (choose_isa(options, &r->base, err) && choose_threads(options, r, err)) return &r->base;
+    r->base.kernels = choose_kernels(options->isa, err);
+    if (r->base.kernels && choose_threads(options, r, err)) return &r->base;
     shk_runtime_free(&r->base);
     return NULL;
 }

@@ -10,21 +10,23 @@
 #include "base/memory.h"
 #include <stdlib.h>
 
-enum { WARM_UP = 10, TRIES = 20, STREAM_FLOATS = 8 << 20 };
+// The stream is as long as there is memory for, so that it fits few caches.
+enum { WARM_UP = 10, TRIES = 20, STREAM_TRIES = 5, LONGEST_STREAM = 64 << 20, SHORTEST_STREAM = 8 << 20 };
 
 // ---- Peaks: all workers at once, the best of some tries ----
 
 struct peaks {
     const struct shk_kernels *k;
     struct shk_barrier barrier;
-    float *stream;                    // [STREAM_FLOATS], shared out
+    float *stream; // [stream_floats], shared out
+    size_t stream_floats;
     double flops, seconds, bandwidth; // a round of one worker; bytes per second of all
 };
 
-static double best_of(struct peaks *p, unsigned worker, unsigned workers,
+static double best_of(struct peaks *p, int tries, unsigned worker, unsigned workers,
                       void (*work)(struct peaks *, unsigned, unsigned)) {
     double best = 1e30;
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < tries; i++) {
         shk_barrier_wait(&p->barrier, workers, 0);
         double start = shk_seconds();
         work(p, worker, workers);
@@ -45,18 +47,18 @@ static void multiply_and_add(struct peaks *p, unsigned worker, unsigned workers)
 
 // Reads and writes its part of the stream.
 static void stream(struct peaks *p, unsigned worker, unsigned workers) {
-    size_t part = (size_t)STREAM_FLOATS / workers & ~(size_t)15;
+    size_t part = p->stream_floats / workers & ~(size_t)15;
     float *x = p->stream + worker * part;
     p->k->add(&(struct shk_add){1, part, x, 0, x, 0});
 }
 
 static void peaks_worker(void *arg, unsigned worker, unsigned workers) {
     struct peaks *p = arg;
-    double seconds = best_of(p, worker, workers, multiply_and_add);
-    double stream_seconds = best_of(p, worker, workers, stream);
+    double seconds = best_of(p, TRIES, worker, workers, multiply_and_add);
+    double stream_seconds = best_of(p, STREAM_TRIES, worker, workers, stream);
     if (worker != 0) return;
     p->seconds = seconds;
-    p->bandwidth = 2.0 * STREAM_FLOATS * sizeof(float) / stream_seconds;
+    p->bandwidth = 2.0 * (double)(p->stream_floats * sizeof(float)) / stream_seconds;
 }
 
 // ---- The steps ----
@@ -139,10 +141,19 @@ static bool record(struct recording *r, const struct shk_team *team, struct shk_
     return true;
 }
 
-static void measure_peaks(struct peaks *p, const struct shk_team *team, struct shk_profile *out) {
+static bool measure_peaks(struct peaks *p, const struct shk_team *team, struct shk_profile *out,
+                          struct shk_error *err) {
+    p->stream_floats = LONGEST_STREAM;
+    while (!(p->stream = shk_alloc(p->stream_floats, sizeof(float), "the memory test", err))) {
+        if (p->stream_floats == SHORTEST_STREAM) return false;
+        p->stream_floats /= 2;
+    }
     team->run(team, peaks_worker, p);
     out->peak_flops = p->flops / p->seconds;
     out->bandwidth = p->bandwidth;
+    out->stream_bytes = (double)(p->stream_floats * sizeof(float));
+    shk_free(p->stream);
+    return true;
 }
 
 static bool check_profile(const struct shk_model *model, const struct shk_dataset *data, size_t batch, size_t steps,
@@ -167,14 +178,8 @@ bool shk_profile_train(struct shk_model *model, const struct shk_runtime *runtim
     bool ok = shk_engine_init(&r.engine, model, runtime, o.batch, o.shards, true, err);
     r.engine.options = o;
     r.engine.seed = o.seed;
-    peaks.stream = ok ? shk_alloc(STREAM_FLOATS, sizeof(float), "the memory test", err) : NULL;
-    ok = ok && peaks.stream;
-    if (ok) {
-        measure_peaks(&peaks, &team, out);
-        ok = record(&r, &team, out, err);
-        out->step_seconds = r.step_seconds;
-    }
-    shk_free(peaks.stream);
+    ok = ok && measure_peaks(&peaks, &team, out, err) && record(&r, &team, out, err);
+    out->step_seconds = r.step_seconds;
     shk_free(r.batch.loss);
     shk_free(r.batch.predicted);
     shk_free(r.order);
