@@ -160,13 +160,14 @@ static void print_cache(const char *name, size_t bytes) {
 }
 
 static void print_machine(const struct shk_machine_info *m) {
-    if (m->cpu_model[0]) cli_print("CPU: %s\n", m->cpu_model);
+    if (m->cpu_model[0]) cli_print("CPU: %s\n", cli_shown(m->cpu_model).text);
     cli_print("machine: %u package%s, %u NUMA node%s, %u L3 group%s, %u core%s, %u CPU%s%s\n", m->packages,
               plural(m->packages), m->nodes, plural(m->nodes), m->l3_groups, plural(m->l3_groups), m->cores,
               plural(m->cores), m->cpus, plural(m->cpus), m->here ? "" : " (described, not this one)");
     for (unsigned k = m->kinds; m->kinds > 1 && k-- > 0;) {
         const struct shk_core_kind *kind = &m->kind[k];
-        cli_print("kind %u: %u core%s%s%s", k, kind->cores, plural(kind->cores), kind->type[0] ? " " : "", kind->type);
+        cli_print("kind %u: %u core%s%s%s", k, kind->cores, plural(kind->cores), kind->type[0] ? " " : "",
+                  cli_shown(kind->type).text);
         if (kind->capacity) cli_print(", capacity %u", kind->capacity);
         if (kind->frequency) cli_print(", %u MHz", kind->frequency);
         cli_print(", %u allowed\n", kind->allowed_cores);

@@ -370,10 +370,9 @@ static void print_verdict(const struct tuning *t, const struct verdict *v) {
         cli_print("sure: the others are more than 15 %% slower\n");
     }
     if (t->load.share >= TUNED_BUSY)
-        fprintf(stderr,
-                "shikaku: warning: others took %.0f %% of the CPUs' time meanwhile, so that this may not hold on a "
-                "quiet machine: tune again there\n",
-                100 * t->load.share);
+        cli_warn("others took %.0f %% of the CPUs' time meanwhile, so that this may not hold on a quiet machine: tune "
+                 "again there",
+                 100 * t->load.share);
     const struct candidate *c = v->winner;
     cli_print("\nexport SHIKAKU_ISA=%s\nexport SHIKAKU_THREADS=%u\nexport SHIKAKU_PIN=%s\n", c->isa, c->threads,
               pin_name(c));
@@ -391,8 +390,8 @@ static void store(const struct tuning *t, const struct verdict *v) {
     snprintf(result.pin, sizeof result.pin, "%s", pin_name(c));
     tuned_key_fill(&key, t->machine, c->model, t->settings->run.values.train.batch);
     char *name = tuned_store(t->settings->out, &key, &result);
-    cli_print("\nwritten to %s; used by 'shikaku train --tuned%s%s'\n", name, t->settings->out ? "=" : "",
-              t->settings->out ? t->settings->out : "");
+    cli_print("\nwritten to %s; used by 'shikaku train --tuned%s%s'\n", cli_shown(name).text,
+              t->settings->out ? "=" : "", t->settings->out ? cli_quoted(t->settings->out).text : "");
     free(name);
 }
 

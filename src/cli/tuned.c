@@ -96,13 +96,11 @@ static bool read_entry(json_t *entry, struct tuned *out) {
     out->threads = (unsigned)threads;
     out->shards = (size_t)shards;
     if (out->load >= TUNED_BUSY)
-        fprintf(stderr,
-                "shikaku: warning: these settings were measured while others took %.0f %% of the CPUs' time: tune "
-                "again on a quiet machine\n",
-                100 * out->load);
+        cli_warn("these settings were measured while others took %.0f %% of the CPUs' time: tune again on a quiet "
+                 "machine",
+                 100 * out->load);
     if (strcmp(version, shk_version()) != 0)
-        fprintf(stderr, "shikaku: warning: these settings were measured with another version than %s: tune again\n",
-                shk_version());
+        cli_warn("these settings were measured with another version than %s: tune again", shk_version());
     return true;
 }
 
