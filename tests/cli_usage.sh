@@ -68,10 +68,8 @@ good() {
 }
 
 # Commands, options, arguments
-bad
 bad trian
 bad ''
-bad --
 bad --frobnicate
 bad -x
 bad --help=yes
@@ -99,6 +97,36 @@ bad compare --models ''
 bad compare --models tinycnn,
 bad compare --models tinycnn,,tinyvit
 bad compare --model tinycnn,nosuch
+
+# answers PATTERN ARGUMENT...: bad usage whose answer says what would be right
+answers() {
+    pattern=$1
+    shift
+    bad "$@"
+    grep -Eq -e "$pattern" "$dir/err"
+    count $? "the answer does not say '$pattern': $*"
+}
+answers "did you mean 'train'" trian
+answers "did you mean 'help'" hepl
+answers 'did you mean --epochs' train --model tinycnn --epcohs 3
+answers 'did you mean --clip-norm' train --model tinycnn --clipnorm=3
+answers 'did you mean tinycnn' train --model tinycn
+answers 'did you mean tinyvit-nopos' compare --models tinycnn,tinyvit-nops
+answers 'did you mean depth' train --model vit:deph=3
+answers 'did you mean channels' train --model cnn:chanels=3
+answers 'shikaku train --model tinycnn$' train tinycnn
+answers 'shikaku profile --model vit:depth=2$' profile vit:depth=2
+answers 'shikaku compare --models tinycnn,tinyvit$' compare tinycnn,tinyvit
+answers 'channels=16-32$' train --model cnn:channels=16,32
+answers 'channels=16-32$' compare --models cnn:channels=16,32
+mkdir -p "$dir/pictures/cat" && : >"$dir/last.ckpt"
+answers 'is no run.s folder: .* cannot read pictures yet' eval "$dir/pictures"
+answers "last.ckpt is a file, but resume takes the run's folder: shikaku resume $dir\$" resume "$dir/last.ckpt"
+answers 'tuned.json is not there: shikaku tune --model tinycnn --batch 64 --out .*tuned.json makes it' \
+    train --model tinycnn --tuned="$dir/tuned.json"
+bad help nosuch
+bad help train more
+bad version 2
 
 # Numbers
 for option in epochs batch shards threads train-samples test-samples size square; do
@@ -182,7 +210,6 @@ bad train --model tinycnn --size 8
 
 # Models
 bad_model nosuch
-bad_model TinyCNN
 bad train --model ''
 bad train --model :
 bad train --model ,
@@ -260,7 +287,19 @@ number='[0-9]+' loss='[0-9]+\.[0-9]{4}' accuracy='[01]\.[0-9]{3}' seconds='[0-9]
 epoch="- loss: $loss, acc: $accuracy, test loss: $loss, $seconds s, $number samples/s"
 isa='(c|avx2|avx512|neon)'
 small='--epochs 2 --train-samples 100 --test-samples 40 --seed 3'
-good 'shikaku [0-9]+\.[0-9]+\.[0-9]+ \(numerics version [0-9]+\)' -- --version
+for command in --version version 'train --version' 'topo -V'; do
+    # shellcheck disable=SC2086 # words
+    good 'shikaku [0-9]+\.[0-9]+\.[0-9]+ \(numerics version [0-9]+\)' -- $command
+done
+good '(.* )?Not possible yet: training on your own pictures.*' '  shikaku train --model tinyvit --epochs 50 --out runs/a' --
+[ "$(sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/out" | head -n 9 | tr '\n' ' ')" = 'train resume eval compare topo tune profile help version ' ]
+count $? 'the commands are not in the order of work'
+good 'Usage: shikaku .*' '  train .*' -- help
+good 'Usage: shikaku .*' '  train .*' -- --
+good 'Usage: shikaku train .*' ' +--epochs=N .*' -- help train
+good 'Usage: shikaku resume .*' ' +--epochs=N .*' ' +--max-seconds=X .*' -- resume --help
+! grep -q -e --lr -e --model -e --size -e Data: "$dir/out"
+count $? 'the help of resume shows options that it refuses'
 good 'Usage: shikaku .*' '  train .*' '  compare .*' '  SHIKAKU_THREADS .*' '  SHIKAKU_PIN .*' '  OMP_NUM_THREADS .*' '  SHIKAKU_ISA .*' -- --help
 good 'Usage: shikaku train .*' ' +--model=MODEL .*' ' +--epochs=N .*' -- train --help
 good 'Usage: shikaku compare .*' ' +--models=LIST .*' ' +--threads=N .*' -- compare --help
@@ -295,6 +334,11 @@ good "device: CPU, $isa, 1 thread" 'threads: 1 of .+ \(asked for; .+\); .+; memo
 expected=$(sed -n 's/.*done .* weights //p' "$dir/first")
 [ -n "$expected" ] && grep -q "^TinyCNN .* $expected\$" "$dir/out"
 count $? 'the weights of TinyCNN differ between train on 2 threads and compare on 1'
+# Blanks and case are forgiven where nothing else can be meant
+# shellcheck disable=SC2086
+good "\[TinyCNN\] done .* weights $expected" -- train --model ' TinyCNN' --threads 2 $small
+# shellcheck disable=SC2086
+good '\[cnn:channels=4,hidden=0\] done .*' -- Compare --models 'CNN: Channels=4, hidden=0' --threads 1 $small
 # Other names mean the same, and are not shown
 # shellcheck disable=SC2086
 good '.*' -- train --model tinycnn --batch 20 --lr 0.002 $small

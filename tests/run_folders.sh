@@ -183,6 +183,7 @@ END
     # Going on, with nothing left to do and with more epochs
     run 0 resume ref
     says "weights $hash"
+    says '^the run is complete; for more: shikaku resume ref --epochs 11$'
     same ref
     run 0 train $one --epochs 7 --out longer
     cp -r ref raised

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// These tests show text of others: nothing of it acts on a terminal or passes for another line.
+// These tests show text of others: nothing of it acts on a terminal or passes for another line; and guess what was meant.
 #include "base/text.h"
 
 #include <setjmp.h>
@@ -60,7 +60,31 @@ static void test_pieces(void **state) {
         }
 }
 
+static void test_meant(void **state) {
+    (void)state;
+    static const char *const words[] = {"train", "tune", "topo", "eval", "compare", NULL};
+    static const char *const typed[][2] = {{"trian", "train"},
+                                           {"tran", "train"},
+                                           {"ttrain", "train"},
+                                           {"tpo", "topo"},
+                                           {"evla", "eval"},
+                                           {"comapre", "compare"},
+                                           {"x", NULL},
+                                           {"", NULL},
+                                           {"predict", NULL},
+                                           {"train", "train"},
+                                           {"a-word-that-is-longer-than-any-name", NULL}};
+    for (size_t i = 0; i < sizeof typed / sizeof *typed; i++) {
+        const char *meant = shk_meant(typed[i][0], words);
+        if (typed[i][1])
+            assert_string_equal(meant ? meant : "", typed[i][1]);
+        else
+            assert_null(meant);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_show), cmocka_unit_test(test_pieces)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_meant), cmocka_unit_test(test_show),
+                                       cmocka_unit_test(test_pieces)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

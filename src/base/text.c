@@ -126,3 +126,38 @@ size_t shk_show(const char *text, size_t length, const char *stay, char *out, si
     out[used] = 0;
     return at;
 }
+
+enum { MOST_LETTERS = 32 };
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+// How many letters to change, take away, add, or exchange with their neighbour.
+static size_t distance(const char *a, const char *b) {
+    size_t before[MOST_LETTERS + 1] = {0}, last[MOST_LETTERS + 1], row[MOST_LETTERS + 1];
+    const size_t height = strlen(a), width = strlen(b);
+    if (height > MOST_LETTERS || width > MOST_LETTERS) return SIZE_MAX;
+    for (size_t j = 0; j <= width; j++) last[j] = j;
+    for (size_t i = 1; i <= height; i++) {
+        row[0] = i;
+        for (size_t j = 1; j <= width; j++) {
+            row[j] = least(least(last[j], row[j - 1]) + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = least(row[j], before[j - 2] + 1);
+        }
+        memcpy(before, last, sizeof before);
+        memcpy(last, row, sizeof last);
+    }
+    return last[width];
+}
+
+const char *shk_meant(const char *typed, const char *const *words) {
+    size_t nearest = 1 + strlen(typed) / 4;
+    const char *meant = NULL;
+    for (; *words; words++) {
+        const size_t d = distance(typed, *words);
+        if (d > nearest || d >= strlen(*words) || (meant && d == nearest)) continue;
+        nearest = d;
+        meant = *words;
+    }
+    return meant;
+}

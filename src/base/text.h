@@ -21,6 +21,10 @@ bool shk_typed_real(const char *text, double *out);
 // Well-formed UTF-8 (RFC 3629).
 bool shk_is_utf8(const char *text, size_t length);
 
+// The one of `words` (ended by NULL) that was most likely meant, by letters that are wrong, missing, too many or in the wrong
+// order; NULL: none is close.
+const char *shk_meant(const char *typed, const char *const *words);
+
 // Shows text that others wrote: what could act on a terminal or deceive a reader is written as \x1b or \u202e. That are
 // control characters (C0 but those of `stay`, DEL, C1), what separates lines or turns their direction, and bytes that are no
 // UTF-8. Fills `out` as far as whole characters fit, with a zero at the end, and returns how many bytes of `text` that were.

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/printer.h"
 #include "cli/signals.h"
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -150,27 +151,46 @@ static size_t count_options(const struct argp *argp, const char *name, size_t le
     return count;
 }
 
+enum { MOST_NAMES = 200 };
+
+// Names of options that are shown, behind the `count` that are there; returns how many there are then.
+static size_t list_options(const struct argp *argp, const char **names, size_t count) {
+    for (const struct argp_option *o = argp->options; o && (o->name || o->key || o->doc || o->group); o++)
+        if (o->name && !(o->flags & OPTION_HIDDEN) && count < MOST_NAMES) names[count++] = o->name;
+    for (const struct argp_child *c = argp->children; c && c->argp; c++) count = list_options(c->argp, names, count);
+    return count;
+}
+
+static _Noreturn void die_of_unknown(const struct argp_state *state, const char *text, size_t length) {
+    const char *names[MOST_NAMES + 1] = {NULL};
+    char typed[64];
+    names[list_options(state->root_argp, names, 0)] = NULL;
+    snprintf(typed, sizeof typed, "%.*s", (int)length - 2, text + 2);
+    const char *meant = shk_meant(typed, names);
+    if (meant)
+        cli_die(CLI_USAGE, "unknown option '%.*s', did you mean --%s? See '%s --help'", (int)length, text, meant,
+                state->name);
+    cli_die(CLI_USAGE, "unknown option '%.*s', see '%s --help'", (int)length, text, state->name);
+}
+
+// "--name" or "--name=value"; returns where nothing is wrong with it.
+static void check_long(const struct argp_state *state, const char *text) {
+    const size_t length = strcspn(text, "=");
+    const int shown = (int)length;
+    bool takes_value = false;
+    const size_t count = count_options(state->root_argp, text + 2, length - 2, &takes_value);
+    if (count > 1) cli_die(CLI_USAGE, "option '%.*s' fits more than one option, write it in full", shown, text);
+    if (count == 1 && takes_value && !text[length])
+        cli_die(CLI_USAGE, "option '%s' needs a value, as in %s=...", text, text);
+    if (count == 1 && !takes_value && text[length]) cli_die(CLI_USAGE, "option '%.*s' takes no value", shown, text);
+    if (count == 0) die_of_unknown(state, text, length);
+}
+
 _Noreturn void cli_bad_option(const struct argp_state *state) {
     // The parser has gone past the bad option, except inside a cluster of short ones such as -xy.
     const char *text = state->argv[state->next - 1];
     const char *next = state->next < state->argc ? state->argv[state->next] : "";
-    bool takes_value = false;
-    if (text[0] == '-' && text[1] == '-') {
-        const size_t length = strcspn(text + 2, "=");
-        const bool has_value = text[2 + length] == '=';
-        const size_t count = count_options(state->root_argp, text + 2, length, &takes_value);
-        const int shown = (int)length + 2;
-        if (count > 1) cli_die(CLI_USAGE, "option '%.*s' fits more than one option, write it in full", shown, text);
-        if (count == 1 && takes_value && !has_value) {
-            cli_die(CLI_USAGE, "option '%s' needs a value, as in %s=...", text, text);
-        }
-        if (count == 1 && !takes_value && has_value) {
-            cli_die(CLI_USAGE, "option '%.*s' takes no value", shown, text);
-        }
-        if (count == 0) {
-            cli_die(CLI_USAGE, "unknown option '%.*s', see '%s --help'", shown, text, state->name);
-        }
-    }
+    if (text[0] == '-' && text[1] == '-') check_long(state, text);
     const bool in_cluster = text[0] != '-' || text[1] == '-';
     cli_die(CLI_USAGE, "unknown option '%s', see '%s --help'", in_cluster ? next : text, state->name);
 }
@@ -187,12 +207,40 @@ _Noreturn void cli_help(const struct argp_state *state) {
     exit(cli_finish_output());
 }
 
+_Noreturn void cli_version(void) {
+    cli_print("shikaku %s (numerics version %d)\n", shk_version(), SHK_NUMERICS_VERSION);
+    exit(cli_finish_output());
+}
+
+void cli_forgive(char *text) {
+    char *end = text;
+    for (; *text; text++)
+        if (!isspace((unsigned char)*text)) *end++ = (char)tolower((unsigned char)*text);
+    *end = 0;
+}
+
+// A model without its option.
+static bool is_model(const char *arg) {
+    return strncasecmp(arg, "tiny", 4) == 0 || strncasecmp(arg, "cnn", 3) == 0 || strncasecmp(arg, "vit", 3) == 0;
+}
+
+static _Noreturn void die_of_argument(const struct argp_state *state, const char *arg) {
+    bool takes_value;
+    const char *option = count_options(state->root_argp, "models", 6, &takes_value) ? "models" : "model";
+    if (is_model(arg) && count_options(state->root_argp, option, strlen(option), &takes_value))
+        cli_die(CLI_USAGE, "unexpected argument '%s', a model is named by an option: %s --%s %s", arg, state->name,
+                option, cli_quoted(arg).text);
+    cli_die(CLI_USAGE, "unexpected argument '%s', '%s' takes options only", arg, state->name);
+}
+
 error_t cli_parse_common(int key, const char *arg, const struct argp_state *state) {
     switch (key) {
     case 'h':
         cli_help(state);
+    case 'V':
+        cli_version();
     case ARGP_KEY_ARG:
-        cli_die(CLI_USAGE, "unexpected argument '%s', '%s' takes options only", arg, state->name);
+        die_of_argument(state, arg);
     case ARGP_KEY_ERROR:
         cli_bad_option(state);
     default:

@@ -37,12 +37,15 @@ struct cli_text cli_quoted(const char *text);
 // Parses argv in order; a bad option ends the program. name: what the user typed, such as "shikaku train". A parser
 // adds CLI_HELP_OPTION to its options and hands the keys that it does not know to cli_parse_common.
 #define CLI_HELP_OPTION                                                                                                \
-    { "help", 'h', 0, 0, "Print this help and exit", -1 }
+    {"help", 'h', 0, 0, "Print this help and exit", -1}, { "version", 'V', 0, 0, "Print the version and exit", -1 }
 void cli_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input);
 _Noreturn void cli_help(const struct argp_state *state);
+_Noreturn void cli_version(void);
+// Blanks and case are forgiven in names of models, which have neither: changes what was typed.
+void cli_forgive(char *text);
 // The end for ARGP_KEY_ERROR: says what is wrong with the option at which the parser stopped.
 _Noreturn void cli_bad_option(const struct argp_state *state);
-// Help, an argument that no subcommand takes, a bad option: each ends the program.
+// Help, version, an argument that no subcommand takes, a bad option: each ends the program.
 error_t cli_parse_common(int key, const char *arg, const struct argp_state *state);
 
 // Subcommands: argv[0] is the name of the subcommand; the value is the exit code.

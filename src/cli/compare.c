@@ -99,6 +99,7 @@ int cli_compare(int argc, char **argv) {
     enum { MOST_MODELS = 16 };
     char *list = strdup(settings.models), *descriptions[MOST_MODELS];
     if (!list) cli_die(CLI_FAILED, "out of memory");
+    cli_forgive(list);
     const size_t count = split_models(list, descriptions, MOST_MODELS);
 
     struct run run = run_create(&settings.run);

@@ -94,6 +94,14 @@ static void eval_file(const char *path, const struct run_settings *typed, struct
     shk_model_free(model);
 }
 
+static bool folder_holds_run(const char *folder) {
+    char *path;
+    if (asprintf(&path, "%s/%s", folder, folder_name(FOLDER_CONFIG)) < 0) cli_die(CLI_FAILED, "out of memory");
+    const bool holds = folder_exists(path);
+    free(path);
+    return holds;
+}
+
 // The last and the best weights of a run.
 static void eval_run(const char *folder, const struct run_settings *typed, struct shk_runtime *runtime) {
     static const enum folder_file files[] = {FOLDER_CHECKPOINT, FOLDER_BEST};
@@ -108,7 +116,14 @@ static void eval_run(const char *folder, const struct run_settings *typed, struc
         }
         free(path);
     }
-    if (!found) cli_die(CLI_USAGE, "%s holds no weights yet: neither last.ckpt nor best.safetensors is there", folder);
+    if (found) return;
+    if (!folder_holds_run(folder))
+        cli_die(CLI_USAGE,
+                "%s is no run's folder: eval takes one of 'shikaku train --out', or a file of weights, and draws its "
+                "images; "
+                "it cannot read pictures yet",
+                folder);
+    cli_die(CLI_USAGE, "%s holds no weights yet: neither last.ckpt nor best.safetensors is there", folder);
 }
 
 static bool takes(const struct shk_setting *s) { return s->evaluation; }

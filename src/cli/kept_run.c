@@ -298,6 +298,9 @@ static void print_beginning(struct kept_run *r) {
         snprintf(place, sizeof place, "the beginning, there is no checkpoint");
     if (!r->run.settings.values.quiet) cli_print("resumed from %s\n", place);
     log_line(r->log, "resumed from %s", place);
+    if (is_complete(r) && !r->run.settings.values.quiet)
+        cli_print("the run is complete; for more: shikaku resume %s --epochs %zu\n", cli_quoted(folder_of(r)).text,
+                  r->run.settings.values.epochs + 5);
 }
 
 // ---- The end ----

@@ -20,6 +20,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     struct shk_error error = {0};
     if (key < KEY_SETTING || key >= KEY_SETTING + (int)shk_setting_count) return ARGP_ERR_UNKNOWN;
     const int row = key - KEY_SETTING;
+    if (&shk_settings[row] == shk_setting_named("model")) cli_forgive(arg);
     if (!shk_setting_parse(&shk_settings[row], &s->values, arg ? arg : "1", &error)) cli_die_error(&error);
     s->given |= UINT64_C(1) << row;
     return 0;
@@ -40,28 +41,31 @@ static const char *doc_of(const struct shk_setting *s) {
 }
 
 // The option, and hidden ones for its other names; returns how many.
-static size_t add_row(const struct shk_setting *s, struct argp_option *out) {
+static size_t add_row(const struct shk_setting *s, int flags, struct argp_option *out) {
     const int key = KEY_SETTING + (int)(s - shk_settings), group = headings[s->section] ? (int)s->section + 1 : 0;
     char name[SHK_SETTING_NAME];
     size_t n = 0;
     shk_setting_option(s, name);
-    out[n++] = (struct argp_option){keep(name), key, s->placeholder, 0, doc_of(s), group};
+    out[n++] = (struct argp_option){keep(name), key, s->placeholder, flags, doc_of(s), group};
     for (; n <= 3 && s->aliases[n - 1]; n++)
         out[n] = (struct argp_option){s->aliases[n - 1], 0, NULL, OPTION_ALIAS | OPTION_HIDDEN, NULL, group};
     return n;
 }
 
-const struct argp *run_argp(bool (*takes)(const struct shk_setting *)) {
+const struct argp *run_argp(bool (*takes)(const struct shk_setting *)) { return run_argp_but(takes, NULL); }
+
+const struct argp *run_argp_but(bool (*takes)(const struct shk_setting *), bool (*hides)(const struct shk_setting *)) {
     static struct argp_option options[MOST_OPTIONS];
     static const struct argp argp = {.options = options, .parser = parse_option};
     bool headed[SHK_SECTIONS] = {false};
     size_t n = 0;
     for (const struct shk_setting *s = shk_settings; s->name; s++) {
         if (!takes(s)) continue;
-        if (headings[s->section] && !headed[s->section])
+        const bool hidden = hides && hides(s);
+        if (!hidden && headings[s->section] && !headed[s->section])
             options[n++] = (struct argp_option){.doc = headings[s->section], .group = (int)s->section + 1};
-        headed[s->section] = true;
-        n += add_row(s, options + n);
+        headed[s->section] = headed[s->section] || !hidden;
+        n += add_row(s, hidden ? OPTION_HIDDEN : 0, options + n);
     }
     options[n] = (struct argp_option){0};
     return &argp;

@@ -17,6 +17,8 @@ struct run_settings run_defaults(void);
 enum { OPTION_GROUP_RUN = SHK_SECTION_RUN + 1 };
 // The rows that a command takes, as a child parser whose input is a run_settings; for one command of a process.
 const struct argp *run_argp(bool (*takes)(const struct shk_setting *));
+// Some are not in the help: those that the command takes only to say why it refuses them.
+const struct argp *run_argp_but(bool (*takes)(const struct shk_setting *), bool (*hides)(const struct shk_setting *));
 bool run_was_given(const struct run_settings *, const char *setting);
 // The end where no model was named.
 void run_need_model(const char *command, const struct run_settings *);

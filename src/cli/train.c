@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct train_settings {
     struct kept_run_settings kept;
@@ -60,6 +61,9 @@ static void use_tuned(const char *file, struct run_settings *s, struct tuned *t)
     const struct shk_run_settings *v = &s->values;
     const struct shk_shape shape = {v->data.size, v->data.size, 1, 9};
     struct shk_error error = {0};
+    if (file && access(file, F_OK) != 0)
+        cli_die(CLI_USAGE, "%s is not there: shikaku tune --model %s --batch %zu --out %s makes it", file, v->model,
+                v->train.batch, cli_quoted(file).text);
     struct shk_machine *machine = shk_machine_create(NULL, &error);
     if (!machine) cli_die_error(&error);
     struct shk_model *model = shk_model_create(v->model, &shape, v->train.seed, &error);
@@ -93,7 +97,9 @@ static struct train_settings parse(int argc, char **argv) {
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
-        .doc = "Trains one model and prints loss, test accuracy, speed and a hash of the weights.",
+        .doc = "Trains one model and prints loss, test accuracy, speed and a hash of the weights.\vExamples:\n"
+               "  shikaku train --model tinycnn --epochs 3 --seed 7\n"
+               "  shikaku train --model vit:dim=128,depth=4 --epochs 50 --out runs/a --resume",
         .children = children,
     };
     struct train_settings s = {.kept = {.run = run_defaults()}};

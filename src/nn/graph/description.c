@@ -2,6 +2,7 @@
 // A description is read key by key, and written out in full.
 #include "nn/graph/description.h"
 
+#include "base/text.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -91,11 +92,19 @@ static bool read_activation(const char *text, enum shk_layer_kind *out, struct s
     return shk_fail(err, SHK_BAD_INPUT, "model description: act=%s is not known, use %s", text, known);
 }
 
+// "; did you mean dim?", or nothing.
+static const char *hint(const char *typed, const char *const *words, char text[64]) {
+    const char *meant = shk_meant(typed, words);
+    snprintf(text, 64, meant ? "; did you mean %s?" : "", meant);
+    return text;
+}
+
 static bool read_cnn_key(const char *key, const char *value, struct shk_description *c, struct shk_error *err) {
     if (!strcmp(key, "channels")) return read_channels(value, c, err);
     if (!strcmp(key, "hidden")) return read_size(key, value, 0, 65536, &c->hidden, err);
-    return shk_fail(err, SHK_BAD_INPUT, "model description: cnn has no key '%s', its keys are channels and hidden",
-                    key);
+    char text[64];
+    return shk_fail(err, SHK_BAD_INPUT, "model description: cnn has no key '%s', its keys are channels and hidden%s",
+                    key, hint(key, (const char *const[]){"channels", "hidden", NULL}, text));
 }
 
 static bool read_vit_key(const char *key, const char *value, struct shk_description *c, struct shk_error *err) {
@@ -109,10 +118,13 @@ static bool read_vit_key(const char *key, const char *value, struct shk_descript
     if (!strcmp(key, "pos")) return read_choice(key, value, "none", "learned", &c->positions, err);
     if (!strcmp(key, "act")) return read_activation(value, &c->act, err);
     if (!strcmp(key, "dropout")) return read_dropout(value, &c->dropout, err);
+    static const char *const keys[] = {"dim",  "depth", "heads", "patch",   "ff", "pool",
+                                       "norm", "pos",   "act",   "dropout", NULL};
+    char text[64];
     return shk_fail(err, SHK_BAD_INPUT,
                     "model description: vit has no key '%s', its keys are dim, depth, heads, patch, ff, pool, norm, "
-                    "pos, dropout and act",
-                    key);
+                    "pos, dropout and act%s",
+                    key, hint(key, keys, text));
 }
 
 // Cuts `keys` in place. A key may stand once.
@@ -122,6 +134,11 @@ static bool read_keys(char *keys, struct shk_description *c, struct shk_error *e
     unsigned count = 0;
     for (char *key; (key = strsep(&keys, ","));) {
         char *value = strchr(key, '=');
+        if (!value && count && !strcmp(seen[count - 1], "channels"))
+            return shk_fail(err, SHK_BAD_INPUT,
+                            "model description: '%s' is not of the form key=value; channels have '-' between, as in "
+                            "channels=16-32",
+                            key);
         if (!value || !value[1])
             return shk_fail(err, SHK_BAD_INPUT, "model description: '%s' is not of the form key=value", key);
         *value++ = 0;
@@ -171,6 +188,17 @@ static void shorten(struct shk_description *c, const struct shk_description *sta
     }
 }
 
+static bool fail_unknown(const char *text, struct shk_error *err) {
+    static const char *const names[] = {"tinycnn", "tinyvit", "tinyvit-pre", "tinyvit-nopos", "cnn", "vit", NULL};
+    char more[64];
+    if (*text && !text[strspn(text, "0123456789-")])
+        return shk_fail(err, SHK_BAD_INPUT, "unknown model '%s': channels have '-' between, as in cnn:channels=16-32",
+                        text);
+    return shk_fail(err, SHK_BAD_INPUT,
+                    "unknown model '%s': use tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos, cnn:... or vit:...%s", text,
+                    hint(text, names, more));
+}
+
 static const char *find_preset(const char *text, struct shk_description *c) {
     for (unsigned i = 0; i < PRESETS; i++) {
         if (strcmp(text, presets[i].name) != 0) continue;
@@ -203,10 +231,7 @@ bool shk_description_parse(const char *text, struct shk_description *c, struct s
     if (snprintf(copy, sizeof copy, "%s", find_preset(text, c)) >= (int)sizeof copy)
         return shk_fail(err, SHK_BAD_INPUT, "the model description is longer than %zu characters", sizeof copy - 1);
     bool cnn = !strncmp(copy, "cnn", 3), vit = !strncmp(copy, "vit", 3);
-    if ((!cnn && !vit) || (copy[3] && copy[3] != ':'))
-        return shk_fail(err, SHK_BAD_INPUT,
-                        "unknown model '%s': use tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos, cnn:... or vit:...",
-                        text);
+    if ((!cnn && !vit) || (copy[3] && copy[3] != ':')) return fail_unknown(text, err);
     c->family = standard.family = cnn ? SHK_CNN : SHK_VIT;
     if (copy[3] && !read_keys(copy + 4, c, err)) return false;
     if (vit && c->dim % c->heads)
