@@ -93,7 +93,7 @@ double harness_flops_done(const struct harness *h) {
     double flops = 0;
     for (unsigned i = 0; i < plan->op_count; i++)
         for (int phase = 0; phase < (h->o.training ? SHK_PHASES : 1); phase++)
-            flops += shk_op_flops(plan, plan->ops[i], (enum shk_phase)phase);
+            flops += shk_op_flops(plan->ops[i], (enum shk_phase)phase);
     if (h->o.training) flops += shk_update_flops(plan, h->o.batch) / (double)h->o.batch;
     return flops;
 }

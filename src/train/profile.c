@@ -106,7 +106,7 @@ static void fill_rows(struct shk_profile *p, const struct recording *r, unsigned
             static const char *const names[] = {"forward", "input gradient", "weight gradient"};
             double seconds = 0;
             for (unsigned w = 0; w < workers; w++) seconds += r->engine.times[w].op[i][phase];
-            add_row(p, plan->ops[i]->name, names[phase], seconds * per, n * shk_op_flops(plan, plan->ops[i], phase),
+            add_row(p, plan->ops[i]->name, names[phase], seconds * per, n * shk_op_flops(plan->ops[i], phase),
                     n * shk_op_bytes(plan, plan->ops[i], phase));
         }
     }

@@ -2,8 +2,7 @@
 // What a plan costs is the sum of what its ops say of themselves.
 #include "nn/plan/op.h"
 
-double shk_op_flops(const struct shk_plan *p, const struct shk_op *op, enum shk_phase phase) {
-    (void)p;
+double shk_op_flops(const struct shk_op *op, enum shk_phase phase) {
     return op->type->flops ? op->type->flops(op, phase) : 0;
 }
 

@@ -211,7 +211,7 @@ void shk_plan_gradient_and_rule(const struct shk_whole_batch *, const struct shk
 // ---- What a plan costs: of the work that is really done (a pruned or sparse part is not counted)
 
 // Multiplications and additions of one sample, element-wise work left out.
-double shk_op_flops(const struct shk_plan *, const struct shk_op *, enum shk_phase);
+double shk_op_flops(const struct shk_op *, enum shk_phase);
 // Bytes of activations and weights that an op reads or writes for one sample, each once.
 double shk_op_bytes(const struct shk_plan *, const struct shk_op *, enum shk_phase);
 // The update tasks of one step, without those of an op that deals out its work, which are part of its weight gradient.
