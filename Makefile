@@ -66,9 +66,9 @@ files = $(foreach f,$(sort $(wildcard $(1:%=%/*))),$(call files,$f,$2) $(filter 
 # $(call first,PATTERN...,NAME...): the names that match come first. What takes longest must begin first, or the rest waits for it.
 first = $(filter $1,$2) $(filter-out $1,$2)
 
-# Every folder of src is the core's, the library's or the command line's; of src/data the core has what makes its data set.
+# Every folder of src is the core's, the library's or the command line's; of src/data the core has what makes its data set, and no jansson.
 KERNEL_SRC := $(filter-out simd/dispatch.c,$(call files,simd,%.c))
-CORE_SRC := simd/dispatch.c $(call files,src/base src/settings src/nn src/train,%.c) $(wildcard src/data/squares.c src/data/dataset.c)
+CORE_SRC := simd/dispatch.c $(filter-out src/base/json.c,$(call files,src/base src/settings src/nn src/train,%.c)) $(wildcard src/data/squares.c src/data/dataset.c)
 CLI_SRC := $(call files,src/cli src/report,%.c)
 LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC) $(CLI_SRC),$(call files,src,%.c))
 KERNEL_OBJ := $(foreach i,$(ISAS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).o))
@@ -184,7 +184,7 @@ check: $(UNIT_BIN) ## the unit tests alone
 # Runs that are interrupted, killed or short of something; RUNS= leaves them out. Behind -- are those that need all CPUs.
 RUNS ?= "tests/run_folders.sh $(BIN)" "tests/output_runs.sh $(BIN)" "tests/kill_runs.sh $(BIN) 20" "tests/memory_runs.sh $(BIN)"
 TESTS ?= $(RUNS) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/cli_usage.sh $(BIN)" "tests/symbols.sh $(BUILD)" \
-    "tests/install_example.sh $(BUILD)" "tests/completion.sh $(BUILD)" tests/hardened.sh tests/deps.sh -- "tests/machine_runs.sh $(BIN)"
+    "tests/install_example.sh $(BUILD)" "tests/completion.sh $(BUILD)" "tests/decimal_comma.sh $(BUILD)" tests/hardened.sh tests/deps.sh -- "tests/machine_runs.sh $(BIN)"
 test: all $(TEST_BIN) $(REPLAY_BIN) ## all tests; TESTS='command...' runs others; the last line counts them
 	@CC='$(CC)' tests/run.sh $(TESTS)
 test-faults: all $(FAULTS) ## trainings in which one call fails, each of many in turn

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # tests/symbols.sh BUILD: the library's global names begin with shk_, and only the objects of an AVX instruction set hold
-# AVX registers, so that the rest runs on any CPU. It prints nothing and never ends the process.
+# AVX registers, so that the rest runs on any CPU. It prints nothing and never ends the process. Numbers are read in one place.
 set -u
 build=${1:?usage: symbols.sh BUILD}
 nm=${NM:-nm} objdump=${OBJDUMP:-objdump}
@@ -26,6 +26,12 @@ prints='perror|warn|warnx|psignal|syslog|printf|vprintf|fprintf|vfprintf|dprintf
 check 'prints or ends the process' "$($nm -A -u "$build/libshikaku.a" | awk '{ print $1 $NF }' |
     grep -E ":_*($ends|$prints)(_unlocked|_chk)?\$")"
 check 'global names defined twice' "$(printf '%s\n' "$symbols" | grep '^shk_' | sort | uniq -d)"
+# Numbers and JSON are read in one place each, where the caller's locale and rounding mode are put aside.
+readers='strto[fd]|strtold|atof|localeconv|setlocale'
+check 'numbers read elsewhere' "$(find "$build/src" -name '*.o' ! -path "$build/src/base/text.o" -exec "$nm" -A -u {} + |
+    awk '{ print $1 $NF }' | grep -E ":_*($readers)(_internal)?(@.*)?\$")"
+check 'JSON read or written elsewhere' "$(find "$build/src" -name '*.o' ! -path "$build/src/base/json.o" -exec "$nm" -A -u {} + |
+    awk '{ print $1 $NF }' | grep -E ':json_(load|dump)')"
 
 registers() { # registers OBJECT PATTERN: how many lines of the disassembly hold such a register
     $objdump -d --no-show-raw-insn "$1" | grep -c "%$2[0-9]"

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Writes and reads numbers in the C locale, whatever the caller's is, and looks for bytes that are no UTF-8.
+// Writes and reads numbers in the C locale and our arithmetic, whatever the caller's are, and looks for bytes that are no
+// UTF-8.
 #include "base/text.h"
 
-#include <ctype.h>
+#include "base/fpenv.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <locale.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,17 +14,37 @@
 
 void shk_whole_text(uint64_t value, char text[SHK_TEXT]) { snprintf(text, SHK_TEXT, "%" PRIu64, value); }
 
-// The locale decides about the decimal point. "C" is always there and takes no memory.
-static locale_t plain_locale(void) { return newlocale(LC_ALL_MASK, "C", (locale_t)0); }
+// The locale decides about the decimal point, the arithmetic about the last digit. "C" is always there and takes no memory.
+struct shk_plain shk_plain_enter(void) {
+    const fenv_t arithmetic = shk_fpenv_enter();
+    return (struct shk_plain){arithmetic, uselocale(newlocale(LC_ALL_MASK, "C", (locale_t)0))};
+}
+
+void shk_plain_leave(const struct shk_plain *before) {
+    freelocale(uselocale(before->locale));
+    shk_fpenv_leave(&before->arithmetic);
+}
+
+// Whether so many digits, rounded that way, give the value back.
+static bool prints(double value, int digits, int rounding, char text[SHK_TEXT]) {
+    fesetround(rounding);
+    snprintf(text, SHK_TEXT, "%.*e", digits - 1, value);
+    fesetround(FE_TONEAREST);
+    return strtod(text, NULL) == value;
+}
 
 void shk_real_text(double value, char text[SHK_TEXT]) {
-    locale_t plain = plain_locale(), saved = uselocale(plain);
-    for (int digits = 15; digits <= 17; digits++) { // 17 are enough for any double
-        snprintf(text, SHK_TEXT, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) break;
+    const struct shk_plain before = shk_plain_enter();
+    const int away = value < 0 ? FE_DOWNWARD : FE_UPWARD; // from 0, where a power of two has twice as much room
+    int digits = 1;                                       // 17 are enough for any double
+    while (!prints(value, digits, FE_TONEAREST, text) && !prints(value, digits, away, text) && digits < 17) digits++;
+    const char *e = isfinite(value) ? strchr(text, 'e') : NULL;
+    const long exponent = e ? strtol(e + 1, NULL, 10) : LONG_MAX;
+    if (exponent >= -6 && exponent < 16) { // without one; powers of two are exact there
+        const int places = digits - 1 - (int)exponent;
+        snprintf(text, SHK_TEXT, "%.*f", places > 0 ? places : 0, value);
     }
-    uselocale(saved);
-    freelocale(plain);
+    shk_plain_leave(&before);
 }
 
 bool shk_read_whole(const char *text, uint64_t most, uint64_t *out) {
@@ -39,19 +60,21 @@ bool shk_read_whole(const char *text, uint64_t most, uint64_t *out) {
     return value <= most;
 }
 
-static double plain_strtod(const char *text, char **end) {
-    locale_t plain = plain_locale(), saved = uselocale(plain);
-    double value = strtod(text, end);
-    uselocale(saved);
-    freelocale(plain);
-    return value;
+// All of the text must be one number in decimal digits. errno is ERANGE where a double is too large, small or coarse for it.
+static bool read_decimal(const char *text, double *out) {
+    char *end = NULL;
+    errno = 0;
+    const struct shk_plain before = shk_plain_enter();
+    *out = *text && strspn(text, "0123456789.eE+-") == strlen(text) ? strtod(text, &end) : 0;
+    shk_plain_leave(&before);
+    return end && end != text && !*end;
 }
 
 bool shk_read_real(const char *text, double *out) {
-    char *end;
-    if (!*text || isspace((unsigned char)*text)) return false;
-    *out = plain_strtod(text, &end);
-    return !*end;
+    const bool minus = *text == '-';
+    *out = strcmp(text + minus, "inf") == 0 ? INFINITY : NAN;
+    if (minus) *out = -*out;
+    return isinf(*out) || strcmp(text + minus, "nan") == 0 || read_decimal(text, out);
 }
 
 bool shk_typed_whole(const char *text, uint64_t *out) {
@@ -61,13 +84,7 @@ bool shk_typed_whole(const char *text, uint64_t *out) {
     return end && !*end && !errno;
 }
 
-bool shk_typed_real(const char *text, double *out) {
-    char *end = NULL;
-    bool plain = *text && *text != '+' && strspn(text, "0123456789.eE+-") == strlen(text);
-    errno = 0;
-    *out = plain ? plain_strtod(text, &end) : 0;
-    return end && end != text && !*end && !errno && isfinite(*out);
-}
+bool shk_typed_real(const char *text, double *out) { return *text != '+' && read_decimal(text, out) && !errno; }
 
 // Bytes of the well-formed character at `text`, or 0; *code is its number.
 static size_t character(const unsigned char *text, size_t left, unsigned *code) {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Numbers as files and people write them, in any locale, what is text, and how text of others is shown.
+// Numbers as files and people write them, in any locale and rounding mode of the caller's, what is text, and how text of
+// others is shown.
 #ifndef SHK_BASE_TEXT_H
 #define SHK_BASE_TEXT_H
 
+#include <fenv.h>
+#include <locale.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,13 +13,22 @@
 enum { SHK_TEXT = 40 }; // bytes for any number
 
 void shk_whole_text(uint64_t value, char text[SHK_TEXT]);
-void shk_real_text(double value, char text[SHK_TEXT]); // as short as it can be and still gives the same number back
+// The fewest digits that give the same number back: 0.1, 100, 1e-08, 1e+16, inf, nan.
+void shk_real_text(double value, char text[SHK_TEXT]);
 // The number of a file's text; false where it is none, or a whole number above `most`.
 bool shk_read_whole(const char *text, uint64_t most, uint64_t *out);
-bool shk_read_real(const char *text, double *out);
+bool shk_read_real(const char *text, double *out); // as shk_real_text writes it, or with more digits
 // A number as one types it, and nothing else: no space, plus sign, hexadecimal, nan or inf.
 bool shk_typed_whole(const char *text, uint64_t *out);
 bool shk_typed_real(const char *text, double *out);
+
+// The C locale and our arithmetic for this thread, in which C's functions write and read numbers as files have them.
+struct shk_plain {
+    fenv_t arithmetic;
+    locale_t locale;
+};
+struct shk_plain shk_plain_enter(void); // what was before
+void shk_plain_leave(const struct shk_plain *);
 
 // Well-formed UTF-8 (RFC 3629).
 bool shk_is_utf8(const char *text, size_t length);

@@ -63,7 +63,7 @@ static json_t *read_all(const char *name) {
     struct stat status;
     if (stat(name, &status) != 0) return json_array();
     if (!S_ISREG(status.st_mode)) cli_die(CLI_USAGE, "%s is no file that can hold tuned settings: name another", name);
-    json_t *all = json_load_file(name, 0, &error);
+    json_t *all = shk_json_read_file(name, &error);
     if (!all)
         cli_die(CLI_USAGE, "%s holds no tuned settings (line %d: %s): remove it, or tune again with another --out",
                 name, error.line, error.text);

@@ -91,7 +91,7 @@ static bool read_members(struct shk_st *f, struct shk_error *err) {
 static json_t *parse(const char *text, size_t length, const char *path, struct shk_error *err) {
     json_error_t why;
     for (int attempt = 0; attempt < 2; attempt++) {
-        json_t *header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &why);
+        json_t *header = shk_json_read(text, length, &why);
         if (header) return header;
     }
     shk_st_fail(path, err, "has a header that cannot be read: %.100s at byte %d of it; or memory is short", why.text,

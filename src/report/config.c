@@ -144,7 +144,7 @@ bool config_from_note(const char *note, const char *where, struct shk_run_settin
     char *text = strdup(note);
     if (!text) return shk_fail(err, SHK_FAILED, "out of memory");
     if (strncmp(text, "{'", 2) == 0) exchange(text, '\'', '"');
-    json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    json_t *object = shk_json_read(text, strlen(text), NULL);
     free(text);
     const bool ok = config_from_json(object, where, out, err);
     json_decref(object);
@@ -189,7 +189,7 @@ bool config_write(const char *path, const struct shk_run_settings *c, const stru
 // The parsed file, to be released.
 static json_t *parse(const char *text, size_t size, const char *path, struct shk_error *err) {
     json_error_t why;
-    json_t *file = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
+    json_t *file = shk_json_read(text, size, &why);
     if (!file && json_error_code(&why) == json_error_out_of_memory)
         out_of_memory(err);
     else if (!file)

@@ -4,7 +4,6 @@
 
 #include "base/text.h"
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,15 +65,13 @@ static bool read_choice(const char *key, const char *text, const char *no, const
                     yes, key, no);
 }
 
-// A decimal fraction with at most six places, read without the locale.
+// A decimal fraction with at most six places.
 static bool read_dropout(const char *text, double *out, struct shk_error *err) {
-    const char *p = text;
-    unsigned whole = 0, millionths = 0, unit = 1000000;
-    for (; *p >= '0' && *p <= '9' && whole < 10; p++) whole = whole * 10 + (unsigned)(*p - '0');
-    if (p != text && *p == '.')
-        for (p++; *p >= '0' && *p <= '9' && unit > 1; p++) millionths += (unsigned)(*p - '0') * (unit /= 10);
-    *out = (double)millionths / 1e6;
-    if (p != text && !*p && whole == 0 && *out <= 0.9) return true;
+    static const char digits[] = "0123456789";
+    const size_t whole = strspn(text, digits), point = text[whole] == '.',
+                 places = strspn(text + whole + point, digits);
+    const bool fraction = whole && !text[whole + point + places] && places <= 6;
+    if (fraction && shk_typed_real(text, out) && *out <= 0.9) return true;
     return shk_fail(err, SHK_BAD_INPUT,
                     "model description: dropout=%s is not a probability from 0 to 0.9, with at most six places", text);
 }
@@ -150,18 +147,11 @@ static bool read_keys(char *keys, struct shk_description *c, struct shk_error *e
     return true;
 }
 
-// As read_dropout reads it.
-static void print_dropout(double dropout, char text[16]) {
-    int end = snprintf(text, 16, "0.%06ld", lrint(dropout * 1e6));
-    while (text[end - 1] == '0') text[--end] = 0;
-    if (text[end - 1] == '.') text[end - 1] = 0;
-}
-
 static void describe(struct shk_description *c) {
     size_t size = sizeof c->description, at = 0;
     if (c->family == SHK_VIT) {
-        char dropout[16];
-        print_dropout(c->dropout, dropout);
+        char dropout[SHK_TEXT];
+        shk_real_text(c->dropout, dropout); // of six places, as it is read
         snprintf(c->description, size,
                  "vit:dim=%zu,depth=%zu,heads=%zu,patch=%zu,ff=%zu,pool=%s,norm=%s,pos=%s,dropout=%s,act=%s", c->dim,
                  c->depth, c->heads, c->patch, c->ff, c->mean_pool ? "mean" : "cls", c->pre_norm ? "pre" : "post",
