@@ -92,7 +92,8 @@ static bool read_activation(const char *text, enum shk_layer_kind *out, struct s
 // "; did you mean dim?", or nothing.
 static const char *hint(const char *typed, const char *const *words, char text[64]) {
     const char *meant = shk_meant(typed, words);
-    snprintf(text, 64, meant ? "; did you mean %s?" : "", meant);
+    *text = 0;
+    if (meant) snprintf(text, 64, "; did you mean %s?", meant);
     return text;
 }
 
