@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # tests/fault_runs.sh BIN SHIM [--quick]: a small training with one failed call, once for each call that it makes and each way
-# in which that can fail; with a disk that is full from some write on; and with SIGKILL right before and right after each call that
-# changes files. A run ends in success or in one clear sentence; what was on the disk stays whole; and resuming then gives the same
+# in which that can fail; with a disk that is full from some write on; with SIGKILL right before and right after each call that
+# changes files; and with the folder moved away, and an empty one in its place, right before each. A run ends in success or in one clear sentence; what was on the disk stays whole; and resuming then gives the same
 # result as a run without faults.
 # Two setups: a fresh folder, and a half-done run that is resumed. SHIM: faults.so of tests/faults/faults.c. --quick: a part of
 # the calls. Calls that libraries make (hwloc, the OpenMP runtime, the loader) are counted apart, and their run may end in any way.
@@ -34,12 +34,13 @@ fi
 with_fault() {
     fault=$1 report=$2
     shift 2
-    timeout -s QUIT 20 env "LD_PRELOAD=$shim" "SHIKAKU_FAULT=$fault" "SHIKAKU_FAULT_REPORT=$report" "$bin" "$@"
+    timeout -s QUIT 20 env "LD_PRELOAD=$shim" "SHIKAKU_FAULT_FOLDER=$folder" "SHIKAKU_FAULT=$fault" "SHIKAKU_FAULT_REPORT=$report" "$bin" "$@"
 }
 
 # start SETUP DIR FAULT REPORT: the training of a setup, in a folder that is made for it
 start() {
-    rm -rf "$2"
+    folder=$2
+    rm -rf "$2" "$2.away"
     if [ "$1" = fresh ]; then
         # shellcheck disable=SC2086 # words
         with_fault "$3" "$4" train $options --out "$2"
@@ -73,6 +74,12 @@ if [ $status -ne 0 ] || [ -z "$reference" ] || [ "$(hash_of "$dir/out")" != "$re
     cat "$dir/out" "$dir/err"
     finish 0 1
 fi
+# The first calls that change something: the folder is made, and its name brought to the disk.
+first=$(awk '$3 == "own" && $1 ~ /^(mkdir|fsync|lock|rename)$/ { print $1 }' "$dir/calls.fresh" | head -n 2 | tr '\n' ' ')
+if [ "$first" != 'mkdir fsync ' ]; then
+    echo "a new folder is not on the disk: $first"
+    finish 0 1
+fi
 renames=$(grep -c '^rename ' "$dir/calls.fresh")
 start fresh "$dir/half" "rename:$((renames * 2 / 3)):KILL-AFTER" "$dir/report" >"$dir/out" 2>"$dir/err"
 for file in last.ckpt best.safetensors; do
@@ -94,14 +101,14 @@ ways() {
     thread) echo EAGAIN ;;
     affinity) echo EPERM ;;
     read) echo EIO EINTR SHORT ;;
-    write) echo ENOSPC EIO EINTR SHORT KILL-BEFORE KILL-AFTER ;;
-    open) echo EACCES EMFILE ENOSPC EINTR KILL-BEFORE KILL-AFTER ;;
-    close) echo EIO KILL-BEFORE KILL-AFTER ;;
-    fsync) echo EIO ENOSPC KILL-BEFORE KILL-AFTER ;;
-    rename | unlink) echo EIO EACCES KILL-BEFORE KILL-AFTER ;;
-    truncate) echo EIO ENOSPC EINTR KILL-BEFORE KILL-AFTER ;;
+    write) echo MOVE ENOSPC EIO EINTR SHORT KILL-BEFORE KILL-AFTER ;;
+    open) echo MOVE EACCES EMFILE ENOSPC EINTR KILL-BEFORE KILL-AFTER ;;
+    close) echo MOVE EIO KILL-BEFORE KILL-AFTER ;;
+    fsync) echo MOVE EIO ENOSPC KILL-BEFORE KILL-AFTER ;;
+    rename | unlink) echo MOVE EIO EACCES KILL-BEFORE KILL-AFTER ;;
+    truncate) echo MOVE EIO ENOSPC EINTR KILL-BEFORE KILL-AFTER ;;
     mkdir) echo EACCES ENOSPC KILL-BEFORE KILL-AFTER ;;
-    lock) echo ENOLCK EINTR KILL-BEFORE KILL-AFTER ;;
+    lock) echo MOVE ENOLCK EINTR KILL-BEFORE KILL-AFTER ;;
     access) echo EACCES EIO ;;
     *) echo EIO ;;
     esac
@@ -121,7 +128,7 @@ every() { # every KIND OWNER
 list_part() {
     step=$(every "$2" "$3")
     fitting=$(ways "$2")
-    case $3 in own) ;; *) fitting=$(echo "$fitting" | sed 's/KILL-[A-Z]*//g') ;; esac # libraries change no files
+    case $3 in own) ;; *) fitting=$(echo "$fitting" | sed 's/KILL-[A-Z]*\|MOVE//g') ;; esac # libraries change no files
     awk -v kind="$2" -v owner="$3" -v step="$step" '$1 == kind && $3 == owner && n++ % step == 0 { print $2 }' "$dir/calls.$1" |
         while read -r number; do
             for way in $fitting; do echo "$1 $2 $number $way"; done
@@ -140,6 +147,17 @@ say() { # say WHAT: of a run that is not as it must be
     grep -h -v '^shikaku: warning: ' "$work/err" | sed 's/^/    /'
     # Where the call was made, and the place in the source
     while read -r _ _ _ offset; do addr2line -f -s -e "$bin" "$offset" 2>"$work/no" | paste -s -d ' ' | sed 's/^/    in /'; done <"$work/report"
+}
+
+# What was moved comes back, if the run did not begin in the new folder; else nothing may be in that one.
+check_moved() {
+    [ -e "$work/run.away" ] || return
+    if [ -e "$work/run/config.json" ] && [ ! -e "$work/run.away/config.json" ]; then
+        rm -rf "$work/run.away"
+        return
+    fi
+    [ -z "$(ls -A "$work/run")" ] || say "files in a folder that is not the run's: $(ls -A "$work/run" | tr '\n' ' ')"
+    rm -rf "$work/run" && mv "$work/run.away" "$work/run"
 }
 
 # Every file that is there is whole, and those of before still are.
@@ -178,7 +196,7 @@ judge() {
     137) case $way in KILL*) outcome=killed ;; esac ;;
     esac
     # What is not on the disk must be said.
-    case $kind$outcome in fsyncsuccess) outcome=unclear ;; esac
+    case $way$kind$outcome in MOVE*) ;; *fsyncsuccess) outcome=unclear ;; esac
 }
 
 # one SETUP KIND NUMBER WAY: prints "RESULT setup kind way owner outcome verdict"
@@ -188,6 +206,7 @@ one() {
     start "$setup" "$work/run" "$kind:$number:$way" "$work/report" >"$work/out" 2>"$work/err"
     status=$?
     owner=$(cut -d ' ' -f 3 "$work/report")
+    check_moved
     check_files
     judge
     case ${owner:-none} in

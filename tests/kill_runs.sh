@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # tests/kill_runs.sh BIN [TRIALS [SEED]]: trainings that are killed (SIGKILL) at random moments, one to five times each, and resumed
-# on another number of threads. After each kill, every file of weights is whole; in the end weights, best weights and metrics are
+# on another number of threads; every fourth time the folder is moved away instead, and the training ends by itself. A FIFO and a link
+# are put in the place of half-written files. After each kill, every file of weights is whole; in the end weights, best weights and metrics are
 # those of a run that nobody killed.
 set -u
 bin=${1:?usage: kill_runs.sh BIN [TRIALS [SEED]]} trials=${2:-200} seed=${3:-$(date +%s)}
@@ -10,7 +11,7 @@ dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"; "$tests/forget_killed.sh"' EXIT
 trap 'exit 1' HUP INT TERM
 unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
-passed=0 failed=0 kills=0 late=0
+passed=0 failed=0 kills=0 moves=0 late=0
 run=$dir/run
 
 options='--model cnn:channels=4,hidden=16 --train-samples 600 --test-samples 40 --epochs 10 --batch 16 --checkpoint-every 3
@@ -54,6 +55,32 @@ kill_once() {
     [ $status -eq 137 ]
 }
 
+# move_once MILLISECONDS THREADS: true if the training ended for that, false if it had ended before
+move_once() {
+    (train "$run" "$2") >"$dir/out" 2>"$dir/err" &
+    pid=$!
+    sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"
+    mv "$run" "$run.away" 2>"$dir/no"
+    wait $pid
+    status=$?
+    if [ -e "$run.away" ]; then # it may be too early for there to be something
+        [ ! -e "$run" ] || [ ! -e "$run.away/config.json" ] || say 'a folder was made anew while its run was at work'
+        rm -rf "$run" && mv "$run.away" "$run"
+    fi
+    case $status in
+    0) late=$((late + 1)) && return 1 ;;
+    1 | 2) moves=$((moves + 1)) && [ "$(grep -vc '^shikaku: warning: ' "$dir/err")" -eq 1 ] || say "exit $status after its folder was moved" ;;
+    *) say "exit $status after its folder was moved" ;;
+    esac
+}
+
+# What another program may have left where a run's half-written files are.
+plant() {
+    [ -e "$run/config.json" ] || return
+    [ -e "$run/last.ckpt.00000000.new" ] || mkfifo "$run/last.ckpt.00000000.new"
+    ln -sf "$dir/metrics" "$run/metrics.jsonl.00000000.new"
+}
+
 check_end() {
     [ "$(hash_of "$dir/out")" = "$reference" ] || say "weights '$(hash_of "$dir/out")', not $reference"
     cmp -s "$run/best.safetensors" "$dir/reference1/best.safetensors" || say 'another best.safetensors'
@@ -69,8 +96,12 @@ trial() {
     shift
     for moment in "$@"; do
         kill=$((kill + 1)) threads=$((threads % 3 + 1))
-        kill_once "$moment" "$threads" 2>"$dir/no" || break # the shell's own words
+        case $moment in # the shell's own words are left out
+        *m) move_once "${moment%m}" "$threads" 2>"$dir/no" || break ;;
+        *) kill_once "$moment" "$threads" 2>"$dir/no" || break ;;
+        esac
         check_files
+        plant
     done
     (train "$run" "$((threads % 3 + 1))") >"$dir/out" 2>"$dir/err" || say "exit $? where nobody killed it"
     check_end
@@ -99,7 +130,7 @@ awk -v seed="$seed" -v trials="$trials" -v length_ms="$length" 'BEGIN {
     for (t = 0; t < trials; t++) {
         line = 1 + int(3 * rand())
         for (k = 1 + int(5 * rand()); k > 0; k--)
-            line = line " " int(rand() < 1 / 3 ? 50 * rand() : length_ms * rand())
+            line = line " " int(rand() < 1 / 3 ? 50 * rand() : length_ms * rand()) (rand() < 1 / 4 ? "m" : "")
         print line
     }
 }' >"$dir/trials"
@@ -110,6 +141,6 @@ while read -r line; do
     trial $line </dev/null
 done <"$dir/trials"
 
-echo "$passed of $trials trials, $kills kills, $late came after the end"
+echo "$passed of $trials trials, $kills kills, $moves moves, $late came after the end"
 echo "kill_runs: $passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -211,6 +211,28 @@ static void test_copy(void **state) {
     assert_non_null(strstr(err.text, "label 2 is 4"));
 }
 
+// The hash tells sets apart in whatever a training depends on.
+static void test_hash(void **state) {
+    (void)state;
+    enum { N = 6, PIXELS = 8 * 12 };
+    static const struct shk_shape shape = {8, 12, 1, 3}, turned = {12, 8, 1, 3}, more = {8, 12, 1, 4};
+    float images[N * PIXELS];
+    uint32_t labels[N];
+    for (size_t i = 0; i < N * PIXELS; i++) images[i] = (float)(i % 7);
+    for (uint32_t i = 0; i < N; i++) labels[i] = i % 3;
+    uint64_t hash[7];
+    for (int i = 0; i < 7; i++) {
+        if (i == 5) images[N * PIXELS - 1] += 1;
+        if (i == 6) labels[0] = 2;
+        const struct shk_shape *s = i == 2 ? &turned : i == 3 ? &more : &shape;
+        struct shk_dataset *d = shk_dataset_copy(images, labels, i == 4 ? N - 1 : N, s, NULL);
+        assert_non_null(d);
+        hash[i] = shk_dataset_hash(d);
+        shk_dataset_free(d);
+        for (int j = 0; j < i; j++) assert_true((hash[i] == hash[j]) == (i == 1 && j == 0));
+    }
+}
+
 static void test_bad_shapes(void **state) {
     (void)state;
     const struct shk_shape bad[] = {{7, 8, 1, 2}, {8, 7, 1, 2}, {257, 8, 1, 2}, {8, 257, 1, 2},   {0, 0, 0, 0},
@@ -290,6 +312,7 @@ int main(void) {
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_bad_squares),
         cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_hash),
         cmocka_unit_test(test_bad_shapes),
         cmocka_unit_test(test_shuffle),
         cmocka_unit_test(test_shuffle_uniform),

@@ -19,31 +19,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/shikaku-report-XXXXXX", path[100];
+static char folder[] = "/tmp/shikaku-report-XXXXXX";
+static struct folder run;
 
 static int begin(void **state) {
     (void)state;
-    if (!mkdtemp(folder)) return -1;
-    snprintf(path, sizeof path, "%s/a", folder);
-    return 0;
+    struct shk_error err;
+    return mkdtemp(folder) && folder_open(&run, folder, false, &err) ? 0 : -1;
 }
 
 static int end(void **state) {
     (void)state;
-    unlink(path);
-    return rmdir(folder);
+    for (int i = 0; i < FOLDER_FILES; i++) unlink(run.path[i]);
+    folder_close(&run);
+    return rmdir(folder); // nothing else is left
 }
 
 static void write_text(const char *text) {
-    FILE *file = fopen(path, "w");
+    FILE *file = fopen(run.path[FOLDER_METRICS], "w");
     assert_non_null(file);
     assert_true(fputs(text, file) >= 0);
     assert_int_equal(fclose(file), 0);
 }
 
-static char *read_back(void) {
+static char *read_back(enum folder_file which) {
     static char text[1 << 16];
-    FILE *file = fopen(path, "r");
+    FILE *file = fopen(run.path[which], "r");
     assert_non_null(file);
     text[fread(text, 1, sizeof text - 1, file)] = 0;
     fclose(file);
@@ -398,18 +399,18 @@ static void test_file(void **state) {
     assert_true(model && runtime);
     const struct shk_run_settings c = example();
     struct shk_run_settings back = {0};
-    assert_true(config_write(path, &c, model, runtime, &err));
-    assert_true(config_read(path, &back, &err));
+    assert_true(config_write(&run, &c, model, runtime, &err));
+    assert_true(config_read(&run, &back, &err));
     check_equal(&c, &back);
-    assert_true(config_raise_epochs(path, 17, &err));
-    assert_true(config_read(path, &back, &err));
+    assert_true(config_raise_epochs(&run, 17, &err));
+    assert_true(config_read(&run, &back, &err));
     assert_int_equal(back.epochs, 17);
     assert_true(back.train.lr == c.train.lr);
     shk_model_free(model);
     shk_runtime_free(runtime);
 
     // What is wrong with the text.
-    char *text = strdup(read_back()), changed[1 << 14];
+    char *text = strdup(read_back(FOLDER_CONFIG)), changed[1 << 14];
     const size_t size = strlen(text);
     for (size_t n = 0; n + 1 < size; n++) { // the last byte is a newline
         err = (struct shk_error){0};
@@ -441,8 +442,44 @@ static void test_file(void **state) {
         says(&err, "x/config.json");
     }
     free(text);
-    assert_false(config_read("/nowhere/config.json", &back, &err));
-    says(&err, "/nowhere/config.json cannot be read");
+    assert_int_equal(unlink(run.path[FOLDER_CONFIG]), 0);
+    assert_false(config_read(&run, &back, &err));
+    says(&err, "/config.json cannot be opened: No such file");
+}
+
+// What the data were is kept beside the settings; a run of before has no hashes.
+static void test_hashes(void **state) {
+    (void)state;
+    static const struct shk_data_hashes hashes = {"0123456789abcdef", "fedcba9876543210"};
+    struct shk_error err = {0};
+    struct shk_run_settings was = example(), is = example();
+    was.hashes = is.hashes = hashes;
+    char *note = config_to_note(&was);
+    struct shk_run_settings back = {0};
+    assert_true(config_from_note(note, "here", &back, &err));
+    free(note);
+    assert_memory_equal(&back.hashes, &hashes, sizeof hashes);
+    assert_true(config_same_data(&was, &is, "here", &err));
+    is.hashes.train[0] = '1';
+    assert_false(config_same_data(&was, &is, "here", &err));
+    says(&err,
+         "here: the training images and labels have the hash 0123456789abcdef, those of now have 1123456789abcdef");
+    is.hashes = hashes;
+    is.hashes.test[15] = '1';
+    assert_false(config_same_data(&was, &is, "here", &err));
+    says(&err, "here: the test images and labels have the hash fedcba9876543210, those of now have fedcba9876543211");
+    was.hashes = (struct shk_data_hashes){0};
+    assert_true(config_same_data(&was, &is, "here", &err));
+    static const char *const bad[] = {"7", "{}", "{\"train\": \"0123456789abcdef\"}",
+                                      "{\"train\": \"0123456789abcdef\", \"test\": \"0123456789ABCDEF\"}",
+                                      "{\"train\": \"0123456789abcdef\", \"test\": \"0123456789abcdef0\"}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        json_t *object = config_to_json(&was);
+        json_object_set_new(object, "data_hashes", json_loads(bad[i], JSON_DECODE_ANY, NULL));
+        assert_false(config_from_json(object, "here", &back, &err));
+        says(&err, "here: \"data_hashes\" must have");
+        json_decref(object);
+    }
 }
 
 // ---- metrics.jsonl
@@ -455,10 +492,11 @@ static const char steps1[] = "{\"epoch\": 1, \"step\": 2, \"loss\": 2.5}\n{\"epo
 
 static void keeps(const char *text, size_t epoch, size_t step, size_t want) {
     struct shk_error err = {0};
-    size_t keep = SIZE_MAX;
-    if (!metrics_keep(text, strlen(text), (struct shk_position){epoch, step}, "x/metrics.jsonl", &keep, &err))
-        fail_msg("%s", err.text);
-    if (keep != want) fail_msg("epoch %zu, step %zu keeps %zu bytes, not %zu of '%s'", epoch, step, keep, want, text);
+    struct metrics_found found;
+    const struct metrics_place place = {{epoch, step}, 4, 2};
+    if (!metrics_keep(text, strlen(text), &place, "x/metrics.jsonl", &found, &err)) fail_msg("%s", err.text);
+    if (found.keep != want)
+        fail_msg("epoch %zu, step %zu keeps %zu bytes, not %zu of '%s'", epoch, step, found.keep, want, text);
 }
 
 static void test_keep(void **state) {
@@ -480,21 +518,22 @@ static void test_keep(void **state) {
     keeps(text, 1, 4, four);
     keeps(text, 2, 0, strlen(text));
     keeps(text, 9, 9, strlen(text));
-    // Cut anywhere: whole lines are kept.
+    // Cut anywhere: whole lines are kept, the last one without its end as well.
     for (size_t n = 0; n < strlen(text); n++) {
         char cut[1000];
         size_t whole = n;
         memcpy(cut, text, n);
         cut[n] = 0;
-        while (whole && cut[whole - 1] != '\n') whole--;
+        while (whole && cut[whole - 1] != '\n' && cut[whole - 1] != '}') whole--;
         keeps(cut, 2, 0, whole);
     }
 }
 
 static void keep_refuses(const char *text, size_t size, const char *says_this) {
     struct shk_error err = {0};
-    size_t keep;
-    assert_false(metrics_keep(text, size, (struct shk_position){2, 0}, "x/metrics.jsonl", &keep, &err));
+    struct metrics_found found;
+    const struct metrics_place place = {{2, 0}, 4, 2};
+    assert_false(metrics_keep(text, size, &place, "x/metrics.jsonl", &found, &err));
     says(&err, says_this);
     says(&err, "x/metrics.jsonl");
 }
@@ -519,32 +558,89 @@ static void test_keep_bad_lines(void **state) {
     for (size_t i = 0; bad[i]; i++) {
         snprintf(text, sizeof text, "%s%s\n%s", steps1, bad[i], epoch1);
         keep_refuses(text, strlen(text), "line 3: not a line of metrics");
-        snprintf(text, sizeof text, "%s%s\n", steps1, bad[i]); // at the end it is what a crash has left
-        keeps(text, 2, 0, strlen(steps1));
-        snprintf(text, sizeof text, "%s%s\n%s\n", steps1, bad[i], bad[i]);
-        keeps(text, 2, 0, strlen(steps1));
+        snprintf(text, sizeof text, "%s%s\n", steps1, bad[i]);
+        keep_refuses(text, strlen(text), "line 3: not a line of metrics");
     }
+    // A last line without an end is one that a training was writing, or somebody else's.
+    static const char *const half[] = {"{", "{\"ep", "{\"epoch\": ", "{\"epoch\": 1, \"st",
+                                       "{\"epoch\": 1, \"loss\": 2.5"},
+                             *const other[] = {"[]", " {", "nothing", "{\"epochs\": ", "{\"epoch\": 1} {\"epoch\": 2"};
+    for (size_t i = 0; i < 5; i++) {
+        snprintf(text, sizeof text, "%s%s", steps1, half[i]);
+        keeps(text, 2, 0, strlen(steps1));
+        snprintf(text, sizeof text, "%s%s", steps1, other[i]);
+        keep_refuses(text, strlen(text), "line 3: not a line of metrics");
+    }
+    snprintf(text, sizeof text, "%s%s%s", steps1, epoch2, epoch1);
+    struct metrics_found found;
+    const struct metrics_place first = {{1, 0}, 4, 2}, second = {{2, 0}, 4, 2};
+    struct shk_error err;
+    assert_false(metrics_keep(text, strlen(text), &first, "x", &found, &err));
+    says(&err, "line 4: it comes after lines of later steps");
     // Zeros: what some file systems leave after a power failure.
     snprintf(text, sizeof text, "%s", steps1);
     const size_t n = strlen(text);
     memset(text + n, 0, 100);
-    size_t keep;
-    struct shk_error err;
-    assert_true(metrics_keep(text, n + 100, (struct shk_position){2, 0}, "x", &keep, &err));
-    assert_int_equal(keep, n);
+    assert_true(metrics_keep(text, n + 100, &second, "x", &found, &err));
+    assert_int_equal(found.keep, n);
     memcpy(text + n + 100, "\n", 1);
-    assert_true(metrics_keep(text, n + 101, (struct shk_position){2, 0}, "x", &keep, &err));
-    assert_int_equal(keep, n);
-    memcpy(text + n + 101, epoch1, strlen(epoch1));
-    keep_refuses(text, n + 101 + strlen(epoch1), "line 3");
+    keep_refuses(text, n + 101, "line 3");
+}
+
+// Which of the lines up to a place are there.
+static void lacks(const char *text, const struct metrics_place *place, size_t lines, size_t lacking, size_t epoch,
+                  size_t step, size_t odd) {
+    struct shk_error err = {0};
+    struct metrics_found f;
+    if (!metrics_keep(text, strlen(text), place, "x", &f, &err)) fail_msg("%s", err.text);
+    if (f.lines != lines || f.lacking != lacking || (lacking && (f.epoch != epoch || f.step != step)) || f.odd != odd)
+        fail_msg("%zu of %zu lines, from epoch %zu, step %zu on; odd is %zu: '%s'", f.lacking, f.lines, f.epoch, f.step,
+                 f.odd, text);
+}
+
+static void test_lacking(void **state) {
+    (void)state;
+    const struct metrics_place end = {{2, 0}, 4, 2}, inside = {{1, 3}, 4, 2}, often = {{2, 1}, 4, 3},
+                               seldom = {{1, 0}, 4, 9};
+    char text[1000];
+    snprintf(text, sizeof text, "%s%s%s%s%s", steps1, epoch1, steps2, step4, epoch2);
+    lacks(text, &end, 6, 0, 0, 0, 0);
+    lacks("", &end, 6, 6, 1, 2, 0);
+    lacks(epoch1, &seldom, 1, 0, 0, 0, 0);
+    lacks("", &seldom, 1, 1, 1, 0, 0);
+    lacks(text, &inside, 4, 0, 0, 0, 0);
+    lacks(steps1, &inside, 4, 2, 1, 0, 0);
+    lacks(steps1, &often, 5, 5, 1, 3, 1); // lines of steps 3, 6 and 9 are written
+    snprintf(text, sizeof text, "%s%s%s", steps1, epoch1, epoch2);
+    lacks(text, &end, 6, 2, 2, 2, 0);
+    snprintf(text, sizeof text, "%s%s%s%s%s%s", steps1, epoch1, steps2, steps2, step4, epoch2);
+    lacks(text, &end, 6, 0, 0, 0, 5);
+    snprintf(text, sizeof text, "%s%s%s%s%s", steps1, steps2, epoch1, step4, epoch2);
+    lacks(text, &end, 6, 1, 1, 0, 4);
+}
+
+// Other programs end lines otherwise, and put blanks between; what they leave is JSON.
+static void test_keep_foreign(void **state) {
+    (void)state;
+    static const char text[] =
+        "{\"step\":2,\"epoch\":1,\"loss\":null,\"more\":[1]}\r\n \t{ \"epoch\" : 1, \"train_loss\" : 2 } \n";
+    keeps(text, 1, 0, strlen(text));
+}
+
+static struct metrics *open_at(size_t epoch, size_t step) {
+    struct shk_error err = {0};
+    const struct metrics_place place = {{epoch, step}, 4, 2};
+    struct metrics *m = metrics_open(&run, &place, &err);
+    if (!m) fail_msg("%s", err.text);
+    return m;
 }
 
 static void test_open(void **state) {
     (void)state;
     struct shk_error err;
     char text[1000];
-    unlink(path);
-    struct metrics *m = metrics_open(path, (struct shk_position){0, 0}, &err);
+    unlink(run.path[FOLDER_METRICS]);
+    struct metrics *m = open_at(0, 0);
     assert_non_null(m);
     assert_true(metrics_step(m, &(struct shk_step){1, 2, 2.5}, &err));
     assert_true(metrics_step(m, &(struct shk_step){1, 4, 2.25}, &err));
@@ -552,43 +648,56 @@ static void test_open(void **state) {
         metrics_epoch(m, &(struct shk_epoch){.epoch = 1, .train_loss = 2.375, .test = {2, 0.5}, .best = true}, &err));
     assert_true(metrics_sync(m, &err));
     metrics_close(m);
-    strcpy(text, read_back());
+    strcpy(text, read_back(FOLDER_METRICS));
     assert_ptr_equal(strstr(text, "{\"epoch\": 1, \"step\": 2, \"loss\": 2.5}\n"), text);
     assert_non_null(strstr(
         text, "{\"epoch\": 1, \"train_loss\": 2.375, \"test_loss\": 2.0, \"test_accuracy\": 0.5, \"best\": true"));
-    m = metrics_open(path, (struct shk_position){1, 0}, &err);
+    m = open_at(1, 0);
     assert_true(metrics_epoch(m, &(struct shk_epoch){.epoch = 2, .test = {NAN, 0}}, &err));
-    assert_non_null(strstr(read_back(), "\"test_loss\": null, \"test_accuracy\": 0.0"));
+    assert_non_null(strstr(read_back(FOLDER_METRICS), "\"test_loss\": null, \"test_accuracy\": 0.0"));
+    // Whatever JSON cannot hold is null: a clock that stands still, a loss that is none.
+    assert_true(metrics_step(m, &(struct shk_step){2, 2, NAN}, &err));
+    assert_true(metrics_epoch(m, &(struct shk_epoch){2, INFINITY, {-INFINITY, NAN}, false, INFINITY, 1.0 / 0.0}, &err));
+    assert_non_null(
+        strstr(read_back(FOLDER_METRICS),
+               "\"step\": 2, \"loss\": null}\n{\"epoch\": 2, \"train_loss\": null, \"test_loss\": null, "
+               "\"test_accuracy\": null, \"best\": false, \"seconds\": null, \"samples_per_second\": null}\n"));
     metrics_close(m);
-    m = metrics_open(path, (struct shk_position){1, 0}, &err); // all of the first epoch stay
+    m = open_at(1, 0); // all of the first epoch stay
     assert_true(metrics_step(m, &(struct shk_step){2, 2, 2}, &err));
     metrics_close(m);
-    assert_int_equal(strncmp(read_back(), text, strlen(text)), 0);
-    assert_int_equal(truncate(path, (off_t)strlen(read_back()) - 1), 0);
-    m = metrics_open(path, (struct shk_position){1, 2}, &err); // what is not whole goes
+    assert_int_equal(strncmp(read_back(FOLDER_METRICS), text, strlen(text)), 0);
+    char more[1000];
+    strcpy(more, read_back(FOLDER_METRICS));
+    assert_int_equal(truncate(run.path[FOLDER_METRICS], (off_t)strlen(more) - 1), 0);
+    m = open_at(1, 2); // a line is whole without its end
     metrics_close(m);
-    assert_string_equal(read_back(), text);
-    m = metrics_open(path, (struct shk_position){0, 3}, &err);
+    assert_string_equal(read_back(FOLDER_METRICS), more);
+    assert_int_equal(truncate(run.path[FOLDER_METRICS], (off_t)strlen(more) - 2), 0);
+    m = open_at(1, 2); // what is not whole goes
+    metrics_close(m);
+    assert_string_equal(read_back(FOLDER_METRICS), text);
+    m = open_at(0, 3);
     assert_true(metrics_step(m, &(struct shk_step){1, 4, 2.25}, &err));
     metrics_close(m);
-    assert_int_equal(strncmp(read_back(), text, strlen(read_back())), 0);
+    assert_int_equal(strncmp(read_back(FOLDER_METRICS), text, strlen(read_back(FOLDER_METRICS))), 0);
     write_text("nothing\n{\"epoch\": 1, \"train_loss\": 2}\n");
-    assert_null(metrics_open(path, (struct shk_position){1, 0}, &err));
-    says(&err, path);
-    assert_string_equal(read_back(), "nothing\n{\"epoch\": 1, \"train_loss\": 2}\n");
-    assert_null(metrics_open("/nowhere/metrics.jsonl", (struct shk_position){1, 0}, &err));
-    assert_int_equal(err.code, SHK_FAILED);
+    const struct metrics_place place = {{1, 0}, 4, 2};
+    assert_null(metrics_open(&run, &place, &err));
+    says(&err, run.path[FOLDER_METRICS]);
+    assert_string_equal(read_back(FOLDER_METRICS), "nothing\n{\"epoch\": 1, \"train_loss\": 2}\n");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),        cmocka_unit_test(test_api_defaults),
-        cmocka_unit_test(test_api_refuses), cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_ranges),      cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_flat),        cmocka_unit_test(test_json_round_trip),
-        cmocka_unit_test(test_json_values), cmocka_unit_test(test_file),
-        cmocka_unit_test(test_keep),        cmocka_unit_test(test_keep_bad_lines),
-        cmocka_unit_test(test_open),
+        cmocka_unit_test(test_rows),           cmocka_unit_test(test_api_defaults),
+        cmocka_unit_test(test_api_refuses),    cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_ranges),         cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_flat),           cmocka_unit_test(test_json_round_trip),
+        cmocka_unit_test(test_json_values),    cmocka_unit_test(test_file),
+        cmocka_unit_test(test_hashes),         cmocka_unit_test(test_keep),
+        cmocka_unit_test(test_keep_bad_lines), cmocka_unit_test(test_lacking),
+        cmocka_unit_test(test_keep_foreign),   cmocka_unit_test(test_open),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -2,6 +2,8 @@
 // Files are written whole or not at all: whatever goes wrong, what was there before stays, and nothing lies beside it.
 #include "training.h"
 
+#include "formats/file.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
@@ -12,14 +14,13 @@
 #include <unistd.h>
 
 static const struct shk_shape small = {8, 8, 1, 2};
-static char folder[] = "/tmp/shikaku-writing-XXXXXX", path[100], fresh[104];
+static char folder[] = "/tmp/shikaku-writing-XXXXXX", path[100];
 static struct training t;
 
 static int begin(void **state) {
     (void)state;
     if (!mkdtemp(folder)) return -1;
     snprintf(path, sizeof path, "%s/a", folder);
-    snprintf(fresh, sizeof fresh, "%s.new", path);
     t = training_of("cnn:channels=16-32,hidden=64", &small, &(struct shk_train_options){.batch = 20},
                     (struct way){NULL, 1});
     train_to(&t, 1, 2);
@@ -121,35 +122,66 @@ static void test_wrong_places(void **state) {
     assert_int_equal(err.code, SHK_FAILED);
 }
 
-// Beside the place, what a killed process left is no obstacle; a folder is one.
-static void test_beside(void **state) {
+// Two that write the same file at once do not meet before it is in place: the last one to finish wins.
+static void test_two_writers(void **state) {
     (void)state;
     struct shk_error err;
+    struct shk_file_out a, b;
     char away[120];
     snprintf(away, sizeof away, "%s/away", folder);
     write_file(path, "old", 3);
-    write_file(fresh, "half", 4);
-    assert_true(shk_write_file(path, "new", 3, &err));
-    holds(path, "new");
-    assert_int_equal(link(path, fresh), 0); // the same file: writing into it would spoil both
+    assert_int_equal(link(path, away), 0);
     assert_int_equal(chmod(path, 0400), 0);
-    assert_true(shk_write_file(path, "newer", 5, &err));
-    holds(path, "newer");
-    write_file(away, "away", 4);
-    assert_int_equal(symlink(away, fresh), 0);
-    assert_true(shk_write_file(path, "newest", 6, &err));
-    holds(path, "newest");
-    holds(away, "away");
-    assert_int_equal(mkfifo(fresh, 0600), 0);
-    assert_true(shk_write_file(path, "last", 4, &err));
-    holds(path, "last");
-    assert_int_equal(mkdir(fresh, 0700), 0);
-    assert_false(shk_write_file(path, "x", 1, &err));
-    says(&err, SHK_FAILED, "a.new cannot be written: File exists");
-    holds(path, "last");
-    assert_int_equal(rmdir(fresh), 0);
+    assert_true(shk_file_create(&a, NULL, path, &err) && shk_file_create(&b, NULL, path, &err));
+    assert_string_not_equal(a.fresh, b.fresh);
+    assert_int_equal(files_in_folder(), 4);
+    shk_file_put(&a, "first", 5);
+    shk_file_put(&b, "second", 6);
+    assert_true(shk_file_finish(&b, &err));
+    holds(path, "second");
+    assert_true(shk_file_finish(&a, &err));
+    holds(path, "first");
+    holds(away, "old"); // another name of the file that was there
     assert_int_equal(unlink(away), 0);
     assert_int_equal(files_in_folder(), 1);
+}
+
+// The folder is moved, and another one takes its path, while a file is written: nothing comes into the new one.
+static void test_moved_folder(void **state) {
+    (void)state;
+    struct shk_error err;
+    struct shk_file_out f;
+    char in[120], file[130], moved[120], moved_file[130];
+    snprintf(in, sizeof in, "%s/in", folder);
+    snprintf(file, sizeof file, "%s/b", in);
+    snprintf(moved, sizeof moved, "%s/moved", folder);
+    snprintf(moved_file, sizeof moved_file, "%s/b", moved);
+    assert_int_equal(mkdir(in, 0700), 0);
+    struct shk_folder *held = shk_folder_open(in, &err);
+    assert_true(held && shk_folder_stands(held));
+    assert_true(shk_file_create(&f, NULL, file, &err));
+    shk_file_put(&f, "lost", 4);
+    assert_int_equal(rename(in, moved), 0);
+    assert_false(shk_folder_stands(held));
+    assert_int_equal(mkdir(in, 0700), 0);
+    assert_false(shk_folder_stands(held));
+    assert_false(shk_file_finish(&f, &err));
+    says(&err, SHK_FAILED, "in/b cannot be written: its folder was moved or removed meanwhile");
+    assert_int_equal(rmdir(in), 0); // both are empty
+    assert_int_equal(access(moved_file, F_OK), -1);
+    // What is held is written into, wherever it is.
+    assert_true(shk_write_file_in(held, "b", "kept", 4, &err));
+    holds(moved_file, "kept");
+    assert_true(shk_trainer_save_in(t.trainer, held, "b", NULL, 0, &err));
+    assert_true(shk_trainer_load(t.trainer, moved_file, &err));
+    assert_int_equal(unlink(moved_file), 0);
+    assert_int_equal(rmdir(moved), 0);
+    assert_false(shk_write_file_in(held, "b", "x", 1, &err));
+    says(&err, SHK_FAILED, "in/b cannot be written: No such file");
+    assert_int_equal(access(in, F_OK), -1);
+    shk_folder_close(held);
+    assert_null(shk_folder_open(in, &err));
+    says(&err, SHK_BAD_INPUT, "in cannot be opened as a folder: No such file");
 }
 
 // A link to a file is replaced; a link to a device is not, however it is named.
@@ -328,9 +360,11 @@ static void test_reading(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_file), cmocka_unit_test(test_wrong_places),     cmocka_unit_test(test_beside),
-        cmocka_unit_test(test_links),      cmocka_unit_test(test_read_only_folder), cmocka_unit_test(test_full),
-        cmocka_unit_test(test_signals),    cmocka_unit_test(test_no_memory),        cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_write_file),  cmocka_unit_test(test_wrong_places),
+        cmocka_unit_test(test_two_writers), cmocka_unit_test(test_moved_folder),
+        cmocka_unit_test(test_links),       cmocka_unit_test(test_read_only_folder),
+        cmocka_unit_test(test_full),        cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_reading),
         cmocka_unit_test(test_long_paths),
     };
     return cmocka_run_group_tests(tests, begin, end);

@@ -79,6 +79,8 @@ size_t shk_dataset_size(const struct shk_dataset *);
 struct shk_shape shk_dataset_shape(const struct shk_dataset *);
 const float *shk_dataset_image(const struct shk_dataset *, size_t index); // [height][width][channels]
 uint32_t shk_dataset_label(const struct shk_dataset *, size_t index);
+// XXH3-64 of shape, labels and images, little-endian: two sets with the same hash train to the same bits.
+uint64_t shk_dataset_hash(const struct shk_dataset *);
 
 // ---- Models ----
 
@@ -186,7 +188,8 @@ bool shk_evaluate(const struct shk_model *, const struct shk_runtime *, const st
 // ---- Files ----
 //
 // safetensors (github.com/huggingface/safetensors): weights with PyTorch's names and layouts, the rest as metadata, with a
-// checksum over all of the file. Written whole or not at all: beside their place as PATH.new, to the disk, then renamed.
+// checksum over all of the file. Written whole or not at all: beside their place as PATH.XXXXXXXX.new, a name that no two
+// writers share, to the disk, then renamed. Where the folder was moved or removed meanwhile, nothing is written elsewhere.
 
 struct shk_note { // the caller's own metadata
     const char *key, *value;
@@ -205,11 +208,27 @@ bool shk_trainer_save(const struct shk_trainer *, const char *path, const struct
 // Puts the trainer and its model where the saved one was; model and options must be the same. Where it fails, nothing
 // has changed.
 bool shk_trainer_load(struct shk_trainer *, const char *path, struct shk_error *error);
-// The weights of the best epoch since the trainer was created or loaded; fails where none was better than before.
+// The weights of the best epoch since the trainer was created or loaded, or that of the checkpoint where it was the last one;
+// fails where none was better than before.
 bool shk_trainer_save_best(const struct shk_trainer *, const char *path, const struct shk_note *notes,
                            size_t note_count, struct shk_error *error);
 // A file of bytes, whole or not at all; bytes may be NULL where size is 0.
 bool shk_write_file(const char *path, const void *bytes, size_t size, struct shk_error *error);
+
+// A folder that is held open, for files that belong together: they are written into this very folder, even where it was moved
+// and another one has its name by now.
+struct shk_folder;
+struct shk_folder *shk_folder_open(const char *path, struct shk_error *error);
+void shk_folder_close(struct shk_folder *);
+int shk_folder_handle(const struct shk_folder *);  // its descriptor, for flock, openat and the like
+bool shk_folder_stands(const struct shk_folder *); // its path still leads to it
+// As those without _in; `name` is the file's, without a slash.
+bool shk_trainer_save_in(const struct shk_trainer *, const struct shk_folder *, const char *name,
+                         const struct shk_note *notes, size_t note_count, struct shk_error *error);
+bool shk_trainer_save_best_in(const struct shk_trainer *, const struct shk_folder *, const char *name,
+                              const struct shk_note *notes, size_t note_count, struct shk_error *error);
+bool shk_write_file_in(const struct shk_folder *, const char *name, const void *bytes, size_t size,
+                       struct shk_error *error);
 
 // ---- Where the time goes ----
 

@@ -5,6 +5,10 @@
 #define SHK_BASE_JSON_H
 
 #include <jansson.h>
+#include <math.h>
+
+// JSON knows no infinity and no NaN; NULL: no memory.
+static inline json_t *shk_json_number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
 // The value as text, to be freed, with numbers as shk_real_text has them; NULL: no memory, or no array or object.
 char *shk_json_text(const json_t *json, size_t flags);

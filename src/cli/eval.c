@@ -102,10 +102,23 @@ static bool folder_holds_run(const char *folder) {
     return holds;
 }
 
+// Whether the run's checkpoint is of a time when there was a best epoch.
+static bool is_beyond_first(const char *folder) {
+    char *path;
+    size_t epoch = 0, step = 0;
+    if (asprintf(&path, "%s/%s", folder, folder_name(FOLDER_CHECKPOINT)) < 0) cli_die(CLI_FAILED, "out of memory");
+    char *place = note(path, "place");
+    if (place) sscanf(place, "epoch %20zu, step %20zu", &epoch, &step);
+    free(place);
+    free(path);
+    return epoch > (step != 0);
+}
+
 // The last and the best weights of a run.
 static void eval_run(const char *folder, const struct run_settings *typed, struct shk_runtime *runtime) {
     static const enum folder_file files[] = {FOLDER_CHECKPOINT, FOLDER_BEST};
     size_t found = 0;
+    enum folder_file missing = FOLDER_FILES;
     for (size_t i = 0; i < 2; i++) {
         char *path;
         struct stat info;
@@ -113,9 +126,12 @@ static void eval_run(const char *folder, const struct run_settings *typed, struc
         if (stat(path, &info) == 0) {
             eval_file(path, typed, runtime);
             found++;
+        } else if (i == 0 || (found && is_beyond_first(folder))) {
+            missing = files[i];
         }
         free(path);
     }
+    if (missing != FOLDER_FILES && found) cli_warn("%s/%s is missing", folder, folder_name(missing));
     if (found) return;
     if (!folder_holds_run(folder))
         cli_die(CLI_USAGE,

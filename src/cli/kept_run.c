@@ -18,6 +18,9 @@
 
 // ---- A training whose run is kept ----
 
+// What happened to the folder while the run was at work in it.
+enum fate { FOLDER_STANDS, FOLDER_MOVED, FOLDER_REMOVED };
+
 struct kept_run {
     const struct kept_run_settings *settings;
     struct folder folder;
@@ -25,12 +28,14 @@ struct kept_run {
     struct job job;
     struct metrics *metrics;
     struct log *log;
-    char *notes;          // the settings, which eval reads from the weights' files
-    size_t epochs_before; // of a run that goes on: those in config.json
+    char *notes;                   // the settings, which eval reads from the weights' files
+    struct shk_run_settings found; // in config.json of a run that goes on; epochs 0: it is a new one
     struct shk_position saved;
     bool has_saved;         // since the beginning or in the folder
     bool has_news;          // something has happened since the last checkpoint
     bool has_best;          // the best weights are not yet in the folder
+    bool lost_best;         // nor can they be written
+    enum fate fate;         // of the folder
     uint64_t steps;         // since the last checkpoint
     double since;           // time of the last checkpoint
     double write_seconds;   // what it took
@@ -61,6 +66,19 @@ static _Noreturn void kept_run_die(struct kept_run *r, const struct shk_error *e
 
 // ---- Checkpoints ----
 
+// Somebody else may have taken the folder away; another run may be at its path then. Its files are held, so that nothing is
+// written into that one in any case.
+static bool has_folder(struct kept_run *r) {
+    if (r->fate != FOLDER_STANDS) return false;
+    if (!metrics_stand(r->metrics))
+        r->fate = FOLDER_REMOVED;
+    else if (!shk_folder_stands(r->folder.held))
+        r->fate = FOLDER_MOVED;
+    return r->fate == FOLDER_STANDS;
+}
+
+static bool is_removed(struct kept_run *r) { return !has_folder(r) && r->fate == FOLDER_REMOVED; }
+
 // The most that passes between two checkpoints: writing them is to take no more than one part in a hundred.
 static double interval(const struct kept_run *r) {
     if (r->settings->run.values.checkpoint_seconds > 0) return r->settings->run.values.checkpoint_seconds;
@@ -88,12 +106,13 @@ static bool write_files(struct kept_run *r, struct shk_error *err) {
     if (r->has_best) {
         print_place((struct shk_position){shk_trainer_best(t).epoch, 0}, place);
         const struct shk_note notes[] = {{"settings", r->notes}, {"place", place}};
-        if (!shk_trainer_save_best(t, r->folder.path[FOLDER_BEST], notes, 2, err)) return false;
+        if (!shk_trainer_save_best_in(t, r->folder.held, folder_name(FOLDER_BEST), notes, 2, err)) return false;
         r->has_best = false;
     }
     print_place(here, place);
     const struct shk_note notes[] = {{"settings", r->notes}, {"place", place}};
-    return metrics_sync(r->metrics, err) && shk_trainer_save(t, r->folder.path[FOLDER_CHECKPOINT], notes, 2, err);
+    return metrics_sync(r->metrics, err) &&
+           shk_trainer_save_in(t, r->folder.held, folder_name(FOLDER_CHECKPOINT), notes, 2, err);
 }
 
 // What was asked for by a signal is said.
@@ -104,12 +123,17 @@ static void answer(const struct kept_run *r, int signal) {
     cli_note("%s: a checkpoint of %s is written", signals_name(signal), place);
 }
 
+// Not in a folder that was removed, or whose files were, before or meanwhile.
 static void save(struct kept_run *r) {
     struct shk_error error = {0};
     const double start = now();
     const int signal = signals_asked();
     signals_answered();
-    if (!write_files(r, &error)) kept_run_die(r, &error);
+    if (is_removed(r)) return;
+    if (!write_files(r, &error)) {
+        if (is_removed(r)) return;
+        kept_run_die(r, &error);
+    }
     r->since = now();
     r->write_seconds = r->since - start;
     r->steps = 0;
@@ -130,7 +154,9 @@ static bool on_step(const struct shk_step *step, void *user) {
     job_end_step(&r->job, step);
     r->steps++;
     r->has_news = true;
-    if (count % r->run.settings.values.metrics_every == 0 && !metrics_step(r->metrics, step, &r->error)) return false;
+    if (count % r->run.settings.values.metrics_every == 0 &&
+        !(metrics_step(r->metrics, step, &r->error) && has_folder(r)))
+        return false;
     return !signals_caught() && !is_due(r) && !is_out_of_time(r, step->step);
 }
 
@@ -142,12 +168,21 @@ static bool on_epoch(const struct shk_epoch *epoch, void *user) {
     log_line(r->log, "epoch %zu: loss %.4f, test loss %.4f, accuracy %.3f%s", epoch->epoch, epoch->train_loss,
              epoch->test.loss, epoch->test.accuracy, epoch->best ? ", the best so far" : "");
     r->has_news = true;
-    if (epoch->best) r->has_best = true;
-    return metrics_epoch(r->metrics, epoch, &r->error) && !signals_caught() && !is_due(r) && !is_out_of_time(r, false);
+    if (epoch->best) {
+        r->has_best = true;
+        r->lost_best = false;
+    }
+    return metrics_epoch(r->metrics, epoch, &r->error) && has_folder(r) && !signals_caught() && !is_due(r) &&
+           !is_out_of_time(r, false);
 }
 
 static bool is_complete(const struct kept_run *r) {
     return shk_trainer_position(r->job.trainer).epoch >= r->run.settings.values.epochs;
+}
+
+static bool goes_on(struct kept_run *r) {
+    return !is_complete(r) && r->fate == FOLDER_STANDS && !signals_caught() &&
+           !is_out_of_time(r, shk_trainer_position(r->job.trainer).step);
 }
 
 static void train(struct kept_run *r) {
@@ -155,7 +190,7 @@ static void train(struct kept_run *r) {
     struct shk_error error = {0};
     r->since = now();
     job_work(&r->job, &r->run);
-    while (!is_complete(r) && !signals_caught() && !is_out_of_time(r, shk_trainer_position(r->job.trainer).step)) {
+    while (goes_on(r)) {
         r->last_step = now();
         if (!shk_train(r->job.trainer, r->run.train, r->run.test, r->run.settings.values.epochs, &callbacks, &error))
             kept_run_die(r, &error);
@@ -169,7 +204,8 @@ static void train(struct kept_run *r) {
 // ---- Beginning ----
 
 // What is kept is the folder's; what was typed must agree with it, or may change.
-static void take_over(struct kept_run *r, const struct shk_run_settings *found) {
+static void take_over(struct kept_run *r) {
+    const struct shk_run_settings *found = &r->found;
     const struct run_settings *typed = &r->settings->run;
     struct shk_error error = {0};
     for (size_t i = 0; i < shk_setting_count; i++) {
@@ -178,7 +214,6 @@ static void take_over(struct kept_run *r, const struct shk_run_settings *found) 
         if (given && !shk_setting_may_become(s, found, &typed->values, folder_of(r), &error)) cli_die_error(&error);
         if (!given && shk_setting_kept(s)) shk_setting_copy(s, &r->run.settings.values, found);
     }
-    r->epochs_before = found->epochs;
 }
 
 static void open_folder(struct kept_run *r, bool make) {
@@ -190,22 +225,21 @@ static void open_folder(struct kept_run *r, bool make) {
 static bool find_run(struct kept_run *r) {
     const struct kept_run_settings *s = r->settings;
     struct shk_error error = {0};
-    struct shk_run_settings found;
     r->run.settings = s->run;
     if (!s->must_exist && !folder_exists(s->run.values.out)) return false;
     open_folder(r, false);
     if (s->must_exist && !r->folder.holds_run)
         cli_die(CLI_USAGE, "%s holds no run: there is no config.json", s->run.values.out);
     if (!r->folder.holds_run || !s->resume) return false;
-    if (!config_read(r->folder.path[FOLDER_CONFIG], &found, &error)) cli_die_error(&error);
-    take_over(r, &found);
+    if (!folder_check_files(&r->folder, &error) || !config_read(&r->folder, &r->found, &error)) cli_die_error(&error);
+    take_over(r);
     return true;
 }
 
 // Makes the folder where it is not there yet; nothing in it is overwritten unasked.
 static void check_folder(struct kept_run *r) {
     const struct kept_run_settings *s = r->settings;
-    if (!r->folder.path[FOLDER_CONFIG]) open_folder(r, true);
+    if (!r->folder.held) open_folder(r, true);
     if (r->folder.holds_run && !s->force)
         cli_die(CLI_USAGE, "%s holds a run: go on with: shikaku resume %s, or give --force to replace it",
                 s->run.values.out, cli_quoted(s->run.values.out).text);
@@ -226,11 +260,11 @@ static void check_room(const struct kept_run *r, bool goes_on) {
 static void begin_anew(struct kept_run *r) {
     struct shk_error error = {0};
     if (!folder_tidy(&r->folder, &error) || !folder_clear(&r->folder, &error) ||
-        !config_write(r->folder.path[FOLDER_CONFIG], &r->run.settings.values, r->job.model, r->run.runtime, &error))
+        !config_write(&r->folder, &r->run.settings.values, r->job.model, r->run.runtime, &error))
         cli_die_error(&error);
 }
 
-// Whether config.json still has what the checkpoint was made with.
+// Whether config.json and the data are still those with which the checkpoint was made.
 static void check_settings(const struct kept_run *r) {
     const char *path = r->folder.path[FOLDER_CHECKPOINT];
     struct shk_run_settings saved;
@@ -240,49 +274,109 @@ static void check_settings(const struct kept_run *r) {
     if (!config_from_note(text ? text : "", path, &saved, &error)) cli_die_error(&error);
     for (const struct shk_setting *s = shk_settings; s->name; s++)
         if (!shk_setting_may_become(s, &saved, &r->run.settings.values, path, &error)) cli_die_error(&error);
+    if (!config_same_data(&saved, &r->run.settings.values, path, &error)) cli_die_error(&error);
     free(text);
 }
 
+// The epoch whose weights the file has, or 0.
+static size_t epoch_of(const char *path) {
+    struct shk_error error = {0};
+    char *place = shk_file_note(path, "place", &error);
+    size_t epoch = 0;
+    if (!place || sscanf(place, "epoch %20zu", &epoch) != 1) epoch = 0;
+    free(place);
+    return epoch;
+}
+
+// What a checkpoint promises is there: the best weights of up to then, which it has itself where its epoch was the best one.
+static void check_best(struct kept_run *r) {
+    const size_t best = shk_trainer_best(r->job.trainer).epoch;
+    const char *path = r->folder.path[FOLDER_BEST];
+    if (!best || (folder_has(&r->folder, FOLDER_BEST) && epoch_of(path) >= best)) return;
+    const char *what = folder_has(&r->folder, FOLDER_BEST) ? "has not" : "is missing, and with it";
+    r->has_best = r->has_news = r->saved.epoch == best && r->saved.step == 0;
+    r->lost_best = !r->has_best;
+    if (r->has_best)
+        cli_warn("%s %s the weights of epoch %zu, the best one: it is written again from the checkpoint", path, what,
+                 best);
+    else
+        cli_warn(
+            "%s %s the weights of epoch %zu, the best one: a better epoch will replace it, and the same training with "
+            "--epochs %zu in another folder ends in them",
+            path, what, best, best);
+}
+
+// All is read and checked before anything changes.
 static void go_on(struct kept_run *r) {
     struct shk_error error = {0};
     r->has_saved = folder_has(&r->folder, FOLDER_CHECKPOINT);
     if (r->has_saved) check_settings(r);
-    if ((r->has_saved && !shk_trainer_load(r->job.trainer, r->folder.path[FOLDER_CHECKPOINT], &error)) ||
-        !folder_tidy(&r->folder, &error) ||
-        (r->run.settings.values.epochs != r->epochs_before &&
-         !config_raise_epochs(r->folder.path[FOLDER_CONFIG], r->run.settings.values.epochs, &error)))
+    if (!config_same_data(&r->found, &r->run.settings.values, r->folder.path[FOLDER_CONFIG], &error))
+        cli_die_error(&error);
+    if (!r->has_saved && folder_has(&r->folder, FOLDER_BEST))
+        cli_warn("%s is missing: the run begins at its beginning", r->folder.path[FOLDER_CHECKPOINT]);
+    if (r->has_saved && !shk_trainer_load(r->job.trainer, r->folder.path[FOLDER_CHECKPOINT], &error))
         cli_die_error(&error);
     r->saved = shk_trainer_position(r->job.trainer);
 }
 
+// A log that cannot be written is no reason to end.
+static void open_log(struct kept_run *r) {
+    struct shk_error error = {0};
+    if (r->has_saved && !folder_has(&r->folder, FOLDER_LOG))
+        cli_warn("%s is missing, a new one begins", r->folder.path[FOLDER_LOG]);
+    r->log = log_open(&r->folder, &error);
+    if (!r->log)
+        cli_warn("%s", error.text);
+    else if (!log_line(r->log, "shikaku %s, %s, %s; %s", shk_version(), shk_model_description(r->job.model),
+                       shk_runtime_isa(r->run.runtime), shk_runtime_describe(r->run.runtime)))
+        cli_warn("%s cannot be written", r->folder.path[FOLDER_LOG]);
+}
+
 static void open_lines(struct kept_run *r) {
     struct shk_error error = {0};
-    r->metrics = metrics_open(r->folder.path[FOLDER_METRICS], r->saved, &error);
+    const struct metrics_place place = {r->saved, run_steps_of_epoch(&r->run), r->run.settings.values.metrics_every};
+    r->metrics = metrics_open(&r->folder, &place, &error);
     if (!r->metrics) cli_die_error(&error);
-    r->log = log_open(r->folder.path[FOLDER_LOG]);
-    if (!log_line(r->log, "shikaku %s, %s, %s; %s", shk_version(), shk_model_description(r->job.model),
-                  shk_runtime_isa(r->run.runtime), shk_runtime_describe(r->run.runtime)))
-        cli_warn("%s cannot be written", r->folder.path[FOLDER_LOG]);
+    if (metrics_warning(r->metrics)) cli_warn("%s", metrics_warning(r->metrics));
+    if (!has_folder(r)) cli_die(CLI_FAILED, "%s was moved or removed just now", folder_of(r));
+    open_log(r);
     r->notes = config_to_note(&r->run.settings.values);
     if (!r->notes) cli_die(CLI_FAILED, "out of memory");
 }
 
-static struct kept_run begin(const struct kept_run_settings *settings) {
-    struct kept_run r = {.settings = settings, .begun = now()};
-    const bool goes_on = find_run(&r);
-    struct run_settings s = r.run.settings;
+static void tidy(struct kept_run *r) {
+    struct shk_error error = {0};
+    const size_t epochs = r->run.settings.values.epochs;
+    if (!folder_tidy(&r->folder, &error) ||
+        (epochs != r->found.epochs && !config_raise_epochs(&r->folder, epochs, &error)))
+        cli_die_error(&error);
+}
+
+static void hash_data(struct run *run) {
+    struct shk_data_hashes *h = &run->settings.values.hashes;
+    snprintf(h->train, sizeof h->train, "%016" PRIx64, shk_dataset_hash(run->train));
+    snprintf(h->test, sizeof h->test, "%016" PRIx64, shk_dataset_hash(run->test));
+}
+
+static void begin(struct kept_run *r) {
+    const bool goes_on = find_run(r);
+    struct run_settings s = r->run.settings;
     if (!goes_on) run_need_model("train", &s);
-    r.run = run_create(&s);
-    r.job = job_create(&r.run, s.values.model);
-    r.run.settings.values.train.shards = shk_trainer_shards(r.job.trainer);
-    if (!goes_on) check_folder(&r);
-    check_room(&r, goes_on);
+    r->run = run_create(&s);
+    r->job = job_create(&r->run, s.values.model);
+    r->run.settings.values.train.shards = shk_trainer_shards(r->job.trainer);
+    hash_data(&r->run);
+    if (!goes_on) check_folder(r);
+    check_room(r, goes_on);
     if (goes_on)
-        go_on(&r);
+        go_on(r);
     else
-        begin_anew(&r);
-    open_lines(&r);
-    return r;
+        begin_anew(r);
+    open_lines(r);
+    if (!goes_on) return;
+    if (r->has_saved) check_best(r);
+    tidy(r);
 }
 
 static void print_beginning(struct kept_run *r) {
@@ -291,7 +385,7 @@ static void print_beginning(struct kept_run *r) {
     run_print_data(&r->run);
     job_print_beginning(&r->job, &r->run);
     if (!r->run.settings.values.quiet) cli_print("folder: %s\n", cli_shown(folder_of(r)).text);
-    if (!r->epochs_before) return; // a new run
+    if (!r->found.epochs) return; // a new run
     if (r->has_saved)
         print_place(r->saved, place);
     else
@@ -309,9 +403,26 @@ static void print_end(struct kept_run *r) {
     const struct shk_best best = shk_trainer_best(r->job.trainer);
     job_print_done(&r->job, &r->run);
     if (best.epoch)
-        cli_print("[%s] best: epoch %zu - test loss: %.4f, acc: %.3f, in %s\n", r->job.title, best.epoch,
-                  best.test.loss, best.test.accuracy, cli_shown(r->folder.path[FOLDER_BEST]).text);
+        cli_print("[%s] best: epoch %zu - test loss: %.4f, acc: %.3f, %s %s\n", r->job.title, best.epoch,
+                  best.test.loss, best.test.accuracy, r->lost_best ? "but not in" : "in",
+                  cli_shown(r->folder.path[FOLDER_BEST]).text);
     log_line(r->log, "done, weights %016" PRIx64, shk_model_hash(r->job.model));
+}
+
+// Nothing was written at the folder's path; where it was moved as a whole, its checkpoint went with it.
+static void print_lost(const struct kept_run *r) {
+    char place[64];
+    print_place(r->saved, place);
+    if (r->fate == FOLDER_MOVED)
+        cli_note(
+            "%s was moved while the run was at work in it: the run has ended after %s, go on with 'shikaku resume' "
+            "where the folder is now",
+            folder_of(r), place);
+    else
+        cli_note(
+            "%s, or metrics.jsonl in it, was removed or replaced while the run was at work in it: the run has ended "
+            "and left what is there now as it is",
+            folder_of(r));
 }
 
 static void print_interrupt(struct kept_run *r, const char *why) {
@@ -323,6 +434,10 @@ static void print_interrupt(struct kept_run *r, const char *why) {
 
 static int end(struct kept_run *r) {
     const int signal = is_complete(r) ? 0 : signals_caught();
+    if (r->fate != FOLDER_STANDS) {
+        print_lost(r);
+        return CLI_FAILED;
+    }
     if (is_complete(r))
         print_end(r);
     else
@@ -332,7 +447,8 @@ static int end(struct kept_run *r) {
 
 int kept_run_train(const struct kept_run_settings *settings) {
     signals_catch_requests();
-    struct kept_run r = begin(settings);
+    struct kept_run r = {.settings = settings, .begun = now()};
+    begin(&r);
     signals_catch();
     print_beginning(&r);
     train(&r);

@@ -85,14 +85,17 @@ static bool fits(json_t *entry, const struct tuned_key *key) {
 static bool read_entry(json_t *entry, struct tuned *out) {
     const char *isa, *pin, *measured, *version;
     json_int_t threads, shards;
-    if (json_unpack(entry, "{s:s, s:s, s:I, s:I, s:F, s:F, s:F, s:s, s:s}", "isa", &isa, "pin", &pin, "threads",
-                    &threads, "shards", &shards, "samples_per_second", &out->samples_per_second, "probability",
-                    &out->probability, "load", &out->load, "measured", &measured, "version", &version) ||
-        strlen(isa) >= sizeof out->isa || strlen(pin) >= sizeof out->pin || threads < 1 || threads > SHK_MAX_THREADS ||
-        shards < 0 || shards > SHK_MAX_SHARDS)
+    json_t *speed; // null where it could not be measured
+    if (json_unpack(entry, "{s:s, s:s, s:I, s:I, s:o, s:F, s:F, s:s, s:s}", "isa", &isa, "pin", &pin, "threads",
+                    &threads, "shards", &shards, "samples_per_second", &speed, "probability", &out->probability, "load",
+                    &out->load, "measured", &measured, "version", &version) ||
+        !(json_is_number(speed) || json_is_null(speed)) || strlen(isa) >= sizeof out->isa ||
+        strlen(pin) >= sizeof out->pin || threads < 1 || threads > SHK_MAX_THREADS || shards < 0 ||
+        shards > SHK_MAX_SHARDS)
         return false;
     snprintf(out->isa, sizeof out->isa, "%s", isa);
     snprintf(out->pin, sizeof out->pin, "%s", pin);
+    out->samples_per_second = json_number_value(speed);
     out->threads = (unsigned)threads;
     out->shards = (size_t)shards;
     if (out->load >= TUNED_BUSY)
@@ -138,11 +141,12 @@ static json_t *entry_of(const struct tuned_key *key, const struct tuned *t) {
     struct tm date;
     const time_t seconds = time(NULL);
     if (gmtime_r(&seconds, &date)) strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &date);
-    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:s, s:I, s:f, s:f, s:f, s:s, s:s}", "machine", key->machine,
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:I, s:s, s:I, s:o, s:o, s:o, s:s, s:s}", "machine", key->machine,
                      "model", key->model, "batch", (json_int_t)key->batch, "image", key->image, "isa", t->isa,
                      "threads", (json_int_t)t->threads, "pin", t->pin, "shards", (json_int_t)t->shards,
-                     "samples_per_second", t->samples_per_second, "probability", t->probability, "load", t->load,
-                     "measured", now, "version", shk_version());
+                     "samples_per_second", shk_json_number(t->samples_per_second), "probability",
+                     shk_json_number(t->probability), "load", shk_json_number(t->load), "measured", now, "version",
+                     shk_version());
 }
 
 char *tuned_store(const char *file, const struct tuned_key *key, const struct tuned *t) {

@@ -8,6 +8,9 @@
 #include <math.h>
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 enum { MAX_SAMPLES = 10000000 };
 
 static const float *fetch_own(const struct shk_dataset *d, size_t sample, float *room) {
@@ -76,6 +79,14 @@ const float *shk_dataset_image(const struct shk_dataset *d, size_t i) {
     return d->images + i * d->shape.height * d->shape.width * d->shape.channels;
 }
 uint32_t shk_dataset_label(const struct shk_dataset *d, size_t i) { return d->labels[i]; }
+
+uint64_t shk_dataset_hash(const struct shk_dataset *d) {
+    const uint64_t sizes[] = {d->n, d->shape.height, d->shape.width, d->shape.channels, d->shape.classes};
+    const size_t pixels = d->n * d->shape.height * d->shape.width * d->shape.channels;
+    XXH64_hash_t hash = XXH3_64bits(sizes, sizeof sizes);
+    hash = XXH3_64bits_withSeed(d->labels, d->n * sizeof *d->labels, hash);
+    return XXH3_64bits_withSeed(d->images, pixels * sizeof *d->images, hash);
+}
 
 void shk_shuffle(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch) {
     struct shk_stream stream = shk_stream_of(seed, SHK_PURPOSE_SHUFFLE, 0, epoch, 0);

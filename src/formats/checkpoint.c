@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "formats/folder.h"
 #include "formats/model_file.h"
 #include "settings/settings.h"
 #include <math.h>
@@ -162,8 +163,8 @@ static void describe(struct shk_st_out *o, const struct shk_trainer *t, struct p
     }
 }
 
-bool shk_trainer_save(const struct shk_trainer *t, const char *path, const struct shk_note *notes, size_t note_count,
-                      struct shk_error *err) {
+static bool save(const struct shk_trainer *t, const struct shk_folder *folder, const char *path,
+                 const struct shk_note *notes, size_t note_count, struct shk_error *err) {
     const struct shk_model *m = t->model;
     struct progress p = progress_of(t);
     size_t n = losses_of(t, &p);
@@ -174,7 +175,7 @@ bool shk_trainer_save(const struct shk_trainer *t, const char *path, const struc
     shk_add_params(&o, m, exp_avg);
     shk_add_params(&o, m, exp_avg_sq);
     if (n) shk_st_add_tensor(&o, losses, 1, &n);
-    if (shk_st_out_begin(&o, path, err) && shk_put_params(&o, m, "", m->weights, path, err) &&
+    if (shk_st_out_begin(&o, folder, path, err) && shk_put_params(&o, m, "", m->weights, path, err) &&
         shk_put_params(&o, m, exp_avg, t->train.m, path, err) &&
         shk_put_params(&o, m, exp_avg_sq, t->train.v, path, err) && shk_put_values(&o, losses, t->losses, n, path, err))
         return shk_st_out_finish(&o, err);
@@ -182,13 +183,39 @@ bool shk_trainer_save(const struct shk_trainer *t, const char *path, const struc
     return false;
 }
 
-bool shk_trainer_save_best(const struct shk_trainer *t, const char *path, const struct shk_note *notes,
-                           size_t note_count, struct shk_error *err) {
+static bool save_best(const struct shk_trainer *t, const struct shk_folder *folder, const char *path,
+                      const struct shk_note *notes, size_t note_count, struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
-    if (t->best_weights) return shk_model_save_weights(t->model, t->best_weights, path, notes, note_count, err);
+    if (t->best_weights) return shk_model_save_weights(t->model, t->best_weights, folder, path, notes, note_count, err);
     return shk_fail(err, SHK_BAD_INPUT,
                     "%s is not written: no epoch was better than those before; train with a test set first",
                     shk_shown_path(path, shown));
+}
+
+bool shk_trainer_save(const struct shk_trainer *t, const char *path, const struct shk_note *notes, size_t note_count,
+                      struct shk_error *err) {
+    return save(t, NULL, path, notes, note_count, err);
+}
+
+bool shk_trainer_save_best(const struct shk_trainer *t, const char *path, const struct shk_note *notes,
+                           size_t note_count, struct shk_error *err) {
+    return save_best(t, NULL, path, notes, note_count, err);
+}
+
+bool shk_trainer_save_in(const struct shk_trainer *t, const struct shk_folder *folder, const char *name,
+                         const struct shk_note *notes, size_t note_count, struct shk_error *err) {
+    char *path = shk_folder_path(folder, name, err);
+    const bool ok = path && save(t, folder, path, notes, note_count, err);
+    shk_free(path);
+    return ok;
+}
+
+bool shk_trainer_save_best_in(const struct shk_trainer *t, const struct shk_folder *folder, const char *name,
+                              const struct shk_note *notes, size_t note_count, struct shk_error *err) {
+    char *path = shk_folder_path(folder, name, err);
+    const bool ok = path && save_best(t, folder, path, notes, note_count, err);
+    shk_free(path);
+    return ok;
 }
 
 // ---- Loading: all is read and checked before anything changes ----
@@ -220,7 +247,13 @@ static bool read_checkpoint(const struct shk_trainer *t, struct shk_st *f, struc
 static bool restore(struct shk_trainer *t, const struct checkpoint *c, struct shk_error *err) {
     const struct progress *p = &c->progress;
     struct shk_model *m = t->model;
-    if (p->samples && !shk_trainer_set_samples(t, (size_t)p->samples, err)) return false;
+    // Where the last epoch was the best one, its weights are known.
+    const bool is_best = p->best_epoch && p->best_epoch == p->epoch && p->step == 0;
+    float *best = is_best ? shk_alloc(m->weight_floats, sizeof *best, "the best weights", err) : NULL;
+    if ((is_best && !best) || (p->samples && !shk_trainer_set_samples(t, (size_t)p->samples, err))) {
+        shk_free(best);
+        return false;
+    }
     if (!p->samples) {
         shk_free(t->losses);
         t->losses = NULL;
@@ -237,7 +270,8 @@ static bool restore(struct shk_trainer *t, const struct checkpoint *c, struct sh
     t->seconds = p->seconds;
     t->best = (struct shk_best){(size_t)p->best_epoch, {p->best_loss, p->best_accuracy}};
     shk_free(t->best_weights);
-    t->best_weights = NULL;
+    t->best_weights = best;
+    if (best) memcpy(best, m->weights, m->weight_floats * sizeof *best);
     return true;
 }
 

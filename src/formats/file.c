@@ -3,13 +3,14 @@
 #include "formats/file.h"
 
 #include "base/memory.h"
+#include "formats/folder.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <shikaku/shikaku.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { BUFFER = 1 << 18 }; // bytes
@@ -21,7 +22,7 @@ const char *shk_shown_path(const char *path, char out[SHK_SHOWN_PATH]) {
     return out;
 }
 
-static bool cannot(const char *path, const char *what, int why, enum shk_code code, struct shk_error *err) {
+bool shk_cannot(const char *path, const char *what, int why, enum shk_code code, struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
     return shk_fail(err, code, "%s cannot be %s: %s", shk_shown_path(path, shown), what, strerror(why));
 }
@@ -31,11 +32,16 @@ static bool not_regular(const char *path, const char *what, enum shk_code code, 
     return shk_fail(err, code, "%s cannot be %s: it is no regular file", shk_shown_path(path, shown), what);
 }
 
+static bool cannot_write(const char *path, const char *why, struct shk_error *err) {
+    char shown[SHK_SHOWN_PATH];
+    return shk_fail(err, SHK_FAILED, "%s cannot be written: %s", shk_shown_path(path, shown), why);
+}
+
 // ---- Writing ----
 
-static int open_retrying(const char *path, int flags) {
+static int open_retrying(int folder, const char *name, int flags) {
     int fd;
-    do fd = open(path, flags | O_CLOEXEC, 0666);
+    do fd = openat(folder, name, flags | O_CLOEXEC, 0666);
     while (fd < 0 && errno == EINTR);
     return fd;
 }
@@ -47,9 +53,9 @@ static int fsync_retrying(int fd) {
     return result;
 }
 
-static int rename_retrying(const char *from, const char *to) {
+static int rename_retrying(int folder, const char *from, const char *to) {
     int result;
-    do result = rename(from, to);
+    do result = renameat(folder, from, folder, to);
     while (result && errno == EINTR);
     return result;
 }
@@ -57,66 +63,63 @@ static int rename_retrying(const char *from, const char *to) {
 // Linux has closed a descriptor even where close says EINTR.
 static int close_once(int fd) { return close(fd) && errno != EINTR ? -1 : 0; }
 
-// The folder that a path lies in. `folder` has place for the path and one more byte.
-static void folder_of(const char *path, char *folder) {
-    const char *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t)(slash - path) : 0;
-    if (!slash || length == 0) {
-        strcpy(folder, slash ? "/" : ".");
-        return;
-    }
-    memcpy(folder, path, length);
-    folder[length] = 0;
-}
-
 static void keep_failure(struct shk_file_out *f) {
     if (!f->why) f->why = errno;
 }
 
+// The folder that a path lies in.
+static struct shk_folder *folder_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (!slash) return shk_folder_hold(".", 1);
+    return shk_folder_hold(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+static bool choose_folder(struct shk_file_out *f, const struct shk_folder *folder, struct shk_error *err) {
+    if (!folder) f->own = folder_of(f->path);
+    f->folder = folder ? folder : f->own;
+    if (f->folder) return true;
+    return cannot_write(f->path, errno == ENOENT ? "its folder is not there, make it first" : strerror(errno), err);
+}
+
 // What stands there must be a file, or a link to one or to nothing, which is replaced: never a device.
-static bool may_replace(const char *path, struct shk_error *err) {
+static bool may_replace(const struct shk_file_out *f, struct shk_error *err) {
     struct stat s;
-    if (stat(path, &s) || S_ISREG(s.st_mode)) return true;
-    if (S_ISDIR(s.st_mode)) return cannot(path, "written", EISDIR, SHK_FAILED, err);
-    return not_regular(path, "written", SHK_FAILED, err);
+    if (fstatat(f->folder->handle, *f->name ? f->name : ".", &s, 0) || S_ISREG(s.st_mode)) return true;
+    if (S_ISDIR(s.st_mode)) return shk_cannot(f->path, "written", EISDIR, SHK_FAILED, err);
+    return not_regular(f->path, "written", SHK_FAILED, err);
+}
+
+// Two that write the same file at the same time have two names: the time and the process choose the first one that is tried.
+// What stands there, a link as well, is somebody else's.
+static bool open_fresh(struct shk_file_out *f, struct shk_error *err) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    unsigned number = (unsigned)now.tv_nsec * 4u ^ (unsigned)now.tv_sec ^ (unsigned)getpid() << 16;
+    do {
+        snprintf(f->fresh, sizeof f->fresh, "%.200s.%08x.new", f->name, number++);
+        f->file = open_retrying(f->folder->handle, f->fresh, O_WRONLY | O_CREAT | O_EXCL);
+    } while (f->file < 0 && errno == EEXIST);
+    return f->file >= 0 || shk_cannot(f->path, "written", errno, SHK_FAILED, err);
 }
 
 static void release(struct shk_file_out *f) {
     if (f->file >= 0) close(f->file);
-    if (f->folder >= 0) close(f->folder);
+    shk_folder_close(f->own);
     shk_free(f->path);
-    shk_free(f->fresh);
     shk_free(f->buffer);
-    *f = (struct shk_file_out){.file = -1, .folder = -1};
+    *f = (struct shk_file_out){.file = -1};
 }
 
-bool shk_file_create(struct shk_file_out *f, const char *path, struct shk_error *err) {
-    *f = (struct shk_file_out){.file = -1, .folder = -1};
-    if (!may_replace(path, err)) return false;
-    size_t size = strlen(path) + sizeof ".new";
+bool shk_file_create(struct shk_file_out *f, const struct shk_folder *folder, const char *path, struct shk_error *err) {
+    const size_t size = strlen(path) + 1;
+    *f = (struct shk_file_out){.file = -1};
     f->path = shk_alloc(size, 1, "a file's name", err);
-    f->fresh = shk_alloc(size, 1, "a file's name", err);
     f->buffer = shk_alloc(BUFFER, 1, "a file's buffer", err);
-    if (!f->path || !f->fresh || !f->buffer) {
-        release(f);
-        return false;
-    }
-    folder_of(path, f->path);
-    f->folder = open_retrying(f->path, O_RDONLY | O_DIRECTORY);
-    snprintf(f->path, size, "%s", path);
-    snprintf(f->fresh, size, "%s.new", path);
-    if (f->folder < 0 && errno == ENOENT) {
-        char shown[SHK_SHOWN_PATH];
-        shk_fail(err, SHK_FAILED, "%s cannot be written: its folder is not there, make it first",
-                 shk_shown_path(path, shown));
-    } else if (f->folder < 0) {
-        cannot(path, "written", errno, SHK_FAILED, err);
-    } else {
-        // What a killed process has left goes, and a link there, hard or not, does not lead elsewhere.
-        unlink(f->fresh);
-        f->file = open_retrying(f->fresh, O_WRONLY | O_CREAT | O_EXCL);
-        if (f->file >= 0) return true;
-        cannot(f->fresh, "written", errno, SHK_FAILED, err);
+    if (f->path && f->buffer) {
+        memcpy(f->path, path, size);
+        const char *slash = strrchr(f->path, '/');
+        f->name = slash ? slash + 1 : f->path;
+        if (choose_folder(f, folder, err) && may_replace(f, err) && open_fresh(f, err)) return true;
     }
     release(f);
     return false;
@@ -166,36 +169,59 @@ void shk_file_patch(struct shk_file_out *f, size_t offset, const void *bytes, si
     }
 }
 
-bool shk_file_finish(struct shk_file_out *f, struct shk_error *err) {
-    flush(f);
+// To the disk, and then into its place, if that is still the one that was meant.
+static void place(struct shk_file_out *f) {
     if (!f->why && fsync_retrying(f->file)) keep_failure(f);
     if (close_once(f->file)) keep_failure(f);
     f->file = -1;
-    if (!f->why && rename_retrying(f->fresh, f->path)) keep_failure(f);
-    if (f->why) unlink(f->fresh);
-    // Not every file system can bring a folder to the disk.
-    if (!f->why && fsync_retrying(f->folder) && errno != EINVAL) keep_failure(f);
-    bool ok = !f->why || cannot(f->path, "written", f->why, SHK_FAILED, err);
+    f->gone = !f->why && f->own && !shk_folder_stands(f->own);
+    if (!f->why && !f->gone && rename_retrying(f->folder->handle, f->fresh, f->name)) keep_failure(f);
+    if (f->why || f->gone)
+        unlinkat(f->folder->handle, f->fresh, 0);
+    else if (!shk_folder_sync(f->folder))
+        keep_failure(f);
+}
+
+bool shk_file_finish(struct shk_file_out *f, struct shk_error *err) {
+    flush(f);
+    place(f);
+    bool ok = !f->why && !f->gone;
+    if (f->gone)
+        cannot_write(f->path, "its folder was moved or removed meanwhile", err);
+    else if (f->why)
+        shk_cannot(f->path, "written", f->why, SHK_FAILED, err);
     release(f);
     return ok;
 }
 
 void shk_file_abandon(struct shk_file_out *f) {
-    if (f->file >= 0) unlink(f->fresh);
+    if (f->file >= 0) unlinkat(f->folder->handle, f->fresh, 0);
     release(f);
 }
 
-bool shk_write_file(const char *path, const void *bytes, size_t size, struct shk_error *err) {
+static bool write_file(const struct shk_folder *folder, const char *path, const void *bytes, size_t size,
+                       struct shk_error *err) {
     struct shk_file_out f;
-    if (!shk_file_create(&f, path, err)) return false;
+    if (!shk_file_create(&f, folder, path, err)) return false;
     shk_file_put(&f, bytes, size);
     return shk_file_finish(&f, err);
 }
 
+bool shk_write_file(const char *path, const void *bytes, size_t size, struct shk_error *err) {
+    return write_file(NULL, path, bytes, size, err);
+}
+
+bool shk_write_file_in(const struct shk_folder *folder, const char *name, const void *bytes, size_t size,
+                       struct shk_error *err) {
+    char *path = shk_folder_path(folder, name, err);
+    const bool ok = path && write_file(folder, path, bytes, size, err);
+    shk_free(path);
+    return ok;
+}
+
 // ---- Reading ----
 
-// The caller named a file that is not there or not his; all else is the machine's failure.
-static enum shk_code code_of(int why) {
+enum shk_code shk_reading_code(int why) {
     return why == EIO || why == ENOMEM || why == EMFILE || why == ENFILE ? SHK_FAILED : SHK_BAD_INPUT;
 }
 
@@ -204,7 +230,7 @@ static bool read_part(int fd, const char *path, unsigned char *data, size_t size
     for (size_t at = 0; at < size;) {
         ssize_t n = pread(fd, data + at, size - at, (off_t)at);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return cannot(path, "read", errno, SHK_FAILED, err);
+        if (n < 0) return shk_cannot(path, "read", errno, SHK_FAILED, err);
         if (n == 0)
             return shk_fail(err, SHK_FAILED, "%s became shorter while it was read", shk_shown_path(path, shown));
         at += (size_t)n;
@@ -216,10 +242,10 @@ static bool read_open(int fd, const char *path, shk_file_check *check, struct sh
     struct stat s;
     unsigned char begin[SHK_FILE_BEGIN];
     char shown[SHK_SHOWN_PATH];
-    if (fstat(fd, &s)) return cannot(path, "read", errno, SHK_FAILED, err);
-    if (S_ISDIR(s.st_mode)) return cannot(path, "read", EISDIR, SHK_BAD_INPUT, err);
+    if (fstat(fd, &s)) return shk_cannot(path, "read", errno, SHK_FAILED, err);
+    if (S_ISDIR(s.st_mode)) return shk_cannot(path, "read", EISDIR, SHK_BAD_INPUT, err);
     if (!S_ISREG(s.st_mode)) return not_regular(path, "read", SHK_BAD_INPUT, err);
-    if (s.st_size < 0 || (uintmax_t)s.st_size > PTRDIFF_MAX) return cannot(path, "read", EFBIG, SHK_FAILED, err);
+    if (s.st_size < 0 || (uintmax_t)s.st_size > PTRDIFF_MAX) return shk_cannot(path, "read", EFBIG, SHK_FAILED, err);
     b->size = (size_t)s.st_size;
     if (!read_part(fd, path, begin, b->size < sizeof begin ? b->size : sizeof begin, err) ||
         !check(path, begin, b->size, err))
@@ -233,8 +259,8 @@ static bool read_open(int fd, const char *path, shk_file_check *check, struct sh
 
 bool shk_file_read(const char *path, shk_file_check *check, struct shk_bytes *b, struct shk_error *err) {
     *b = (struct shk_bytes){0};
-    int fd = open_retrying(path, O_RDONLY | O_NONBLOCK | O_NOCTTY); // a FIFO without a writer would block
-    if (fd < 0) return cannot(path, "read", errno, code_of(errno), err);
+    int fd = open_retrying(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY); // a FIFO without a writer would block
+    if (fd < 0) return shk_cannot(path, "read", errno, shk_reading_code(errno), err);
     bool ok = read_open(fd, path, check, b, err);
     if (!ok) b->data = NULL;
     close(fd);

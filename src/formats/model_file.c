@@ -92,12 +92,12 @@ bool shk_put_params(struct shk_st_out *o, const struct shk_model *m, const char 
     return true;
 }
 
-bool shk_model_save_weights(const struct shk_model *m, const float *weights, const char *path,
-                            const struct shk_note *notes, size_t note_count, struct shk_error *err) {
+bool shk_model_save_weights(const struct shk_model *m, const float *weights, const struct shk_folder *folder,
+                            const char *path, const struct shk_note *notes, size_t note_count, struct shk_error *err) {
     struct shk_st_out o;
     if (!shk_model_describe_in(&o, m, "model", notes, note_count, err)) return false;
     shk_add_params(&o, m, "");
-    if (shk_st_out_begin(&o, path, err) && shk_put_params(&o, m, "", weights, path, err))
+    if (shk_st_out_begin(&o, folder, path, err) && shk_put_params(&o, m, "", weights, path, err))
         return shk_st_out_finish(&o, err);
     shk_st_out_abandon(&o);
     return false;
@@ -106,7 +106,7 @@ bool shk_model_save_weights(const struct shk_model *m, const float *weights, con
 bool shk_model_save(const struct shk_model *m, const char *path, const struct shk_note *notes, size_t note_count,
                     struct shk_error *err) {
     if (!shk_model_usable(m, err)) return false;
-    return shk_model_save_weights(m, m->weights, path, notes, note_count, err);
+    return shk_model_save_weights(m, m->weights, NULL, path, notes, note_count, err);
 }
 
 // ---- Reading ----

@@ -21,8 +21,8 @@ bool shk_put_params(struct shk_st_out *, const struct shk_model *, const char *p
 // Numbers of the tensor `name`; not finite ones are refused.
 bool shk_put_values(struct shk_st_out *, const char *name, const float *values, size_t n, const char *path,
                     struct shk_error *);
-// A model's file with other weights than it has now, laid out in the same way.
-bool shk_model_save_weights(const struct shk_model *, const float *weights, const char *path,
+// A model's file with other weights than it has now, laid out in the same way; the place is that of shk_file_create.
+bool shk_model_save_weights(const struct shk_model *, const float *weights, const struct shk_folder *, const char *path,
                             const struct shk_note *notes, size_t note_count, struct shk_error *);
 
 // ---- Reading ----

@@ -185,7 +185,7 @@ const char *shk_st_not_taken(const struct shk_st *f) {
 // ---- Writing ----
 
 bool shk_st_out_init(struct shk_st_out *o, struct shk_error *err) {
-    *o = (struct shk_st_out){.file = {.file = -1, .folder = -1}};
+    *o = (struct shk_st_out){.file = {.file = -1}};
     o->header = json_object();
     o->metadata = json_object();
     o->hash = shk_alloc(1, sizeof(XXH3_state_t), "a checksum", err);
@@ -232,7 +232,7 @@ static void put_header(struct shk_st_out *o, const char *text, size_t length, si
     put_bytes(o, spaces, padded - length);
 }
 
-bool shk_st_out_begin(struct shk_st_out *o, const char *path, struct shk_error *err) {
+bool shk_st_out_begin(struct shk_st_out *o, const struct shk_folder *folder, const char *path, struct shk_error *err) {
     char *text = o->bad ? NULL : shk_json_text(o->header, JSON_COMPACT), shown[SHK_SHOWN_PATH];
     if (!text || strncmp(text, begin, sizeof begin - 1) != 0) {
         free(text);
@@ -242,7 +242,7 @@ bool shk_st_out_begin(struct shk_st_out *o, const char *path, struct shk_error *
     size_t padded = (length + LENGTH + SHK_ST_ALIGNMENT - 1) / SHK_ST_ALIGNMENT * SHK_ST_ALIGNMENT - LENGTH;
     bool ok =
         padded <= SHK_ST_MAX_HEADER
-            ? shk_file_create(&o->file, path, err)
+            ? shk_file_create(&o->file, folder, path, err)
             : shk_fail(err, SHK_BAD_INPUT, "%s would have a header of %zu bytes, but it may have %d: shorten the notes",
                        shk_shown_path(path, shown), padded, SHK_ST_MAX_HEADER);
     if (ok) put_header(o, text, length, padded);
@@ -266,5 +266,5 @@ void shk_st_out_abandon(struct shk_st_out *o) {
     json_decref(o->header);
     json_decref(o->metadata);
     shk_free(o->hash);
-    *o = (struct shk_st_out){.file = {.file = -1, .folder = -1}};
+    *o = (struct shk_st_out){.file = {.file = -1}};
 }

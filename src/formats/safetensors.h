@@ -64,7 +64,8 @@ struct shk_st_out {
 bool shk_st_out_init(struct shk_st_out *, struct shk_error *);
 bool shk_st_add_text(struct shk_st_out *, const char *key, const char *value); // UTF-8; false: no memory
 void shk_st_add_tensor(struct shk_st_out *, const char *name, unsigned ndim, const size_t *dims);
-bool shk_st_out_begin(struct shk_st_out *, const char *path, struct shk_error *);
+// As shk_file_create has it.
+bool shk_st_out_begin(struct shk_st_out *, const struct shk_folder *, const char *path, struct shk_error *);
 void shk_st_put(struct shk_st_out *, const float *values, size_t n);
 bool shk_st_out_finish(struct shk_st_out *, struct shk_error *);
 void shk_st_out_abandon(struct shk_st_out *); // at any time, but not after shk_st_out_finish

@@ -6,11 +6,13 @@
 #include "base/json.h"
 #include "base/text.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // ---- Values ----
 
@@ -59,9 +61,16 @@ static json_t *section_to_json(enum shk_section section, const struct shk_run_se
     return NULL;
 }
 
+static const char hashes_key[] = "data_hashes";
+
+static json_t *hashes_to_json(const struct shk_data_hashes *h) {
+    return json_pack("{s:s, s:s}", "train", h->train, "test", h->test);
+}
+
 json_t *config_to_json(const struct shk_run_settings *c) {
     json_t *object = json_object();
     bool ok = object != NULL;
+    if (ok && *c->hashes.train) ok = json_object_set_new(object, hashes_key, hashes_to_json(&c->hashes)) == 0;
     for (int i = 0; ok && i < SHK_SECTION_MACHINE; i++)
         ok = json_object_set_new(object, shk_section_names[i], section_to_json((enum shk_section)i, c)) == 0;
     if (ok) return object;
@@ -119,13 +128,48 @@ static bool read_flat(const json_t *object, const char *where, struct shk_run_se
            shk_fail(err, SHK_BAD_INPUT, "%.250s holds a setting that this version does not know", where);
 }
 
+static bool hash_from_json(const json_t *value, char hash[17]) {
+    const char *text = json_string_value(value);
+    if (!text || strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16) return false;
+    memcpy(hash, text, 17);
+    return true;
+}
+
+// A run of before there were hashes has none.
+static bool read_hashes(const json_t *object, const char *where, struct shk_data_hashes *h, struct shk_error *err) {
+    const json_t *hashes = json_object_get(object, hashes_key);
+    if (!hashes) return true;
+    if (hash_from_json(json_object_get(hashes, "train"), h->train) &&
+        hash_from_json(json_object_get(hashes, "test"), h->test) && json_object_size(hashes) == 2)
+        return true;
+    return shk_fail(err, SHK_BAD_INPUT,
+                    "%.250s: \"%s\" must have \"train\" and \"test\", of 16 hexadecimal digits each", where,
+                    hashes_key);
+}
+
 bool config_from_json(const json_t *object, const char *where, struct shk_run_settings *out, struct shk_error *err) {
     struct shk_run_settings c = shk_settings_defaults();
     const bool flat = json_is_string(json_object_get(object, "model"));
-    if (!(flat ? read_flat : read_sections)(object, where, &c, err)) return false;
+    if (!(flat ? read_flat : read_sections)(object, where, &c, err) || !read_hashes(object, where, &c.hashes, err))
+        return false;
     if (!*c.model) return shk_fail(err, SHK_BAD_INPUT, "%.250s names no model", where);
     *out = c;
     return true;
+}
+
+static bool same_part(const char *was, const char *is, const char *what, const char *where, struct shk_error *err) {
+    if (!*was || !*is || strcmp(was, is) == 0) return true;
+    return shk_fail(
+        err, SHK_BAD_INPUT,
+        "%.250s: the %s images and labels have the hash %s, those of now have %s: go on with the data with which the "
+        "run began",
+        where, what, was, is);
+}
+
+bool config_same_data(const struct shk_run_settings *was, const struct shk_run_settings *is, const char *where,
+                      struct shk_error *err) {
+    return same_part(was->hashes.train, is->hashes.train, "training", where, err) &&
+           same_part(was->hashes.test, is->hashes.test, "test", where, err);
 }
 
 static void exchange(char *text, char from, char to) {
@@ -157,17 +201,17 @@ enum { FILE_VERSION = 2, FILE_LIMIT = 1 << 20 };
 
 static bool out_of_memory(struct shk_error *err) { return shk_fail(err, SHK_FAILED, "out of memory"); }
 
-static bool write_json(const char *path, json_t *file, struct shk_error *err) {
+static bool write_json(const struct folder *f, json_t *file, struct shk_error *err) {
     char *text = shk_json_text(file, JSON_INDENT(2));
     if (!text) return out_of_memory(err);
     const size_t length = strlen(text);
     text[length] = '\n'; // in place of the end
-    const bool ok = shk_write_file(path, text, length + 1, err);
+    const bool ok = shk_write_file_in(f->held, folder_name(FOLDER_CONFIG), text, length + 1, err);
     free(text);
     return ok;
 }
 
-bool config_write(const char *path, const struct shk_run_settings *c, const struct shk_model *model,
+bool config_write(const struct folder *f, const struct shk_run_settings *c, const struct shk_model *model,
                   const struct shk_runtime *runtime, struct shk_error *err) {
     struct shk_machine *machine = shk_machine_create(NULL, err);
     if (!machine) return false;
@@ -179,7 +223,7 @@ bool config_write(const char *path, const struct shk_run_settings *c, const stru
                              (json_int_t)shk_runtime_threads(runtime), "line", shk_runtime_describe(runtime));
     shk_machine_free(machine);
     const bool whole = json_object_update(file, settings) == 0 && json_object_update(file, rest) == 0;
-    const bool ok = whole ? write_json(path, file, err) : out_of_memory(err);
+    const bool ok = whole ? write_json(f, file, err) : out_of_memory(err);
     json_decref(rest);
     json_decref(settings);
     json_decref(file);
@@ -230,14 +274,15 @@ bool config_read_text(const char *text, size_t size, const char *path, struct sh
 }
 
 // The whole file, to be freed.
-static char *read_text(const char *path, size_t *size, struct shk_error *err) {
-    FILE *in = fopen(path, "re");
+static char *read_text(const struct folder *f, size_t *size, struct shk_error *err) {
+    const char *path = f->path[FOLDER_CONFIG];
+    const int handle = folder_open_file(f, FOLDER_CONFIG, O_RDONLY, err);
+    if (handle < 0) return NULL;
+    FILE *in = fdopen(handle, "r");
     char *text = in ? malloc(FILE_LIMIT) : NULL;
     if (text) *size = fread(text, 1, FILE_LIMIT, in);
     const int why = errno;
-    if (!in)
-        shk_fail(err, SHK_BAD_INPUT, "%.250s cannot be read: %s", path, strerror(why));
-    else if (!text)
+    if (!text)
         out_of_memory(err);
     else if (ferror(in))
         shk_fail(err, SHK_FAILED, "%.250s cannot be read: %s", path, strerror(why));
@@ -245,29 +290,32 @@ static char *read_text(const char *path, size_t *size, struct shk_error *err) {
         shk_fail(err, SHK_BAD_INPUT, "%.250s is not the config.json of a run: it is larger than %d bytes", path,
                  FILE_LIMIT);
     const bool ok = text && !ferror(in) && *size < FILE_LIMIT;
-    if (in) fclose(in);
+    if (in)
+        fclose(in);
+    else
+        close(handle);
     if (ok) return text;
     free(text);
     return NULL;
 }
 
-bool config_read(const char *path, struct shk_run_settings *c, struct shk_error *err) {
+bool config_read(const struct folder *f, struct shk_run_settings *c, struct shk_error *err) {
     size_t size;
-    char *text = read_text(path, &size, err);
-    const bool ok = text && config_read_text(text, size, path, c, err);
+    char *text = read_text(f, &size, err);
+    const bool ok = text && config_read_text(text, size, f->path[FOLDER_CONFIG], c, err);
     free(text);
     return ok;
 }
 
-bool config_raise_epochs(const char *path, uint64_t epochs, struct shk_error *err) {
+bool config_raise_epochs(const struct folder *f, uint64_t epochs, struct shk_error *err) {
     size_t size;
-    char *text = read_text(path, &size, err);
-    json_t *file = text ? parse(text, size, path, err) : NULL;
+    char *text = read_text(f, &size, err);
+    json_t *file = text ? parse(text, size, f->path[FOLDER_CONFIG], err) : NULL;
     free(text);
     if (!file) return false;
     json_t *training = json_object_get(file, shk_section_names[SHK_SECTION_TRAINING]);
     const bool set = json_object_set_new(training, "epochs", json_integer((json_int_t)epochs)) == 0;
-    const bool ok = set ? write_json(path, file, err) : out_of_memory(err);
+    const bool ok = set ? write_json(f, file, err) : out_of_memory(err);
     json_decref(file);
     return ok;
 }

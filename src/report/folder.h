@@ -8,8 +8,8 @@
 enum folder_file { FOLDER_CONFIG, FOLDER_CHECKPOINT, FOLDER_BEST, FOLDER_METRICS, FOLDER_LOG, FOLDER_FILES };
 
 struct folder {
-    int handle;               // locked as long as it is open
-    char *path[FOLDER_FILES]; // of each file
+    struct shk_folder *held;  // locked as long as it is open
+    char *path[FOLDER_FILES]; // of each file, for sentences and for reading
     bool holds_run;           // there is a config.json
     bool holds_others;        // files that are not of a run, or of one without config.json
 };
@@ -22,6 +22,11 @@ bool folder_open(struct folder *, const char *path, bool make, struct shk_error 
 void folder_close(struct folder *);
 const char *folder_name(enum folder_file); // without the folder
 bool folder_has(const struct folder *, enum folder_file);
+// A descriptor of one of its files, with the flags of open(2); -1: none. A run's files are regular ones: links are not followed, and what
+// is written in place has no other name.
+int folder_open_file(const struct folder *, enum folder_file, int flags, struct shk_error *);
+// Whether those files that are there are regular ones, before a run goes on in them.
+bool folder_check_files(const struct folder *, struct shk_error *);
 // Removes a run's files in such an order that what is left is a whole run or none at every moment.
 bool folder_clear(const struct folder *, struct shk_error *);
 // Removes what a killed training left half written.

@@ -2,22 +2,28 @@
 // Lines for people are appended here, with the time.
 #include "report/log.h"
 
+#include "base/error.h"
 #include "base/text.h"
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 struct log {
     FILE *file;
 };
 
-struct log *log_open(const char *path) {
+struct log *log_open(const struct folder *f, struct shk_error *err) {
+    const int handle = folder_open_file(f, FOLDER_LOG, O_WRONLY | O_APPEND | O_CREAT, err);
+    if (handle < 0) return NULL;
     struct log *log = malloc(sizeof *log);
-    if (!log) return NULL;
-    log->file = fopen(path, "ae");
-    if (log->file) return log;
+    if (log) log->file = fdopen(handle, "a");
+    if (log && log->file) return log;
+    shk_fail(err, SHK_FAILED, "out of memory for %.250s", f->path[FOLDER_LOG]);
+    close(handle);
     free(log);
     return NULL;
 }

@@ -17,8 +17,14 @@ struct shk_data_settings {
     double invert;
 };
 
-// A value for each row of the table.
+// What the images and labels of a run were: shk_dataset_hash of each part in 16 hexadecimal digits; empty: not known.
+struct shk_data_hashes {
+    char train[17], test[17];
+};
+
+// A value for each row of the table, and what is not chosen but found.
 struct shk_run_settings {
+    struct shk_data_hashes hashes;
     char model[400]; // a preset or a description
     struct shk_data_settings data;
     size_t epochs;

@@ -2,12 +2,14 @@
 // A shared object for LD_PRELOAD: makes one call of a program fail, or ends the program at it.
 //
 //   SHIKAKU_FAULT=KIND:NUMBER:WAY  call NUMBER (1, 2, ...) of a kind, counted from the start of main. WAY: an errno such as
-//                                  ENOSPC; SHORT (half of what was asked for is read or written); KILL-BEFORE, KILL-AFTER
+//                                  ENOSPC; SHORT (half of what was asked for is read or written); KILL-BEFORE, KILL-AFTER; MOVE
+//                                  (somebody moves the folder away right before, and makes another one in its place)
 //                                  NUMBER+: that one and all that follow
 //   SHIKAKU_FAULT=count            lists all calls
 //   SHIKAKU_FAULT_REPORT=FILE      a line for the call that failed, or for each call: "KIND NUMBER OWNER OFFSET". OWNER is
 //                                  "own" where the program made the call, itself or through libc, libm or jansson, and
 //                                  else the library that did; OFFSET is the place in that object, for addr2line
+//   SHIKAKU_FAULT_FOLDER=DIR       what MOVE moves, to DIR.away
 //
 // System calls are caught where they enter the kernel (seccomp's SIGSYS), so that those inside libc's streams are among them;
 // allocations and threads are caught by name. Nothing here allocates.
@@ -78,7 +80,7 @@ static const struct way {
     {"ENOSPC", ENOSPC}, {"EIO", EIO},       {"EINTR", EINTR},   {"ENOMEM", ENOMEM}, {"EACCES", EACCES},
     {"EMFILE", EMFILE}, {"EAGAIN", EAGAIN}, {"ENOLCK", ENOLCK}, {"EPERM", EPERM},
 };
-enum { PASS = 0, SHORT = -1, KILL_BEFORE = -2, KILL_AFTER = -3 }; // beside the errors' numbers
+enum { PASS = 0, SHORT = -1, KILL_BEFORE = -2, KILL_AFTER = -3, MOVE = -4 }; // beside the errors' numbers
 
 // ---- State ----
 
@@ -98,6 +100,7 @@ static atomic_uint call_count, counts[KINDS];
 static bool started, listing, fault_stays;
 static unsigned fault_kind, fault_number;
 static int fault_way, report = -1;
+static char folder[4096], away[4096 + 8];
 static _Thread_local bool inside __attribute__((tls_model("initial-exec")));
 
 // ---- System calls that nobody catches ----
@@ -211,6 +214,11 @@ __attribute__((destructor)) static void list_calls(void) {
 
 // ---- System calls ----
 
+static void move_folder(void) {
+    const long moved = faults_syscall(SYS_renameat2, AT_FDCWD, (long)folder, AT_FDCWD, (long)away, 0, 0);
+    if (moved == 0) faults_syscall(SYS_mkdirat, AT_FDCWD, (long)folder, 0777, 0, 0, 0);
+}
+
 static long perform(long number, const long arg[6]) {
     return faults_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 }
@@ -227,6 +235,9 @@ static long with_fault(int way, long number, long arg[6]) {
     case KILL_BEFORE:
         kill_self();
         return 0;
+    case MOVE:
+        move_folder();
+        return perform(number, arg);
     case KILL_AFTER:
         result = perform(number, arg);
         kill_self();
@@ -306,6 +317,7 @@ static bool read_settings(const char *text) {
     fault_way = strcmp(way, "SHORT") == 0         ? SHORT
                 : strcmp(way, "KILL-BEFORE") == 0 ? KILL_BEFORE
                 : strcmp(way, "KILL-AFTER") == 0  ? KILL_AFTER
+                : strcmp(way, "MOVE") == 0        ? MOVE
                                                   : PASS;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
         if (strcmp(ways[i].name, way) == 0) fault_way = ways[i].error;
@@ -320,6 +332,9 @@ static int main_with_faults(int argc, char **argv, char **environment) {
     if (settings) {
         int low = file ? open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
         report = low >= 0 ? fcntl(low, F_DUPFD_CLOEXEC, 500) : -1; // the program's own numbers stay as they are
+        const char *moves = getenv("SHIKAKU_FAULT_FOLDER");
+        snprintf(folder, sizeof folder, "%s", moves ? moves : "");
+        snprintf(away, sizeof away, "%s.away", folder);
         if (!read_settings(settings) || report < 0) end_with("faults: bad SHIKAKU_FAULT or SHIKAKU_FAULT_REPORT\n");
         close(low);
         caller(); // what the unwinder sets up once
