@@ -74,9 +74,9 @@ if [ $status -ne 0 ] || [ -z "$reference" ] || [ "$(hash_of "$dir/out")" != "$re
     cat "$dir/out" "$dir/err"
     finish 0 1
 fi
-# The first calls that change something: the folder is made, and its name brought to the disk.
-first=$(awk '$3 == "own" && $1 ~ /^(mkdir|fsync|lock|rename)$/ { print $1 }' "$dir/calls.fresh" | head -n 2 | tr '\n' ' ')
-if [ "$first" != 'mkdir fsync ' ]; then
+# Right after the folder was made, its name is brought to the disk; then it is locked.
+first=$(awk '$3 == "own" && $1 ~ /^(mkdir|fsync|lock)$/ { print $1 } $1 == "lock" { exit }' "$dir/calls.fresh" | tail -n 3 | tr '\n' ' ')
+if [ "$first" != 'mkdir fsync lock ' ]; then
     echo "a new folder is not on the disk: $first"
     finish 0 1
 fi

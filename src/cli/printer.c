@@ -161,6 +161,7 @@ static void start(struct channel *c) {
     pthread_attr_t attributes;
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGSYS); // the thread's own calls raise it, where somebody watches them
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK);
