@@ -30,6 +30,7 @@ run() {
         sleep 0.02
     done
     for task in "/proc/$pid/task"/*; do
+        [ "$(cat "$task/comm" 2>"$dir/no")" != printer ] || continue # it computes nothing and is not pinned
         mask=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' "$task/status" 2>"$dir/no")
         cpu=$(sed 's/.*) //' "$task/stat" 2>"$dir/no" | cut -d ' ' -f 37)
         [ -n "$mask" ] && echo "$mask $cpu" >>"$dir/threads"

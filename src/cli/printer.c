@@ -141,6 +141,7 @@ static bool bar_is_left(const struct channel *c) { return c->bar && !c->work; }
 
 static void *print(void *channel) {
     struct channel *c = channel;
+    pthread_setname_np(pthread_self(), "printer"); // whoever looks at the threads can tell it from those that compute
     pthread_mutex_lock(&c->lock);
     for (;;) {
         if (c->bar && (c->used || bar_is_left(c)))
