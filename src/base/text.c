@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Writes and reads numbers in the C locale and our arithmetic, whatever the caller's are, and looks for bytes that are no
-// UTF-8.
+// Writes and reads numbers in the C locale and our arithmetic, whatever the caller's are, looks for bytes that are no UTF-8, and
+// shows text of others.
 #include "base/text.h"
 
 #include "base/fpenv.h"

@@ -45,8 +45,9 @@ static struct line line_of(const json_t *object, struct shk_position at) {
 
 // Our own lines parse. So a failure may be one of memory, for which jansson has no name in all cases, and may not come again.
 static struct line parse_line(const char *text, size_t size, struct shk_position at) {
-    json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
-    if (!object) object = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+    json_error_t why;
+    json_t *object = shk_json_read(text, size, &why);
+    if (!object) object = shk_json_read(text, size, &why);
     const struct line line = line_of(object, at);
     json_decref(object);
     return line;
