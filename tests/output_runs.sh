@@ -147,7 +147,7 @@ for columns in 40 60 200; do
 done
 grep -Eqx "\[cnn:channels=2,hidden=0\] epoch $number/1000000 \[[#.]{40}\] step $number/313 - loss: $loss, $number samples/s, $left left, all $number:.*" bars
 check 'what a wide bar says' $?
-terminal 100 "$bin train $long --train-samples 20000 & sleep 1; stty cols 50; echo narrow; sleep 0.7; kill -s TERM \$!; wait"
+terminal 100 "$bin train $long --train-samples 20000 & sleep 1; stty cols 50; echo; echo narrow; sleep 1.2; kill -s TERM \$!; wait"
 sed -n '/^narrow/,$p' out | grep -E '\[[#.]{10,40}\]' | sed 1,2d >bars # one may be on its way
 [ -s bars ] && ! grep -E '^.{50}' bars
 check 'a bar is wider than the terminal has become' $?
