@@ -156,14 +156,15 @@ static void *print(void *channel) {
     return NULL;
 }
 
-// Signals are for the other threads.
+// The signals that are caught are for the other threads; one that a call of its own brings about comes to the thread itself.
 static void start(struct channel *c) {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
     pthread_t thread;
     pthread_attr_t attributes;
-    sigset_t all, before;
-    sigfillset(&all);
-    sigdelset(&all, SIGSYS); // the thread's own calls raise it, where somebody watches them
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t caught, before;
+    sigemptyset(&caught);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaddset(&caught, signals[i]);
+    pthread_sigmask(SIG_BLOCK, &caught, &before);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
