@@ -284,7 +284,7 @@ END
     done
 
     # A training that goes wrong leaves the last good checkpoint and nothing of the bad step
-    wrong='--model vit:dim=16,depth=1,heads=2,ff=32 --lr 300 --train-samples 600 --test-samples 20 --threads 2 --metrics-every 1'
+    wrong='--model vit:dim=16,depth=1,heads=2,ff=32 --lr 1000 --beta2 1e-6 --eps 1e-30 --train-samples 600 --test-samples 20 --threads 2 --metrics-every 1'
     run 1 train $wrong --out wrong --checkpoint-every 1
     says 'the loss is not finite in epoch 1, step [0-9]+, first in encoder.layers.0.*: lower the learning rate.*; the last checkpoint is that of epoch 1, step'
     step=$(sed -n 's/.*in epoch 1, step \([0-9]*\),.*/\1/p' err)
