@@ -238,7 +238,12 @@ END
     check "exit $? after a SIGINT that was to be ignored" $?
     same stopped
     # In the foreground SIGINT counts, and the second signal ends the program at once
-    timeout -s INT --preserve-status 0.3 "$bin" train $options --epochs 1000000 --threads 1 --out stopped --force >out 2>err
+    rm -rf stopped
+    env --default-signal=INT "$bin" train $options --epochs 1000000 --threads 1 --out stopped >out 2>err &
+    pid=$!
+    while [ ! -s stopped/metrics.jsonl ]; do sleep 0.05; done
+    kill -s INT $pid
+    wait $pid
     status=$?
     [ $status -eq 130 ] && grep -q "^shikaku: SIGINT after " err
     check "exit $status after SIGINT" $?
