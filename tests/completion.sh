@@ -32,10 +32,16 @@ commands=$(sed -n '/^Commands/,/^$/s/^  \([a-z]*\)  *[a-z].*/\1/p' "$help" | pas
 offers ''
 same 'commands' "$commands $(listed "$help")"
 for command in $commands; do
+    case $command in help | version) continue ;; esac
     "$build/shikaku" "$command" --help >"$help"
     offers "$command" --
     same "options of $command" "$(listed "$help")"
 done
+
+offers help ''
+same 'commands that have a help' "$(printf '%s\n' $commands | grep -vx -e help -e version | paste -sd' ')"
+offers version ''
+same 'what version takes' ''
 
 offers train --model tinyvit
 same 'a value' 'tinyvit tinyvit-pre tinyvit-nopos'
