@@ -362,6 +362,20 @@ good "tuned: $isa, .* samples/s when measured" "\[TinyCNN\] done .* weights $exp
 grep -Eq '^winner: .*, the default: |^sure: ' "$dir/out" && grep -Eq '"probability": [01]\.' "$dir/new/tuned.json" &&
     grep -q '"image": "32x32x1"' "$dir/new/tuned.json" && grep -q '"measured": "2' "$dir/new/tuned.json"
 count $? 'a tuned setting that is not sure, or does not say how sure'
+# Two that tune at once both stay: one waits for the folder, and then adds to what the other has left.
+(flock 9 && exec sleep 100 >"$dir/no" 2>&1) 9<"$dir/new" &
+holder=$!
+cp "$dir/new/tuned.json" "$dir/tuned"
+"$bin" tune --model tinycnn --quick --batch 20 --out "$dir/new/tuned.json" >"$dir/out" 2>"$dir/err" &
+tuning=$!
+while kill -0 $tuning 2>"$dir/no" && ! grep -q -e '-> FLOCK' /proc/locks; do sleep 0.05; done
+cmp -s "$dir/new/tuned.json" "$dir/tuned"
+count $? 'a file of tuned settings was written while another had its folder'
+sed 's/"batch": 64/"batch": 30/' "$dir/new/tuned.json" >"$dir/new/other" && mv "$dir/new/other" "$dir/new/tuned.json"
+kill $holder
+wait $tuning && grep -q '"batch": 20' "$dir/new/tuned.json" && grep -q '"batch": 30' "$dir/new/tuned.json"
+count $? 'of two that tune at once one is lost'
+sed -i 's/"batch": 30/"batch": 64/' "$dir/new/tuned.json"
 # On a busy machine, or by another version: said whenever it is used.
 sed 's/"load": .*,/"load": 0.5,/' "$dir/new/tuned.json" >"$dir/busy.json"
 # shellcheck disable=SC2086

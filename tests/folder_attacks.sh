@@ -3,40 +3,8 @@
 # tests/folder_attacks.sh BIN: what others do to a run's folder: they move or remove it under a running training, put links and
 # FIFOs in the place of its files, edit and remove them. Nothing is written where it does not belong, and nothing is lost in silence.
 set -u
-bin=${1:?usage: folder_attacks.sh BIN}
-case $bin in /*) ;; *) bin=$PWD/$bin ;; esac
-tests=$(cd "$(dirname "$0")" && pwd) || exit 1
-dir=$(mktemp -d) || exit 1
-trap 'cd / && rm -rf "$dir"; "$tests/forget_killed.sh"' EXIT
-cd "$dir" || exit 1
-unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
-passed=0 failed=0
-
-check() { # check WHAT STATUS: 0 is a pass
-    if [ "$2" -eq 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAIL: %s\n' "$1"
-        tail -n 5 out err 2>&1 | sed 's/^/    /'
-    fi
-}
-
-run() { # run STATUS ARGUMENT...: the exit code; standard error has one line where it is not 0, beside warnings
-    want=$1
-    shift
-    timeout 20 "$bin" "$@" >out 2>err
-    status=$?
-    lines=0
-    [ "$want" -eq 0 ] || lines=1
-    [ $status -eq "$want" ] && [ "$(grep -vc '^shikaku: warning: ' err)" -eq $lines ]
-    check "exit $status, not $want with $lines lines: $*" $?
-}
-
-says() { # says PATTERN: the last command's output or error has such a line
-    grep -Eq -- "$1" out err
-    check "nothing matches: $1" $?
-}
+# shellcheck source=tests/begin_runs.sh
+. "$(dirname "$0")/begin_runs.sh"
 
 options='--model cnn:channels=2,hidden=0 --train-samples 200 --test-samples 40 --epochs 4 --batch 16 --threads 1 --metrics-every 3'
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Parses a file of golden values, which a script made with PyTorch, and checks every length in it.
 #include "golden.h"
 #include <stdbool.h>
 #include <stdio.h>

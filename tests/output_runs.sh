@@ -3,32 +3,11 @@
 # tests/output_runs.sh BIN: what a training says while it runs, on a terminal and elsewhere; that nobody who reads slowly holds it
 # up; and what signals and the time ask of it.
 set -u
-bin=${1:?usage: output_runs.sh BIN}
-case $bin in /*) ;; *) bin=$PWD/$bin ;; esac
-dir=$(mktemp -d) || exit 1
+# shellcheck source=tests/begin_runs.sh
+. "$(dirname "$0")/begin_runs.sh"
 holder='' slow=''
-trap 'kill $holder $slow 2>"$dir/no"; rm -rf "$dir"' EXIT
-trap 'exit 1' HUP INT TERM
-cd "$dir" || exit 1
-unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
+trap 'kill $holder $slow 2>"$dir/no"; cd / && rm -rf "$dir"' EXIT
 export TERM=xterm
-passed=0 failed=0
-: >out && : >err
-
-check() { # check WHAT STATUS: 0 is a pass
-    if [ "$2" -eq 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAIL: %s\n' "$1"
-        tail -n 5 out err 2>&1 | cat -v | sed 's/^/    /'
-    fi
-}
-
-says() { # says PATTERN: the last command's output or error has such a line
-    grep -Eq -- "$1" out err
-    check "nothing matches: $1" $?
-}
 
 # until COMMAND...: waits until it succeeds, 20 seconds at most
 until_true() {

@@ -3,41 +3,8 @@
 # tests/run_folders.sh BIN: runs with a folder. What an interrupted and resumed run leaves is the same, byte for byte, as
 # what one that was never interrupted leaves (times aside); nothing is overwritten that should not be.
 set -u
-bin=${1:?usage: run_folders.sh BIN}
-case $bin in /*) ;; *) bin=$PWD/$bin ;; esac
-tests=$(cd "$(dirname "$0")" && pwd) || exit 1
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"; "$tests/forget_killed.sh"' EXIT
-cd "$dir" || exit 1
-unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
-passed=0 failed=0
-
-check() { # check WHAT STATUS: 0 is a pass
-    if [ "$2" -eq 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAIL: %s\n' "$1"
-        tail -n 5 out err 2>&1 | sed 's/^/    /'
-    fi
-}
-
-run() { # run STATUS ARGUMENT...: the exit code, and one line on stderr where it is not 0
-    want=$1
-    shift
-    timeout 120 "$bin" "$@" >out 2>all
-    status=$?
-    grep -v '^shikaku: warning: ' all >err
-    lines=0
-    [ "$want" -eq 0 ] || lines=1
-    [ $status -eq "$want" ] && [ "$(wc -l <err)" -eq $lines ]
-    check "exit $status, not $want with $lines lines: $*" $?
-}
-
-says() { # says PATTERN: the last command's output or error has such a line
-    grep -Eq -- "$1" out err
-    check "nothing matches: $1" $?
-}
+# shellcheck source=tests/begin_runs.sh
+. "$(dirname "$0")/begin_runs.sh"
 
 lines_of() { sed -E 's/, "seconds".*//' "$1/metrics.jsonl"; }
 

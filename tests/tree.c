@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Writes files into a temporary folder that stands for the root of a system.
 #include "tree.h"
 
 #include <setjmp.h>

@@ -7,11 +7,13 @@
 
 #define XXH_INLINE_ALL
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -149,17 +151,37 @@ static json_t *entry_of(const struct tuned_key *key, const struct tuned *t) {
                      shk_version());
 }
 
-char *tuned_store(const char *file, const struct tuned_key *key, const struct tuned *t) {
-    char *name = file_name(file), *copy = format_text("%s", name);
+// Two that tune at once write one after the other, each on what the other has left. Where a file system knows no locks, nobody
+// waits. The lock ends with the descriptor.
+static int lock_folder(const char *folder) {
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) cli_die(CLI_FAILED, "%s cannot be opened: %s", folder, strerror(errno));
+    while (flock(fd, LOCK_EX) != 0 && errno == EINTR) {
+    }
+    return fd;
+}
+
+// All that the file holds, and this instead of what fitted the key.
+static char *text_with(const char *name, const struct tuned_key *key, const struct tuned *t) {
     json_t *all = read_all(name);
     for (size_t i = json_array_size(all); i-- > 0;)
         if (fits(json_array_get(all, i), key)) json_array_remove(all, i);
     if (json_array_append_new(all, entry_of(key, t)) != 0) cli_die(CLI_FAILED, "out of memory");
     char *text = shk_json_text(all, JSON_INDENT(2));
     if (!text) cli_die(CLI_FAILED, "out of memory");
-    struct shk_error error = {0};
-    if (!folder_make(dirname(copy), &error) || !shk_write_file(name, text, strlen(text), &error)) cli_die_error(&error);
     json_decref(all);
+    return text;
+}
+
+char *tuned_store(const char *file, const struct tuned_key *key, const struct tuned *t) {
+    char *name = file_name(file), *copy = format_text("%s", name);
+    const char *folder = dirname(copy);
+    struct shk_error error = {0};
+    if (!folder_make(folder, &error)) cli_die_error(&error);
+    const int lock = lock_folder(folder);
+    char *text = text_with(name, key, t);
+    if (!shk_write_file(name, text, strlen(text), &error)) cli_die_error(&error);
+    close(lock);
     free(text);
     free(copy);
     return name;
