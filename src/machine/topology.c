@@ -256,7 +256,8 @@ static bool try_out(void *user, struct shk_error *err) {
 }
 
 static bool inspect_xml(struct shk_machine *m, const struct shk_machine_options *o, struct shk_error *err) {
-    struct description d = {.xml = shk_described_read(o->xml, &d.size, err)};
+    struct description d;
+    d.xml = shk_described_read(o->xml, &d.size, err);
     if (!d.xml) return false;
     struct trial trial = {m, o, &d};
     bool ok = shk_described_try(o->xml, try_out, &trial, err) && inspect(m, o, &d, err);
