@@ -168,7 +168,7 @@ fuzz: ## libFuzzer on everything that reads a file, FUZZ_SECONDS=60 each
 	$(MAKE) CC=clang BUILD=build/fuzz CFLAGS='-O1 -g1' EXTRA_BUT_KERNELS='-fsanitize=fuzzer-no-link $(FUZZ_SANITIZE)' \
 	    $(FUZZ:%=build/fuzz/tests/fuzz/fuzz_%)
 	set -e; for name in $(FUZZ); do mkdir -p build/fuzz/corpus/$$name; \
-	    LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp build/fuzz/tests/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) \
+	    LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 build/fuzz/tests/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) \
 	    -artifact_prefix=build/fuzz/$$name- -print_final_stats=1 build/fuzz/corpus/$$name tests/fuzz/corpus/$$name; done
 REPLAY_BIN := $(FUZZ:%=$(BUILD)/tests/fuzz/replay_%)
 REPLAYS := $(foreach name,$(FUZZ),"$(BUILD)/tests/fuzz/replay_$(name) tests/fuzz/corpus/$(name)")
@@ -197,8 +197,8 @@ check-all: ## the tests with gcc and clang, plain, with Debian's flags and under
 	$(MAKE) test test-faults CC=gcc BUILD=build/check/gcc
 	$(MAKE) all CC=gcc && tests/hardened.sh --build
 	$(MAKE) test test-faults CC=clang BUILD=build/check/clang
-	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp $(MAKE) test test-faults CC=gcc BUILD=build/check/gcc-asan EXTRA='$(SANITIZE)'
-	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp $(MAKE) test test-faults CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
+	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 $(MAKE) test test-faults CC=gcc BUILD=build/check/gcc-asan EXTRA='$(SANITIZE)'
+	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 $(MAKE) test test-faults CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
 	$(MAKE) tsan
 	OMP_TOOL_LIBRARIES=libarcher.so TSAN_OPTIONS='ignore_noninstrumented_modules=1 halt_on_error=1' \
 	    $(MAKE) test CC=clang BUILD=build/check/tsan EXTRA='-O1 -fsanitize=thread'
@@ -208,7 +208,7 @@ ASAN_RUN := build/check/clang-asan/shikaku compare --models tinycnn,tinyvit,tiny
     --epochs 1 --train-samples 70 --test-samples 10 --batch 32 --threads 2
 asan: ## a shorter pass of AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) all CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
-	tests/cli_usage.sh build/check/clang-asan/shikaku
+	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 tests/cli_usage.sh build/check/clang-asan/shikaku
 	for isa in c auto; do SHIKAKU_ISA=$$isa $(ASAN_RUN) || exit 1; done
 
 # ThreadSanitizer understands OpenMP through LLVM's own runtime and its tool Archer.
