@@ -3,7 +3,7 @@
 #include "cli/kept_run.h"
 
 #include <libgen.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 static const struct argp_option options[] = {
@@ -14,8 +14,8 @@ static const struct argp_option options[] = {
 static void check_is_folder(const char *path) {
     struct stat info;
     if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) return;
-    char *copy = strdup(path);
-    if (!copy) cli_die(CLI_FAILED, "out of memory");
+    char copy[4096]; // as long as a path can be that was found
+    snprintf(copy, sizeof copy, "%s", path);
     cli_die(CLI_USAGE, "%s is a file, but resume takes the run's folder: shikaku resume %s", path,
             cli_quoted(dirname(copy)).text);
 }
