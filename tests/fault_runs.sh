@@ -117,7 +117,7 @@ ways() {
 # Kinds with many calls are thinned out where time is short, and those of libraries always.
 every() { # every KIND OWNER
     case $quick$2 in
-    --quickown) case $1 in alloc | read | open | close | stat | seek) echo 10 ;; write) echo 4 ;; fsync | rename) echo 2 ;; *) echo 1 ;; esac ;;
+    --quickown) case $1 in alloc | read | open | close | stat | seek) echo 25 ;; write) echo 8 ;; *) echo 3 ;; esac ;;
     --quick*) echo 50 ;;
     *own) echo 1 ;;
     *) echo 4 ;;
