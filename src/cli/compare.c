@@ -115,7 +115,7 @@ int cli_compare(int argc, char **argv) {
             code = job_print_interrupt(&jobs[i], " of that model, the comparison is not complete");
     }
     if (ok) print_table(jobs, count);
-    run_check_quota(&run);
+    run_check(&run);
 
     for (size_t i = 0; i < count; i++) job_free(&jobs[i]);
     run_free(&run);

@@ -2,7 +2,7 @@
 // Trains with a run's folder: finds out what it holds, writes checkpoints and lines, and says how it ended.
 #include "cli/kept_run.h"
 
-#include "base/json.h"
+#include "base/clock.h"
 #include "cli/printer.h"
 #include "cli/signals.h"
 #include "report/config.h"
@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 // ---- A training whose run is kept ----
 
@@ -47,12 +46,6 @@ struct kept_run {
 };
 
 static const char *folder_of(const struct kept_run *r) { return r->settings->run.values.out; }
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 // The end of a training that cannot go on; what is in the folder stays.
 static _Noreturn void kept_run_die(struct kept_run *r, const struct shk_error *error) {
@@ -87,7 +80,7 @@ static double interval(const struct kept_run *r) {
 
 static bool is_due(const struct kept_run *r) {
     const size_t every = r->settings->run.values.checkpoint_every;
-    return (every && r->steps >= every) || signals_asked() || now() - r->since >= interval(r);
+    return (every && r->steps >= every) || signals_asked() || shk_seconds() - r->since >= interval(r);
 }
 
 // Whether another step, or the test, and a checkpoint might end too late. They may take twice as long as the longest so far.
@@ -95,7 +88,7 @@ static bool is_out_of_time(const struct kept_run *r, size_t step) {
     const bool test_follows = step == run_steps_of_epoch(&r->run);
     const double most = r->settings->run.values.max_seconds;
     const double next = 2 * ((test_follows ? r->test_seconds : r->step_seconds) + r->write_seconds);
-    return most > 0 && now() - r->begun + next >= most;
+    return most > 0 && shk_seconds() - r->begun + next >= most;
 }
 
 // The best weights and the lines first: a checkpoint promises that they are there.
@@ -126,7 +119,7 @@ static void answer(const struct kept_run *r, int signal) {
 // Not in a folder that was removed, or whose files were, before or meanwhile.
 static void save(struct kept_run *r) {
     struct shk_error error = {0};
-    const double start = now();
+    const double start = shk_seconds();
     const int signal = signals_asked();
     signals_answered();
     if (is_removed(r)) return;
@@ -134,7 +127,7 @@ static void save(struct kept_run *r) {
         if (is_removed(r)) return;
         kept_run_die(r, &error);
     }
-    r->since = now();
+    r->since = shk_seconds();
     r->write_seconds = r->since - start;
     r->steps = 0;
     r->saved = shk_trainer_position(r->job.trainer);
@@ -148,7 +141,7 @@ static void save(struct kept_run *r) {
 static bool on_step(const struct shk_step *step, void *user) {
     struct kept_run *r = user;
     const uint64_t count = (step->epoch - 1) * run_steps_of_epoch(&r->run) + step->step;
-    const double time = now();
+    const double time = shk_seconds();
     r->step_seconds = fmax(r->step_seconds, time - r->last_step);
     r->last_step = time;
     job_end_step(&r->job, step);
@@ -162,8 +155,8 @@ static bool on_step(const struct shk_step *step, void *user) {
 
 static bool on_epoch(const struct shk_epoch *epoch, void *user) {
     struct kept_run *r = user;
-    r->test_seconds = now() - r->last_step;
-    r->last_step = now();
+    r->test_seconds = shk_seconds() - r->last_step;
+    r->last_step = shk_seconds();
     job_end_epoch(&r->job, &r->run, epoch); // a lost reader of the lines is no loss
     log_line(r->log, "epoch %zu: loss %.4f, test loss %.4f, accuracy %.3f%s", epoch->epoch, epoch->train_loss,
              epoch->test.loss, epoch->test.accuracy, epoch->best ? ", the best so far" : "");
@@ -188,10 +181,10 @@ static bool goes_on(struct kept_run *r) {
 static void train(struct kept_run *r) {
     const struct shk_callbacks callbacks = {.on_step = on_step, .on_epoch = on_epoch, .user = r};
     struct shk_error error = {0};
-    r->since = now();
+    r->since = shk_seconds();
     job_work(&r->job, &r->run);
     while (goes_on(r)) {
-        r->last_step = now();
+        r->last_step = shk_seconds();
         if (!shk_train(r->job.trainer, r->run.train, r->run.test, r->run.settings.values.epochs, &callbacks, &error))
             kept_run_die(r, &error);
         if (r->error.code != SHK_OK) kept_run_die(r, &r->error);
@@ -447,13 +440,13 @@ static int end(struct kept_run *r) {
 
 int kept_run_train(const struct kept_run_settings *settings) {
     signals_catch_requests();
-    struct kept_run r = {.settings = settings, .begun = now()};
+    struct kept_run r = {.settings = settings, .begun = shk_seconds()};
     begin(&r);
     signals_catch();
     print_beginning(&r);
     train(&r);
     const int code = end(&r);
-    run_check_quota(&r.run);
+    run_check(&r.run);
     metrics_close(r.metrics);
     log_close(r.log);
     free(r.notes);

@@ -263,7 +263,7 @@ int cli_profile(int argc, char **argv) {
     } else if (run_print_device(&run)) {
         print_summary(&summary, model, &settings);
     }
-    run_check_quota(&run);
+    run_check(&run);
     for (size_t i = 0; i < summary.doubts; i++) cli_warn("%s", summary.doubt[i]);
     free(summary.seconds);
     for (size_t r = 0; r < settings.repeats; r++) shk_profile_free(&profiles[r]);

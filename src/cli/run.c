@@ -56,7 +56,7 @@ bool run_print_device(struct run *run) {
                                       threads == 1 ? "" : "s", shk_runtime_describe(run->runtime));
 }
 
-void run_check_quota(struct run *run) {
+void run_check(struct run *run) {
     shk_runtime_check(run->runtime);
     print_warnings(run);
 }

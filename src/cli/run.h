@@ -18,7 +18,7 @@ void run_free(struct run *);
 struct shk_runtime *run_make_runtime(const struct run_settings *, size_t tasks);
 bool run_print_device(struct run *); // and warnings, to stderr
 // After the training: whether the quota or other programs held it back, to stderr.
-void run_check_quota(struct run *);
+void run_check(struct run *);
 bool run_print_data(const struct run *);
 size_t run_steps_of_epoch(const struct run *);
 

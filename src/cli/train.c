@@ -131,7 +131,7 @@ int cli_train(int argc, char **argv) {
     signals_catch_requests();
     if (run_print_device(&run) && run_print_data(&run) && !job_train(&job, &run) && signals_caught())
         code = job_print_interrupt(&job, "; with --out DIR the run would have been kept, to go on from there");
-    run_check_quota(&run);
+    run_check(&run);
     job_free(&job);
     run_free(&run);
     if (code == CLI_DONE) return cli_finish_output();
