@@ -18,7 +18,35 @@ static const float *fetch_own(const struct shk_dataset *d, size_t sample, float 
     return shk_dataset_image(d, sample);
 }
 
-struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *shape, struct shk_error *err) {
+static size_t pixels_of(const struct shk_dataset *d) { return d->shape.height * d->shape.width * d->shape.channels; }
+
+static const float *fetch_bytes(const struct shk_dataset *d, size_t sample, float *room) {
+    const size_t channels = d->shape.channels, pixels = pixels_of(d);
+    const uint8_t *from = d->bytes + sample * pixels;
+    if (channels == 1)
+        for (size_t i = 0; i < pixels; i++) room[i] = d->of_byte[from[i]];
+    else
+        for (size_t i = 0; i < pixels; i += channels)
+            for (size_t c = 0; c < channels; c++) room[i + c] = d->of_byte[c * 256 + from[i + c]];
+    return room;
+}
+
+static bool alloc_pixels(struct shk_dataset *d, bool bytes, struct shk_error *err) {
+    if (!bytes) {
+        d->fetch = fetch_own;
+        d->images = shk_alloc(d->n, pixels_of(d) * sizeof(float), "images", err);
+        return d->images;
+    }
+    d->fetch = fetch_bytes;
+    d->room_floats = pixels_of(d);
+    d->bytes = shk_alloc(d->n, pixels_of(d), "images", err);
+    d->of_byte = shk_alloc(d->shape.channels * 256, sizeof(float), "a table of pixels", err);
+    if (!d->bytes || !d->of_byte) return false;
+    for (size_t i = 0; i < d->shape.channels * 256; i++) d->of_byte[i] = (float)((double)(i % 256) / 255);
+    return true;
+}
+
+static struct shk_dataset *new_dataset(size_t n, const struct shk_shape *shape, bool bytes, struct shk_error *err) {
     if (!shk_shape_check(shape, err)) return NULL;
     if (n < 1 || n > MAX_SAMPLES) {
         shk_fail(err, SHK_BAD_INPUT, "a dataset of %zu samples is not supported: use 1 to %d", n, MAX_SAMPLES);
@@ -28,12 +56,18 @@ struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *shape, str
     if (!d) return NULL;
     d->n = n;
     d->shape = *shape;
-    d->fetch = fetch_own;
-    d->images = shk_alloc(n, shape->height * shape->width * shape->channels * sizeof(float), "images", err);
     d->labels = shk_alloc(n, sizeof(uint32_t), "labels", err);
-    if (d->images && d->labels) return d;
+    if (d->labels && alloc_pixels(d, bytes, err)) return d;
     shk_dataset_free(d);
     return NULL;
+}
+
+struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *shape, struct shk_error *err) {
+    return new_dataset(n, shape, false, err);
+}
+
+struct shk_dataset *shk_dataset_new_bytes(size_t n, const struct shk_shape *shape, struct shk_error *err) {
+    return new_dataset(n, shape, true, err);
 }
 
 static bool check_samples(const float *images, const uint32_t *labels, size_t n, const struct shk_shape *shape,
@@ -67,6 +101,8 @@ struct shk_dataset *shk_dataset_copy(const float *images, const uint32_t *labels
 void shk_dataset_free(struct shk_dataset *d) {
     if (!d) return;
     shk_free(d->images);
+    shk_free(d->bytes);
+    shk_free(d->of_byte);
     shk_free(d->labels);
     shk_free(d);
 }
@@ -75,9 +111,7 @@ size_t shk_dataset_size(const struct shk_dataset *d) { return d->n; }
 struct shk_shape shk_dataset_shape(const struct shk_dataset *d) {
     return d->shape;
 }
-const float *shk_dataset_image(const struct shk_dataset *d, size_t i) {
-    return d->images + i * d->shape.height * d->shape.width * d->shape.channels;
-}
+const float *shk_dataset_image(const struct shk_dataset *d, size_t i) { return d->images + i * pixels_of(d); }
 uint32_t shk_dataset_label(const struct shk_dataset *d, size_t i) { return d->labels[i]; }
 
 uint64_t shk_dataset_hash(const struct shk_dataset *d) {
@@ -87,6 +121,57 @@ uint64_t shk_dataset_hash(const struct shk_dataset *d) {
     hash = XXH3_64bits_withSeed(d->labels, d->n * sizeof *d->labels, hash);
     return XXH3_64bits_withSeed(d->images, pixels * sizeof *d->images, hash);
 }
+
+// ---- Normalisation ----
+
+// The sums of bytes and of their squares are whole numbers.
+static void sum_bytes(const struct shk_dataset *d, size_t channel, double *mean, double *variance) {
+    const size_t count = d->n * pixels_of(d), each = count / d->shape.channels;
+    uint64_t sum = 0, squares = 0;
+    for (size_t i = channel; i < count; i += d->shape.channels) {
+        const uint64_t b = d->bytes[i];
+        sum += b;
+        squares += b * b;
+    }
+    *mean = (double)sum / (double)each;
+    *variance = (double)squares / (double)each - *mean * *mean;
+    *mean /= 255;
+    *variance /= 255.0 * 255;
+}
+
+static void sum_floats(const struct shk_dataset *d, size_t channel, double *mean, double *variance) {
+    const size_t count = d->n * pixels_of(d), channels = d->shape.channels;
+    double sum = 0, squares = 0;
+    for (size_t i = channel; i < count; i += channels) sum += (double)d->images[i];
+    *mean = sum / (double)(count / channels);
+    for (size_t i = channel; i < count; i += channels) {
+        const double away = (double)d->images[i] - *mean;
+        squares += away * away;
+    }
+    *variance = squares / (double)(count / channels);
+}
+
+struct shk_normalisation shk_dataset_statistics(const struct shk_dataset *d) {
+    struct shk_normalisation of = {{0}, {0}};
+    for (size_t c = 0; c < d->shape.channels; c++) {
+        double mean, variance;
+        (d->bytes ? sum_bytes : sum_floats)(d, c, &mean, &variance);
+        of.mean[c] = (float)mean;
+        of.deviation[c] = (float)fmax(sqrt(fmax(variance, 0)), 1e-6);
+    }
+    return of;
+}
+
+void shk_dataset_normalise(struct shk_dataset *d, const struct shk_normalisation *by) {
+    const size_t channels = d->shape.channels, count = d->bytes ? channels * 256 : d->n * pixels_of(d);
+    float *x = d->bytes ? d->of_byte : d->images;
+    for (size_t i = 0; i < count; i++) {
+        const size_t c = d->bytes ? i / 256 : i % channels;
+        x[i] = (float)(((double)x[i] - (double)by->mean[c]) / (double)by->deviation[c]);
+    }
+}
+
+// ---- Shuffling ----
 
 void shk_shuffle(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch) {
     struct shk_stream stream = shk_stream_of(seed, SHK_PURPOSE_SHUFFLE, 0, epoch, 0);

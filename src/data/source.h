@@ -5,7 +5,7 @@
 
 #include "settings/settings.h"
 
-enum shk_part { SHK_PART_TRAIN, SHK_PART_TEST };
+enum shk_part { SHK_PART_TRAIN, SHK_PART_VAL, SHK_PART_TEST, SHK_PARTS };
 
 struct shk_source_type {
     const char *name; // the setting `source`; its settings are the rows of the table that name it

@@ -33,19 +33,19 @@ float *shk_round_grads(const struct shk_engine *e, const struct shk_round *r, si
 
 // ---- Slices
 
-enum { FETCHED = 4096 }; // floats of an image, more than which L2 should not be asked to keep
+enum { FETCHED = 16384 }; // bytes of an image, more than which L2 should not be asked to keep
 
 static size_t image_floats(const struct shk_engine *e) {
     const struct shk_shape *shape = &e->model->shape;
     return shape->height * shape->width * shape->channels;
 }
 
-// An image that is held as it is lies anywhere in memory: it is fetched one slice ahead, to L2.
-static void prefetch_image(const struct shk_engine *e, const struct shk_batch *b, size_t sample) {
-    if (sample >= b->n || b->data->room_floats) return;
-    const float *image = shk_dataset_image(b->data, b->ids ? b->ids[sample] : sample);
-    const size_t floats = image_floats(e);
-    for (size_t i = 0; i < floats && i < FETCHED; i += 16) __builtin_prefetch(image + i, 0, 2);
+// An image lies anywhere in memory: it is fetched one slice ahead, to L2.
+static void prefetch_image(const struct shk_batch *b, size_t sample) {
+    if (sample >= b->n) return;
+    size_t bytes;
+    const char *image = shk_dataset_stored(b->data, b->ids ? b->ids[sample] : sample, &bytes);
+    for (size_t i = 0; i < bytes && i < FETCHED; i += 64) __builtin_prefetch(image + i, 0, 2);
 }
 
 // The samples of a slice, as its ops want them.
@@ -95,7 +95,7 @@ void shk_slice_forward(const struct shk_engine *e, const struct shk_batch *b, un
     const struct shk_slice slice = slice_of(e, b, worker, start, n, &samples);
     if (first == 0) fetch_images(e, b, worker, n, &samples);
     shk_plan_forward(e->plan, &slice, first, end);
-    if (first == 0) prefetch_image(e, b, start + n);
+    if (first == 0) prefetch_image(b, start + n);
 }
 
 // The part of a shard that lies in samples start .. end - 1 of the batch.
@@ -130,7 +130,7 @@ static void run_slice(const struct shk_engine *e, const struct shk_round *r, con
     if (stage->backward < stage->backward_end) slice.segment_count = find_segments(e, r, worker, start, end, segments);
     if (from_images) fetch_images(e, r->batch, worker, slice.samples, &samples);
     shk_plan_forward(e->plan, &slice, stage->forward, stage->forward_end);
-    if (from_images) prefetch_image(e, r->batch, end);
+    if (from_images) prefetch_image(r->batch, end);
     shk_plan_backward(e->plan, &slice, stage->backward, stage->backward_end);
 }
 

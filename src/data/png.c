@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// Decodes PNG by libpng's row interface, with limits and handlers of our own.
+#include "base/memory.h"
+#include "data/picture.h"
+#include <png.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// libpng leaves a function by longjmp: what must be freed then is here.
+struct decoder {
+    struct shk_encoded *in;
+    size_t at; // bytes of it that were read
+    struct shk_error *err;
+    png_structp png;
+    png_infop info;
+    struct shk_picture *out;
+    unsigned char *rows; // of the file's samples: one, or all where it is interlaced
+    size_t row_bytes;
+    unsigned samples; // of a pixel in rows: grey, alpha; or red, green, blue, alpha
+    bool wide;        // of 16 bits, the high byte first
+};
+
+static void fail(png_structp png, png_const_charp why) {
+    struct decoder *d = png_get_error_ptr(png);
+    shk_fail(d->err, SHK_BAD_INPUT, "%s: this PNG cannot be decoded: %s", d->in->name, why);
+    png_longjmp(png, 1);
+}
+
+static void ignore(png_structp png, png_const_charp why) {
+    (void)png;
+    (void)why;
+}
+
+static void give(png_structp png, png_bytep to, size_t bytes) {
+    struct decoder *d = png_get_io_ptr(png);
+    if (bytes > d->in->size - d->at) fail(png, "it ends early");
+    memcpy(to, d->in->bytes + d->at, bytes);
+    d->at += bytes;
+}
+
+// Chunks that nothing here reads, but which take memory or time.
+static const png_byte unread[] =
+    "iCCP\0zTXt\0iTXt\0tEXt\0sPLT\0hIST\0gAMA\0cHRM\0sRGB\0pCAL\0sCAL\0tIME\0pHYs\0oFFs\0bKGD";
+
+static bool open_decoder(struct decoder *d) {
+    d->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, d, fail, ignore);
+    d->info = d->png ? png_create_info_struct(d->png) : NULL;
+    if (!d->info) return shk_fail(d->err, SHK_FAILED, "out of memory for decoding a picture");
+    png_set_read_fn(d->png, d, give);
+    png_set_user_limits(d->png, SHK_MOST_PICTURE_PIXELS, SHK_MOST_PICTURE_PIXELS);
+    png_set_keep_unknown_chunks(d->png, PNG_HANDLE_CHUNK_NEVER, unread, (int)(sizeof unread / 5));
+    return true;
+}
+
+static bool palette_is_grey(struct decoder *d) {
+    png_colorp colours;
+    int count = 0;
+    if (!png_get_PLTE(d->png, d->info, &colours, &count)) return false;
+    for (int i = 0; i < count; i++)
+        if (colours[i].red != colours[i].green || colours[i].red != colours[i].blue) return false;
+    return true;
+}
+
+// Rows will have samples of 8 or 16 bits: grey or red, green, blue, and alpha.
+static void read_header(struct decoder *d, size_t *channels) {
+    png_read_info(d->png, d->info);
+    const unsigned colour = png_get_color_type(d->png, d->info);
+    *channels = colour & PNG_COLOR_MASK_COLOR && !(colour & PNG_COLOR_MASK_PALETTE && palette_is_grey(d)) ? 3 : 1;
+    png_set_expand(d->png);
+    png_set_add_alpha(d->png, 0xffff, PNG_FILLER_AFTER);
+    png_set_interlace_handling(d->png);
+    png_read_update_info(d->png, d->info);
+    d->samples = png_get_channels(d->png, d->info);
+    d->wide = png_get_bit_depth(d->png, d->info) == 16;
+    d->row_bytes = png_get_rowbytes(d->png, d->info);
+}
+
+// A sample as 8 bits: v/257, rounded.
+static unsigned sample(const struct decoder *d, const unsigned char *row, size_t i) {
+    return d->wide ? (((unsigned)row[2 * i] << 8 | row[2 * i + 1]) * 255 + 32895) >> 16 : row[i];
+}
+
+static void convert_row(const struct decoder *d, const unsigned char *row, uint8_t *to) {
+    const size_t width = d->out->width, channels = d->out->channels, samples = d->samples;
+    for (size_t x = 0; x < width; x++) {
+        const unsigned alpha = sample(d, row, x * samples + samples - 1);
+        for (size_t c = 0; c < channels; c++) {
+            const unsigned v = sample(d, row, x * samples + c);
+            *to++ = (uint8_t)((v * alpha + d->in->background * (255 - alpha) + 127) / 255);
+        }
+    }
+}
+
+static void read_rows(struct decoder *d) {
+    const size_t height = d->out->height, out_bytes = d->out->width * d->out->channels;
+    const bool interlaced = png_get_interlace_type(d->png, d->info) != PNG_INTERLACE_NONE;
+    d->rows = shk_alloc(interlaced ? height : 1, d->row_bytes, "a picture's rows", d->err);
+    if (!d->rows) png_longjmp(d->png, 1);
+    for (int pass = 0; interlaced && pass < PNG_INTERLACE_ADAM7_PASSES; pass++)
+        for (size_t y = 0; y < height; y++) png_read_row(d->png, d->rows + y * d->row_bytes, NULL);
+    for (size_t y = 0; y < height; y++) {
+        if (!interlaced) png_read_row(d->png, d->rows, NULL);
+        convert_row(d, d->rows + (interlaced ? y * d->row_bytes : 0), d->out->pixels + y * out_bytes);
+    }
+    png_read_end(d->png, d->info);
+}
+
+static unsigned orientation_of(struct decoder *d) {
+    png_uint_32 size = 0;
+    png_bytep exif = NULL;
+    return png_get_eXIf_1(d->png, d->info, &size, &exif) && exif ? shk_exif_orientation(exif, size) : 0;
+}
+
+// Under setjmp; no local variable is needed after a jump.
+static bool decode(struct decoder *d) {
+    size_t channels;
+    if (setjmp(png_jmpbuf(d->png))) return false;
+    read_header(d, &channels);
+    if (!shk_picture_new(d->out, png_get_image_height(d->png, d->info), png_get_image_width(d->png, d->info), channels,
+                         d->in, d->err))
+        return false;
+    if (!d->in->look) read_rows(d);
+    d->in->orientation = orientation_of(d);
+    return true;
+}
+
+bool shk_png_decode(struct shk_encoded *in, struct shk_picture *out, struct shk_error *err) {
+    struct decoder d = {.in = in, .err = err, .out = out};
+    bool ok = open_decoder(&d) && decode(&d);
+    png_destroy_read_struct(&d.png, &d.info, NULL);
+    shk_free(d.rows);
+    return ok;
+}
