@@ -2,7 +2,7 @@
 // Files are written whole or not at all: whatever goes wrong, what was there before stays, and nothing lies beside it.
 #include "training.h"
 
-#include "formats/file.h"
+#include "base/file.h"
 
 #include <dirent.h>
 #include <errno.h>

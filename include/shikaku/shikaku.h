@@ -8,6 +8,7 @@
 #ifndef SHIKAKU_SHIKAKU_H
 #define SHIKAKU_SHIKAKU_H
 
+#include <shikaku/data.h>
 #include <shikaku/error.h>
 #include <shikaku/machine.h>
 #include <shikaku/version.h>
@@ -53,34 +54,6 @@ const char *shk_runtime_warning(const struct shk_runtime *, unsigned index);
 // Adds a warning for each that has held this process up since the runtime was created, or this was last called: the cgroup's
 // quota, other programs on its CPUs.
 void shk_runtime_check(struct shk_runtime *);
-
-// ---- Data ----
-
-struct shk_dataset;
-struct shk_shape {
-    size_t height, width, channels, classes;
-};
-// SquareDataset: `square` x `square` pixels of 1 on 0 inside one cell of a 3x3 grid with cells of size/3 pixels; the
-// class is the cell; with probability `invert` the image is 1 - x. Sample i depends on (seed, stream, i) alone.
-struct shk_squares_options {
-    size_t n;      // samples, 1 .. 10^7
-    size_t size;   // pixels, 8 .. 256; 0: 32
-    size_t square; // pixels, 1 .. size/3; 0: 6
-    double invert; // probability 0 .. 1; negative: 0.5
-    uint64_t seed;
-    uint32_t stream; // 0: training set, 1: test set
-};
-struct shk_dataset *shk_dataset_squares(const struct shk_squares_options *options, struct shk_error *error);
-// Copies n images [n][height][width][channels], all finite, and labels [n].
-struct shk_dataset *shk_dataset_copy(const float *images, const uint32_t *labels, size_t n,
-                                     const struct shk_shape *shape, struct shk_error *error);
-void shk_dataset_free(struct shk_dataset *);
-size_t shk_dataset_size(const struct shk_dataset *);
-struct shk_shape shk_dataset_shape(const struct shk_dataset *);
-const float *shk_dataset_image(const struct shk_dataset *, size_t index); // [height][width][channels]
-uint32_t shk_dataset_label(const struct shk_dataset *, size_t index);
-// XXH3-64 of shape, labels and images, little-endian: two sets with the same hash train to the same bits.
-uint64_t shk_dataset_hash(const struct shk_dataset *);
 
 // ---- Models ----
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // shikaku eval: loss and accuracy of a run's weights, or of a file of weights.
+#include "cli/data.h"
 #include "cli/run.h"
-#include "data/source.h"
 #include "report/config.h"
 #include "report/folder.h"
 
@@ -47,16 +47,25 @@ static char *note(const char *path, const char *key) {
 }
 
 // The data on which the file's training was tested, but for what was typed.
-static struct shk_run_settings test_data(const char *path, const struct run_settings *typed) {
+static struct run_settings test_data(const char *path, const struct run_settings *typed) {
     char *text = note(path, "settings");
-    if (!text) return typed->values;
+    struct run_settings c = *typed;
+    if (!text) return c;
     struct shk_error error = {0};
-    struct shk_run_settings c;
-    if (!config_from_note(text, path, &c, &error)) cli_die_error(&error);
+    if (!config_from_note(text, path, &c.values, &error)) cli_die_error(&error);
+    if (run_was_given(typed, "data")) *c.values.data.train = *c.values.data.test = 0;
     for (size_t i = 0; i < shk_setting_count; i++)
-        if (typed->given >> i & 1) shk_setting_copy(&shk_settings[i], &c, &typed->values);
+        if (typed->given >> i & 1) shk_setting_copy(&shk_settings[i], &c.values, &typed->values);
     free(text);
     return c;
+}
+
+// What was kept from the training: test, else val; else there is one part alone.
+static const struct shk_dataset *best_part(const struct shk_data *data) {
+    static const enum shk_part order[] = {SHK_PART_TEST, SHK_PART_VAL, SHK_PART_TRAIN};
+    const struct shk_dataset *part = NULL;
+    for (size_t i = 0; i < 3 && !part; i++) part = shk_data_part(data, order[i]);
+    return part;
 }
 
 static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
@@ -81,16 +90,16 @@ static void eval_file(const char *path, const struct run_settings *typed, struct
     struct shk_error error = {0};
     char *place;
     struct shk_model *model = load(path, &place);
-    const struct shk_run_settings c = test_data(path, typed);
-    struct shk_dataset *test = shk_source_open(&c, SHK_PART_TEST, &error);
+    const struct run_settings c = test_data(path, typed);
+    struct shk_data *data = data_open_for(model, &c, runtime);
+    const struct shk_dataset *test = best_part(data);
     struct shk_metrics metrics;
-    if (!test) cli_die_error(&error);
     if (!shk_evaluate(model, runtime, test, &metrics, &error)) cli_die_error(&error);
     cli_print("[%s] %s%stest loss: %.4f, acc: %.3f, weights %016" PRIx64 ", %s\n", shk_model_title(model),
               place ? cli_shown(place).text : "", place ? " - " : "", metrics.loss, metrics.accuracy,
               shk_model_hash(model), cli_shown(path).text);
     free(place);
-    shk_dataset_free(test);
+    shk_data_free(data);
     shk_model_free(model);
 }
 

@@ -185,7 +185,7 @@ static void train(struct kept_run *r) {
     job_work(&r->job, &r->run);
     while (goes_on(r)) {
         r->last_step = shk_seconds();
-        if (!shk_train(r->job.trainer, r->run.train, r->run.test, r->run.settings.values.epochs, &callbacks, &error))
+        if (!shk_train(r->job.trainer, r->run.train, r->run.choice, r->run.settings.values.epochs, &callbacks, &error))
             kept_run_die(r, &error);
         if (r->error.code != SHK_OK) kept_run_die(r, &r->error);
         if (is_due(r)) save(r);
@@ -348,8 +348,10 @@ static void tidy(struct kept_run *r) {
 
 static void hash_data(struct run *run) {
     struct shk_data_hashes *h = &run->settings.values.hashes;
-    snprintf(h->train, sizeof h->train, "%016" PRIx64, shk_dataset_hash(run->train));
-    snprintf(h->test, sizeof h->test, "%016" PRIx64, shk_dataset_hash(run->test));
+    for (int i = 0; i < SHK_PARTS; i++) {
+        const struct shk_dataset *part = shk_data_part(run->data, (enum shk_part)i);
+        if (part) snprintf(h->of[i], sizeof h->of[i], "%016" PRIx64, shk_dataset_hash(part));
+    }
 }
 
 static void begin(struct kept_run *r) {

@@ -2,22 +2,15 @@
 // Makes machine, data, model and trainer of a run's settings, and prints what a training says.
 #include "cli/run.h"
 
+#include "cli/data.h"
 #include "cli/printer.h"
 #include "cli/signals.h"
-#include "data/source.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 // ---- Machine and data ----
-
-static struct shk_dataset *open_data(const struct run_settings *s, enum shk_part part) {
-    struct shk_error error = {0};
-    struct shk_dataset *data = shk_source_open(&s->values, part, &error);
-    if (!data) cli_die_error(&error);
-    return data;
-}
 
 struct shk_runtime *run_make_runtime(const struct run_settings *s, size_t tasks) {
     struct shk_error error = {0};
@@ -31,14 +24,17 @@ struct shk_runtime *run_make_runtime(const struct run_settings *s, size_t tasks)
 struct run run_create(const struct run_settings *settings) {
     struct run run = {.settings = *settings};
     run.runtime = run_make_runtime(settings, shk_train_shards(&settings->values.train));
-    run.train = open_data(settings, SHK_PART_TRAIN);
-    run.test = open_data(settings, SHK_PART_TEST);
+    run.data = data_open(settings, run.runtime);
+    const struct shk_dataset *val = shk_data_part(run.data, SHK_PART_VAL), *test = shk_data_part(run.data, SHK_PART_TEST);
+    run.train = shk_data_part(run.data, SHK_PART_TRAIN);
+    run.choice = val ? val : test;
+    run.test = val ? test : NULL;
+    if (shk_settings_draw(&settings->values)) run.settings.values.data.size = shk_dataset_shape(run.train).height;
     return run;
 }
 
 void run_free(struct run *run) {
-    shk_dataset_free(run->test);
-    shk_dataset_free(run->train);
+    shk_data_free(run->data);
     shk_runtime_free(run->runtime);
 }
 
@@ -61,13 +57,26 @@ void run_check(struct run *run) {
     print_warnings(run);
 }
 
+static size_t count(const struct run *run, enum shk_part part) {
+    const struct shk_dataset *d = shk_data_part(run->data, part);
+    return d ? shk_dataset_size(d) : 0;
+}
+
 bool run_print_data(const struct run *run) {
     const struct shk_run_settings *s = &run->settings.values;
     const struct shk_shape shape = shk_dataset_shape(run->train);
-    return is_quiet(run) ||
-           cli_print("dataset: %s, %zu training and %zu test images of %zux%zu pixels, %zu classes, seed %" PRIu64 "\n",
-                     s->data.source, shk_dataset_size(run->train), shk_dataset_size(run->test), shape.height,
-                     shape.width, shape.classes, s->train.seed);
+    const size_t val = count(run, SHK_PART_VAL), test = count(run, SHK_PART_TEST);
+    char parts[64] = "", place[64] = "";
+    if (is_quiet(run)) return true;
+    if (val) snprintf(parts, sizeof parts, test ? ", %zu val" : " and %zu val", val);
+    if (test) snprintf(place, sizeof place, " and %zu test", test);
+    cli_print("dataset: %s, %zu training%s%s images of %zux%zu pixels%s, %zu classes, seed %" PRIu64 "\n",
+              shk_data_source(run->data), shk_dataset_size(run->train), parts, place, shape.height, shape.width,
+              shape.channels == 1 ? "" : shape.channels == 3 ? ", RGB" : ", several channels", shape.classes,
+              s->train.seed);
+    if (shk_settings_draw(s)) return true;
+    return cli_print("choices are made on: %s%s\n", val ? "val" : "test, since there is no val",
+                     val && test ? "; test is looked at once, at the end" : "");
 }
 
 void run_check_output(const struct run_settings *s) {
@@ -211,7 +220,7 @@ bool job_train(struct job *c, const struct run *run) {
     struct shk_error error = {0};
     job_print_beginning(c, run);
     job_work(c, run);
-    if (!shk_train(c->trainer, run->train, run->test, run->settings.values.epochs, &callbacks, &error))
+    if (!shk_train(c->trainer, run->train, run->choice, run->settings.values.epochs, &callbacks, &error))
         cli_die_error(&error);
     job_rest();
     return shk_trainer_position(c->trainer).epoch == run->settings.values.epochs && job_print_done(c, run);

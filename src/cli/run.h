@@ -11,7 +11,9 @@ struct run {
     struct run_settings settings;
     struct shk_runtime *runtime;
     unsigned warned; // warnings of the runtime that have been printed
-    struct shk_dataset *train, *test;
+    struct shk_data *data;
+    const struct shk_dataset *train, *choice; // choice: val, or, where there is none, test
+    const struct shk_dataset *test;           // to be looked at once, at the end; NULL: it is the choice, or there is none
 };
 struct run run_create(const struct run_settings *settings);
 void run_free(struct run *);

@@ -59,8 +59,10 @@ static void apply(const struct tuned *t, struct run_settings *s) {
 
 static void use_tuned(const char *file, struct run_settings *s, struct tuned *t) {
     const struct shk_run_settings *v = &s->values;
-    const struct shk_shape shape = {v->data.size, v->data.size, 1, 9};
+    const struct shk_shape shape = {tuned_size(v), tuned_size(v), 1, 9};
     struct shk_error error = {0};
+    if (!shk_settings_draw(v) && !v->data.size)
+        cli_die(CLI_USAGE, "--tuned needs --size where the data come from files: what is tuned is found by it");
     if (file && access(file, F_OK) != 0)
         cli_die(CLI_USAGE, "%s is not there: shikaku tune --model %s --batch %zu --out %s makes it", file, v->model,
                 v->train.batch, cli_quoted(file).text);
@@ -74,7 +76,7 @@ static void use_tuned(const char *file, struct run_settings *s, struct tuned *t)
         cli_die(CLI_USAGE,
                 "nothing is tuned for this machine, model, batch and image size: run 'shikaku tune --model %s --batch "
                 "%zu --size %zu'",
-                v->model, key.batch, v->data.size);
+                v->model, key.batch, tuned_size(v));
     apply(t, s);
     if (!v->quiet)
         cli_print("tuned: %s, %u thread%s, pinning %s; %.0f samples/s when measured\n", cli_shown(t->isa).text,

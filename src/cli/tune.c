@@ -157,7 +157,7 @@ static size_t list_pins(const struct shk_machine *m, unsigned threads, const cha
 
 static struct shk_dataset *make_data(const struct shk_run_settings *v) {
     struct shk_error error = {0};
-    const size_t size = v->data.size;
+    const size_t size = tuned_size(v);
     const struct shk_squares_options options = {
         .n = 4 * v->train.batch, .size = size, .square = size < 18 ? size / 3 : 6, .invert = 0.5};
     struct shk_dataset *data = shk_dataset_squares(&options, &error);

@@ -3,6 +3,7 @@
 #ifndef SHK_CLI_TUNED_H
 #define SHK_CLI_TUNED_H
 
+#include "settings/settings.h"
 #include "cli/common.h"
 
 #define TUNED_BUSY 0.05 // from this share of the CPUs' time on that others took, a measurement is doubtful
@@ -31,5 +32,8 @@ void tuned_prepare(const char *file); // before much is spent on what could not 
 bool tuned_find(const char *file, const struct tuned_key *, struct tuned *out);
 // Replaces the file at once, or leaves it as it was. Returns its name, to be freed.
 char *tuned_store(const char *file, const struct tuned_key *, const struct tuned *);
+
+// Height and width of the images for which is tuned.
+static inline size_t tuned_size(const struct shk_run_settings *s) { return s->data.size ? s->data.size : 32; }
 
 #endif

@@ -15,13 +15,11 @@ enum { MAX_SAMPLES = 10000000 };
 
 static const float *fetch_own(const struct shk_dataset *d, size_t sample, float *room) {
     (void)room;
-    return shk_dataset_image(d, sample);
+    return d->images + sample * shk_dataset_pixels_of(d);
 }
 
-static size_t pixels_of(const struct shk_dataset *d) { return d->shape.height * d->shape.width * d->shape.channels; }
-
 static const float *fetch_bytes(const struct shk_dataset *d, size_t sample, float *room) {
-    const size_t channels = d->shape.channels, pixels = pixels_of(d);
+    const size_t channels = d->shape.channels, pixels = shk_dataset_pixels_of(d);
     const uint8_t *from = d->bytes + sample * pixels;
     if (channels == 1)
         for (size_t i = 0; i < pixels; i++) room[i] = d->of_byte[from[i]];
@@ -34,15 +32,15 @@ static const float *fetch_bytes(const struct shk_dataset *d, size_t sample, floa
 static bool alloc_pixels(struct shk_dataset *d, bool bytes, struct shk_error *err) {
     if (!bytes) {
         d->fetch = fetch_own;
-        d->images = shk_alloc(d->n, pixels_of(d) * sizeof(float), "images", err);
+        d->images = shk_alloc(d->n, shk_dataset_pixels_of(d) * sizeof(float), "images", err);
         return d->images;
     }
     d->fetch = fetch_bytes;
-    d->room_floats = pixels_of(d);
-    d->bytes = shk_alloc(d->n, pixels_of(d), "images", err);
+    d->room_floats = shk_dataset_pixels_of(d);
+    d->bytes = shk_alloc(d->n, shk_dataset_pixels_of(d), "images", err);
     d->of_byte = shk_alloc(d->shape.channels * 256, sizeof(float), "a table of pixels", err);
     if (!d->bytes || !d->of_byte) return false;
-    for (size_t i = 0; i < d->shape.channels * 256; i++) d->of_byte[i] = (float)((double)(i % 256) / 255);
+    for (size_t i = 0; i < d->shape.channels * 256; i++) d->of_byte[i] = (float)(i % 256) / 255.0f;
     return true;
 }
 
@@ -70,18 +68,20 @@ struct shk_dataset *shk_dataset_new_bytes(size_t n, const struct shk_shape *shap
     return new_dataset(n, shape, true, err);
 }
 
-static bool check_samples(const float *images, const uint32_t *labels, size_t n, const struct shk_shape *shape,
-                          struct shk_error *err) {
-    size_t pixels = shape->height * shape->width * shape->channels;
-    for (size_t i = 0; i < n; i++) {
+static bool check_labels(const uint32_t *labels, size_t n, const struct shk_shape *shape, struct shk_error *err) {
+    for (size_t i = 0; i < n; i++)
         if (labels[i] >= shape->classes)
             return shk_fail(err, SHK_BAD_INPUT, "label %zu is %u, but there are %zu classes (0 to %zu)", i, labels[i],
                             shape->classes, shape->classes - 1);
-        for (size_t j = 0; j < pixels; j++)
-            if (!isfinite(images[i * pixels + j]))
-                return shk_fail(err, SHK_BAD_INPUT, "image %zu holds %g, but pixels must be finite", i,
-                                (double)images[i * pixels + j]);
-    }
+    return true;
+}
+
+static bool check_images(const float *images, size_t n, const struct shk_shape *shape, struct shk_error *err) {
+    size_t pixels = shape->height * shape->width * shape->channels;
+    for (size_t i = 0; i < n * pixels; i++)
+        if (!isfinite(images[i]))
+            return shk_fail(err, SHK_BAD_INPUT, "image %zu holds %g, but pixels must be finite", i / pixels,
+                            (double)images[i]);
     return true;
 }
 
@@ -89,13 +89,53 @@ struct shk_dataset *shk_dataset_copy(const float *images, const uint32_t *labels
                                      const struct shk_shape *shape, struct shk_error *err) {
     struct shk_dataset *d = shk_dataset_new(n, shape, err);
     if (!d) return NULL;
-    if (!check_samples(images, labels, n, shape, err)) {
+    if (!check_labels(labels, n, shape, err) || !check_images(images, n, shape, err)) {
         shk_dataset_free(d);
         return NULL;
     }
-    memcpy(d->images, images, n * shape->height * shape->width * shape->channels * sizeof(float));
+    memcpy(d->images, images, n * shk_dataset_pixels_of(d) * sizeof(float));
     memcpy(d->labels, labels, n * sizeof(uint32_t));
     return d;
+}
+
+struct shk_dataset *shk_dataset_copy_bytes(const uint8_t *images, const uint32_t *labels, size_t n,
+                                           const struct shk_shape *shape, struct shk_error *err) {
+    struct shk_dataset *d = shk_dataset_new_bytes(n, shape, err);
+    if (!d) return NULL;
+    if (!check_labels(labels, n, shape, err)) {
+        shk_dataset_free(d);
+        return NULL;
+    }
+    memcpy(d->bytes, images, n * shk_dataset_pixels_of(d));
+    memcpy(d->labels, labels, n * sizeof(uint32_t));
+    return d;
+}
+
+bool shk_dataset_set_names(struct shk_dataset *d, const struct shk_names *names, struct shk_error *err) {
+    struct shk_names copy;
+    if (!shk_names_copy(&copy, names, err)) return false;
+    shk_names_free(&d->names);
+    d->names = copy;
+    return true;
+}
+
+struct shk_dataset *shk_dataset_pick(const struct shk_dataset *d, const uint32_t *places, size_t n,
+                                     struct shk_error *err) {
+    struct shk_dataset *to = new_dataset(n, &d->shape, d->bytes, err);
+    if (!to) return NULL;
+    if (!shk_dataset_set_names(to, &d->names, err)) {
+        shk_dataset_free(to);
+        return NULL;
+    }
+    size_t bytes;
+    for (size_t i = 0; i < n; i++) {
+        const void *from = shk_dataset_stored(d, places[i], &bytes);
+        memcpy(d->bytes ? (char *)to->bytes + i * bytes : (char *)to->images + i * bytes, from, bytes);
+        to->labels[i] = d->labels[places[i]];
+    }
+    if (d->bytes) memcpy(to->of_byte, d->of_byte, d->shape.channels * 256 * sizeof(float));
+    to->prepared = d->prepared;
+    return to;
 }
 
 void shk_dataset_free(struct shk_dataset *d) {
@@ -104,6 +144,7 @@ void shk_dataset_free(struct shk_dataset *d) {
     shk_free(d->bytes);
     shk_free(d->of_byte);
     shk_free(d->labels);
+    shk_names_free(&d->names);
     shk_free(d);
 }
 
@@ -111,22 +152,34 @@ size_t shk_dataset_size(const struct shk_dataset *d) { return d->n; }
 struct shk_shape shk_dataset_shape(const struct shk_dataset *d) {
     return d->shape;
 }
-const float *shk_dataset_image(const struct shk_dataset *d, size_t i) { return d->images + i * pixels_of(d); }
+
+void shk_dataset_pixels(const struct shk_dataset *d, size_t i, float *out) {
+    const float *image = shk_dataset_fetch(d, i, out);
+    if (image != out) memcpy(out, image, shk_dataset_pixels_of(d) * sizeof(float));
+}
+
+const char *shk_dataset_class(const struct shk_dataset *d, size_t label) {
+    return label < d->names.count ? d->names.names[label] : NULL;
+}
+struct shk_preprocessing shk_dataset_preprocessing(const struct shk_dataset *d) {
+    return d->prepared;
+}
 uint32_t shk_dataset_label(const struct shk_dataset *d, size_t i) { return d->labels[i]; }
 
 uint64_t shk_dataset_hash(const struct shk_dataset *d) {
     const uint64_t sizes[] = {d->n, d->shape.height, d->shape.width, d->shape.channels, d->shape.classes};
-    const size_t pixels = d->n * d->shape.height * d->shape.width * d->shape.channels;
+    const size_t pixels = d->n * shk_dataset_pixels_of(d);
     XXH64_hash_t hash = XXH3_64bits(sizes, sizeof sizes);
     hash = XXH3_64bits_withSeed(d->labels, d->n * sizeof *d->labels, hash);
-    return XXH3_64bits_withSeed(d->images, pixels * sizeof *d->images, hash);
+    return d->bytes ? XXH3_64bits_withSeed(d->bytes, pixels, hash)
+                    : XXH3_64bits_withSeed(d->images, pixels * sizeof *d->images, hash);
 }
 
 // ---- Normalisation ----
 
 // The sums of bytes and of their squares are whole numbers.
 static void sum_bytes(const struct shk_dataset *d, size_t channel, double *mean, double *variance) {
-    const size_t count = d->n * pixels_of(d), each = count / d->shape.channels;
+    const size_t count = d->n * shk_dataset_pixels_of(d), each = count / d->shape.channels;
     uint64_t sum = 0, squares = 0;
     for (size_t i = channel; i < count; i += d->shape.channels) {
         const uint64_t b = d->bytes[i];
@@ -140,7 +193,7 @@ static void sum_bytes(const struct shk_dataset *d, size_t channel, double *mean,
 }
 
 static void sum_floats(const struct shk_dataset *d, size_t channel, double *mean, double *variance) {
-    const size_t count = d->n * pixels_of(d), channels = d->shape.channels;
+    const size_t count = d->n * shk_dataset_pixels_of(d), channels = d->shape.channels;
     double sum = 0, squares = 0;
     for (size_t i = channel; i < count; i += channels) sum += (double)d->images[i];
     *mean = sum / (double)(count / channels);
@@ -151,24 +204,25 @@ static void sum_floats(const struct shk_dataset *d, size_t channel, double *mean
     *variance = squares / (double)(count / channels);
 }
 
-struct shk_normalisation shk_dataset_statistics(const struct shk_dataset *d) {
-    struct shk_normalisation of = {{0}, {0}};
+void shk_dataset_statistics(const struct shk_dataset *d, float *mean, float *deviation) {
     for (size_t c = 0; c < d->shape.channels; c++) {
-        double mean, variance;
-        (d->bytes ? sum_bytes : sum_floats)(d, c, &mean, &variance);
-        of.mean[c] = (float)mean;
-        of.deviation[c] = (float)fmax(sqrt(fmax(variance, 0)), 1e-6);
+        double m, variance;
+        (d->bytes ? sum_bytes : sum_floats)(d, c, &m, &variance);
+        mean[c] = (float)m;
+        deviation[c] = (float)fmax(sqrt(fmax(variance, 0)), 1e-6);
     }
-    return of;
 }
 
-void shk_dataset_normalise(struct shk_dataset *d, const struct shk_normalisation *by) {
-    const size_t channels = d->shape.channels, count = d->bytes ? channels * 256 : d->n * pixels_of(d);
+void shk_dataset_normalise(struct shk_dataset *d, const float *mean, const float *deviation) {
+    const size_t channels = d->shape.channels, count = d->bytes ? channels * 256 : d->n * shk_dataset_pixels_of(d);
     float *x = d->bytes ? d->of_byte : d->images;
     for (size_t i = 0; i < count; i++) {
         const size_t c = d->bytes ? i / 256 : i % channels;
-        x[i] = (float)(((double)x[i] - (double)by->mean[c]) / (double)by->deviation[c]);
+        x[i] = (x[i] - mean[c]) / deviation[c];
     }
+    d->prepared.normalised = true;
+    memcpy(d->prepared.mean, mean, channels * sizeof *mean);
+    memcpy(d->prepared.deviation, deviation, channels * sizeof *deviation);
 }
 
 // ---- Shuffling ----

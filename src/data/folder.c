@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Walks a folder of pictures in folders of classes.
-#include "data/files.h"
-#include "formats/file.h"
+#include "base/file.h"
+#include "data/pictures/load.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,32 +15,11 @@ enum { MOST_DEPTH = 32, MOST_CLASSES = 65536 };
 
 // ---- Names ----
 
-struct names {
-    size_t count;
-    char **names; // sorted by their bytes
-};
-
 static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-static void free_names(struct names *n) {
-    for (size_t i = 0; i < n->count; i++) free(n->names[i]);
-    free(n->names);
-}
 
 static bool hidden(const char *name) {
     return name[0] == '.' || strcmp(name, "__MACOSX") == 0 || strcmp(name, "Thumbs.db") == 0 ||
            strcmp(name, "desktop.ini") == 0;
-}
-
-static bool add_name(struct names *n, const char *name) {
-    char **names = realloc(n->names, (n->count + 1) * sizeof *names), *copy = strdup(name);
-    if (names) n->names = names;
-    if (names && copy) {
-        names[n->count++] = copy;
-        return true;
-    }
-    free(copy);
-    return false;
 }
 
 static bool cannot_read(const char *path, int why, struct shk_error *err) {
@@ -48,9 +27,9 @@ static bool cannot_read(const char *path, int why, struct shk_error *err) {
     return shk_fail(err, SHK_BAD_INPUT, "the folder %s cannot be read: %s", shk_shown_path(path, shown), strerror(why));
 }
 
-// What a folder holds, but for hidden names, which are counted.
-static bool read_names(const char *path, struct names *n, struct shk_left_out *out, struct shk_error *err) {
-    *n = (struct names){0};
+// What a folder holds, sorted by bytes, but for hidden names, which are counted.
+static bool read_names(const char *path, struct shk_names *n, struct shk_left_out *out, struct shk_error *err) {
+    *n = (struct shk_names){0};
     DIR *folder = opendir(path);
     if (!folder) return cannot_read(path, errno, err);
     bool ok = true;
@@ -59,13 +38,13 @@ static bool read_names(const char *path, struct names *n, struct shk_left_out *o
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         if (hidden(entry->d_name))
             out->hidden++;
-        else if (!add_name(n, entry->d_name))
-            ok = shk_fail(err, SHK_FAILED, "out of memory for the names in a folder");
+        else
+            ok = shk_names_add(n, entry->d_name, err);
     }
     if (ok && errno) ok = cannot_read(path, errno, err);
     closedir(folder);
-    qsort(n->names, n->count, sizeof *n->names, by_bytes);
-    if (!ok) free_names(n);
+    if (n->count) qsort(n->names, n->count, sizeof *n->names, by_bytes);
+    if (!ok) shk_names_free(n);
     return ok;
 }
 
@@ -87,6 +66,7 @@ static bool loops(const struct place *p, const struct stat *s) {
 
 struct walk {
     struct shk_file_list *list;
+    size_t root; // characters of the folder of classes, and its slash
     size_t label;
     enum shk_part part;
     struct shk_error *err;
@@ -106,7 +86,7 @@ static bool take(const struct walk *w, const char *path, const struct place *abo
         if (errno == ELOOP) return ++w->list->left_out.loops, true;
         return shk_fail(w->err, SHK_BAD_INPUT, "%s cannot be read: %s", shk_shown_path(path, shown), strerror(errno));
     }
-    if (S_ISREG(s.st_mode)) return shk_file_list_add(w->list, path, w->label, w->part, w->err);
+    if (S_ISREG(s.st_mode)) return shk_file_list_add(w->list, path, w->root, w->label, w->part, w->err);
     if (S_ISDIR(s.st_mode)) return walk_folder(w, path, above, &s);
     w->list->left_out.others++;
     return true;
@@ -115,7 +95,7 @@ static bool take(const struct walk *w, const char *path, const struct place *abo
 static bool walk_folder(const struct walk *w, const char *path, const struct place *above, const struct stat *s) {
     const struct place here = {above, s->st_dev, s->st_ino, above ? above->depth + 1 : 0};
     char shown[SHK_SHOWN_PATH], within[4096];
-    struct names n;
+    struct shk_names n;
     if (loops(above, s)) return ++w->list->left_out.loops, true;
     if (here.depth > MOST_DEPTH)
         return shk_fail(w->err, SHK_BAD_INPUT, "%s: folders of pictures are read %d deep", shk_shown_path(path, shown),
@@ -124,7 +104,7 @@ static bool walk_folder(const struct walk *w, const char *path, const struct pla
     bool ok = true;
     for (size_t i = 0; ok && i < n.count; i++)
         ok = join(within, path, n.names[i], w->err) && take(w, within, &here);
-    free_names(&n);
+    shk_names_free(&n);
     return ok;
 }
 
@@ -145,95 +125,100 @@ static bool is_folder(const char *path) {
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
-static bool all_numbers(const struct names *n) {
-    for (size_t i = 0; i < n->count; i++)
-        if (n->names[i][strspn(n->names[i], "0123456789")]) return false;
-    return true;
-}
-
-static int by_value(const void *a, const void *b) {
-    return shk_compare_classes(*(char *const *)a, *(char *const *)b, true);
-}
-
 // Leaves the folders of `n`, in the order of classes.
-static bool only_folders(const char *path, struct names *n, struct shk_left_out *out, struct shk_error *err) {
+static bool only_folders(const char *path, struct shk_names *n, struct shk_left_out *out, struct shk_error *err) {
     char within[4096];
-    size_t kept = 0;
-    for (size_t i = 0; i < n->count; i++) {
-        if (!join(within, path, n->names[i], err)) return false;
-        if (is_folder(within)) {
-            char *name = n->names[i];
-            n->names[i] = n->names[kept];
-            n->names[kept++] = name;
-        } else {
+    struct shk_names folders = {0};
+    bool ok = true;
+    for (size_t i = 0; ok && i < n->count; i++) {
+        ok = join(within, path, n->names[i], err);
+        if (ok && is_folder(within))
+            ok = shk_names_add(&folders, n->names[i], err);
+        else
             out->loose++;
-        }
     }
-    for (size_t i = kept; i < n->count; i++) free(n->names[i]);
-    n->count = kept;
-    qsort(n->names, n->count, sizeof *n->names, all_numbers(n) ? by_value : by_bytes);
-    return true;
+    shk_names_free(n);
+    *n = folders;
+    shk_sort_classes(n);
+    return ok;
 }
 
-// The classes of training are those of all parts.
-static bool keep_classes(struct shk_file_list *l, struct names *n, const char *path, struct shk_error *err) {
+static bool enough_classes(const struct shk_names *n, const char *path, struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
-    if (n->count < 2 || n->count > MOST_CLASSES)
-        return shk_fail(err, SHK_BAD_INPUT, "%s holds %zu folders, but wanted is a folder for each class, 2 to %d",
-                        shk_shown_path(path, shown), n->count, MOST_CLASSES);
-    l->classes = n->names;
-    l->class_count = n->count;
-    *n = (struct names){0};
-    return true;
+    shk_shown_path(path, shown);
+    if (n->count >= 2 && n->count <= MOST_CLASSES) return true;
+    return shk_fail(err, SHK_BAD_INPUT, "%s holds %zu folder%s, but wanted is a folder for each class, 2 to %d", shown,
+                    n->count, n->count == 1 ? "" : "s", MOST_CLASSES);
 }
 
-static bool class_of(const struct shk_file_list *l, const char *name, const char *path, size_t *label,
-                     struct shk_error *err) {
-    char shown[SHK_SHOWN_PATH];
-    for (*label = 0; *label < l->class_count; ++*label)
-        if (strcmp(l->classes[*label], name) == 0) return true;
-    return shk_fail(err, SHK_BAD_INPUT, "%s has a class '%.100s', which training has not", shk_shown_path(path, shown),
-                    name);
+static bool list_class(const struct walk *of, const char *path, const char *name) {
+    struct walk w = *of;
+    char within[4096], shown[SHK_SHOWN_PATH];
+    struct stat s;
+    w.root = strlen(path) + 1;
+    w.label = shk_names_find(&w.list->classes, name);
+    if (w.label == w.list->classes.count)
+        return shk_fail(w.err, SHK_BAD_INPUT, "%s has a class '%.100s', which training has not",
+                        shk_shown_path(path, shown), name);
+    if (!join(within, path, name, w.err)) return false;
+    if (stat(within, &s) != 0) return cannot_read(within, errno, w.err);
+    return walk_folder(&w, within, NULL, &s);
 }
 
-static bool list_classes(struct shk_file_list *l, const char *path, const struct names *n, enum shk_part part,
-                         struct shk_error *err) {
-    struct walk w = {.list = l, .part = part, .err = err};
-    char within[4096];
-    for (size_t i = 0; i < n->count; i++) {
-        struct stat s;
-        if (!class_of(l, n->names[i], path, &w.label, err) || !join(within, path, n->names[i], err)) return false;
-        if (stat(within, &s) != 0) return cannot_read(within, errno, err);
-        if (!walk_folder(&w, within, NULL, &s)) return false;
-    }
-    return true;
-}
-
+// The first part's folders are the classes of all, where these are not known before.
 static bool list_part(struct shk_file_list *l, const char *path, enum shk_part part, struct shk_error *err) {
-    struct names n;
+    const struct walk w = {.list = l, .part = part, .err = err};
+    struct shk_names n;
     if (!read_names(path, &n, &l->left_out, err)) return false;
     bool ok = only_folders(path, &n, &l->left_out, err);
-    if (ok && part == SHK_PART_TRAIN) {
-        struct names of = n;
-        ok = keep_classes(l, &n, path, err) && list_classes(l, path, &of, part, err);
-    } else if (ok) {
-        ok = list_classes(l, path, &n, part, err);
-    }
-    free_names(&n);
+    if (ok && l->classes.count == 0) ok = enough_classes(&n, path, err) && shk_names_copy(&l->classes, &n, err);
+    for (size_t i = 0; ok && i < n.count; i++) ok = list_class(&w, path, n.names[i]);
+    shk_names_free(&n);
     return ok;
 }
 
-bool shk_folder_list(const char *path, struct shk_file_list *l, struct shk_error *err) {
+// Whether train/ is there (or, for a model, any part); else the folders are classes.
+static bool has_parts(const char *path, const struct shk_names *known) {
     char within[4096];
-    *l = (struct shk_file_list){0};
-    bool parts = false, ok = true;
-    for (size_t i = 0; ok && i < PART_NAMES; i++) {
-        ok = join(within, path, part_names[i].name, err);
-        if (!ok || !is_folder(within) || (i > 0 && !parts)) continue; // without train/ these are classes
-        parts = true;
-        ok = list_part(l, within, part_names[i].part, err);
+    for (size_t i = 0; i < (known ? PART_NAMES : 1); i++)
+        if (join(within, path, part_names[i].name, NULL) && is_folder(within) &&
+            (!known || shk_names_find(known, part_names[i].name) == known->count))
+            return true;
+    return false;
+}
+
+static bool list(const struct shk_request *r, struct shk_file_list *l, struct shk_error *err) {
+    char within[4096];
+    if (r->names && !shk_names_copy(&l->classes, r->names, err)) return false;
+    if (r->part != SHK_PARTS) return list_part(l, r->path, r->part, err);
+    if (!has_parts(r->path, r->names)) return list_part(l, r->path, SHK_PART_TRAIN, err);
+    for (size_t i = 0; i < PART_NAMES; i++) {
+        if (!join(within, r->path, part_names[i].name, err)) return false;
+        if (is_folder(within) && !list_part(l, within, part_names[i].part, err)) return false;
     }
-    if (ok && !parts) ok = list_part(l, path, SHK_PART_TRAIN, err);
-    if (!ok) shk_file_list_free(l);
+    return true;
+}
+
+// ---- The source ----
+
+// A folder with folders in it.
+static bool is(const char *path) {
+    struct shk_names n;
+    struct shk_left_out out;
+    if (!is_folder(path) || !read_names(path, &n, &out, NULL)) return false;
+    const bool ok = only_folders(path, &n, &out, NULL) && n.count > 0;
+    shk_names_free(&n);
     return ok;
 }
+
+static bool open_folder(const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
+    struct shk_file_list l = {0};
+    bool ok = list(r, &l, err);
+    shk_file_list_sort(&l);
+    ok = ok && shk_pictures_load(r, &l, d, err);
+    shk_file_list_free(&l);
+    return ok;
+}
+
+const struct shk_source_type shk_source_folder = {
+    .name = "folder", .what = "a folder of pictures in a folder for each class", .is = is, .open = open_folder};

@@ -1,20 +1,56 @@
 // SPDX-License-Identifier: MIT
-// Opens the data of a run from one of several sources, each of them a file of this folder and a line of sources.def.
+// Opens data from one of several sources, each of them a file of this folder and a line of sources.def.
 #ifndef SHK_DATA_SOURCE_H
 #define SHK_DATA_SOURCE_H
 
-#include "settings/settings.h"
+#include "base/names.h"
+#include "base/team.h"
+#include "data/dataset.h"
 
-enum shk_part { SHK_PART_TRAIN, SHK_PART_VAL, SHK_PART_TEST, SHK_PARTS };
-
-struct shk_source_type {
-    const char *name; // the setting `source`; its settings are the rows of the table that name it
-    // The images of a part, ready to be fetched on the workers (data/dataset.h).
-    struct shk_dataset *(*open)(const struct shk_run_settings *, enum shk_part, struct shk_error *);
+// What a source is asked for.
+struct shk_request {
+    const struct shk_data_options *options;
+    const char *path;           // of the file or folder
+    const struct shk_team *team; // NULL: the calling thread alone
+    // SHK_PARTS: the path holds all parts, and the source finds out which. Else it is this part as a whole.
+    enum shk_part part;
+    // The shape and the classes that the data must get: of the training set that was opened before, or of a model.
+    // height 0: by what is found; classes 0: by what is found (names: the classes', where they have any).
+    struct shk_shape shape;
+    const struct shk_names *names;
+    struct shk_preprocessing prepared; // fit and background
 };
 
-// From the source that the settings name.
-struct shk_dataset *shk_source_open(const struct shk_run_settings *, enum shk_part, struct shk_error *);
+struct shk_data {
+    const struct shk_source_type *source;
+    struct shk_dataset *parts[SHK_PARTS]; // NULL: there is none
+    // For what has no place in a data set: what the samples of each part are called, one name each, in their order
+    // (the path within its class for files); count 0: they have numbers only.
+    struct shk_names samples[SHK_PARTS];
+};
+
+struct shk_source_type {
+    const char *name; // "folder"
+    const char *what; // "a folder of pictures in folders of classes", for sentences
+    // Whether a file or folder looks like one of its kind, by its content; cheap, and silent where it is not.
+    bool (*is)(const char *path);
+    // Reads it. Parts that are made are complete: labels, names of classes (shk_dataset_set_names) and shape, but not normalised.
+    bool (*open)(const struct shk_request *, struct shk_data *, struct shk_error *);
+};
+
+// What data must become where a model is there already.
+struct shk_wanted {
+    struct shk_shape shape;
+    const struct shk_names *names;
+    struct shk_preprocessing prepared;
+};
+// As shk_data_open; wanted: NULL where nothing is.
+struct shk_data *shk_data_open_as(const struct shk_wanted *, const struct shk_data_options *, const struct shk_runtime *,
+                                  struct shk_error *);
+
+// A sentence for options->on_note or on_bad.
+void shk_data_note(const struct shk_data_options *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void shk_data_bad(const struct shk_data_options *, const char *sentence);
 
 #define SHK_SOURCE(name) extern const struct shk_source_type shk_source_##name;
 #include "data/sources.def"

@@ -4,8 +4,10 @@
 #include "base/stream.h"
 #include "data/dataset.h"
 #include "data/source.h"
+#include "settings/settings.h"
+#include <string.h>
 
-enum { GRID = 3 };
+enum { GRID = 3, USUAL_SIZE = 32 };
 
 static void draw(float *image, size_t size, size_t top, size_t left, size_t square, bool inverted) {
     float background = inverted ? 1.0f : 0.0f;
@@ -26,7 +28,7 @@ static bool check(const struct shk_squares_options *o, size_t size, size_t squar
 
 struct shk_dataset *shk_dataset_squares(const struct shk_squares_options *o, struct shk_error *err) {
     const struct shk_data_settings defaults = shk_settings_defaults().data;
-    size_t size = o->size ? o->size : defaults.size, square = o->square ? o->square : defaults.square,
+    size_t size = o->size ? o->size : USUAL_SIZE, square = o->square ? o->square : defaults.square,
            cell = size / GRID;
     double invert = o->invert < 0 ? defaults.invert : o->invert;
     struct shk_shape shape = {size, size, 1, GRID * GRID};
@@ -47,15 +49,22 @@ struct shk_dataset *shk_dataset_squares(const struct shk_squares_options *o, str
     return d;
 }
 
-static struct shk_dataset *open_squares(const struct shk_run_settings *run, enum shk_part part, struct shk_error *err) {
-    const struct shk_data_settings *s = &run->data;
-    const struct shk_squares_options options = {.n = part == SHK_PART_TRAIN ? s->train_samples : s->test_samples,
-                                                .size = s->size,
-                                                .square = s->square,
-                                                .invert = s->invert,
-                                                .seed = run->train.seed,
-                                                .stream = part == SHK_PART_TRAIN ? 0 : 1};
-    return shk_dataset_squares(&options, err);
+static bool is_squares(const char *path) { return strcmp(path, "squares") == 0; }
+
+static bool open_squares(const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
+    const struct shk_data_options *o = r->options;
+    const struct shk_data_settings defaults = shk_settings_defaults().data;
+    struct shk_squares_options s = {.n = o->train_samples ? o->train_samples : defaults.train_samples,
+                                    .size = r->shape.height,
+                                    .square = o->square,
+                                    .invert = o->invert,
+                                    .seed = o->seed};
+    d->parts[SHK_PART_TRAIN] = shk_dataset_squares(&s, err);
+    s.n = o->test_samples ? o->test_samples : defaults.test_samples;
+    s.stream = 1;
+    d->parts[SHK_PART_TEST] = d->parts[SHK_PART_TRAIN] ? shk_dataset_squares(&s, err) : NULL;
+    return d->parts[SHK_PART_TEST];
 }
 
-const struct shk_source_type shk_source_squares = {.name = "squares", .open = open_squares};
+const struct shk_source_type shk_source_squares = {
+    .name = "squares", .what = "squares that are drawn", .is = is_squares, .open = open_squares};

@@ -5,7 +5,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
-#include "formats/folder.h"
+#include "base/folder.h"
 #include "formats/model_file.h"
 #include "settings/settings.h"
 #include <math.h>

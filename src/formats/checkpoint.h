@@ -3,7 +3,7 @@
 #ifndef SHK_FORMATS_CHECKPOINT_H
 #define SHK_FORMATS_CHECKPOINT_H
 
-#include "formats/file.h"
+#include "base/file.h"
 #include "train/trainer.h"
 
 // shk_trainer_load for a file in memory.

@@ -5,7 +5,7 @@
 #ifndef SHK_FORMATS_SAFETENSORS_H
 #define SHK_FORMATS_SAFETENSORS_H
 
-#include "formats/file.h"
+#include "base/file.h"
 #include <jansson.h>
 #include <stdint.h>
 

@@ -150,6 +150,7 @@ struct shk_model *shk_model_create(const char *description, const struct shk_sha
 
 void shk_model_free(struct shk_model *m) {
     if (!m) return;
+    shk_names_free(&m->input.names);
     shk_free(m->weights);
     shk_free(m->derived);
     shk_free(m);

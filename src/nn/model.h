@@ -3,6 +3,7 @@
 #ifndef SHK_NN_MODEL_H
 #define SHK_NN_MODEL_H
 
+#include "base/names.h"
 #include "nn/graph/description.h"
 #include "nn/graph/graph.h"
 #include "nn/param.h"
@@ -10,9 +11,16 @@
 
 enum { SHK_MAX_PARAMS = 12 * SHK_MAX_DEPTH + 16 };
 
+// How images become the model's input, and what its classes are called (count 0: they have numbers only).
+struct shk_input {
+    struct shk_preprocessing prepared;
+    struct shk_names names;
+};
+
 struct shk_model {
     struct shk_description config;
     struct shk_shape shape;
+    struct shk_input input;
     struct shk_graph graph;    // as described
     struct shk_graph computed; // without what nobody reads
     unsigned param_count;

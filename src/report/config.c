@@ -23,6 +23,7 @@ static json_t *value_to_json(const struct shk_setting *s, const struct shk_run_s
     char text[SHK_SETTING_TEXT];
     if (s->type == SHK_REAL && !isinf(real)) return json_real(real);
     if (s->type == SHK_WHOLE && whole <= INT64_MAX) return json_integer((json_int_t)whole);
+    if (s->type != SHK_REAL && s->type != SHK_WHOLE) return json_string(shk_setting_text(s, c));
     shk_setting_print(s, c, text);
     return json_string(text);
 }
@@ -51,11 +52,22 @@ static bool is_of(const struct shk_setting *s, enum shk_section section, const s
     return s->section == section && shk_setting_kept(s) && shk_setting_applies(s, c);
 }
 
+// A text that is not chosen is not written.
+static bool is_chosen(const struct shk_setting *s, const struct shk_run_settings *c) {
+    return s->type == SHK_WHOLE || s->type == SHK_REAL || *shk_setting_text(s, c);
+}
+
+// Older files have the first alias as a name.
+static const json_t *member(const json_t *object, const struct shk_setting *s) {
+    const json_t *value = json_object_get(object, s->name);
+    return value || !s->aliases[0] ? value : json_object_get(object, s->aliases[0]);
+}
+
 static json_t *section_to_json(enum shk_section section, const struct shk_run_settings *c) {
     json_t *object = json_object();
     bool ok = object != NULL;
     for (const struct shk_setting *s = shk_settings; ok && s->name; s++)
-        if (is_of(s, section, c)) ok = json_object_set_new(object, s->name, value_to_json(s, c)) == 0;
+        if (is_of(s, section, c) && is_chosen(s, c)) ok = json_object_set_new(object, s->name, value_to_json(s, c)) == 0;
     if (ok) return object;
     json_decref(object);
     return NULL;
@@ -63,14 +75,22 @@ static json_t *section_to_json(enum shk_section section, const struct shk_run_se
 
 static const char hashes_key[] = "data_hashes";
 
+static const char *const parts[SHK_PARTS] = {"train", "val", "test"};
+
 static json_t *hashes_to_json(const struct shk_data_hashes *h) {
-    return json_pack("{s:s, s:s}", "train", h->train, "test", h->test);
+    json_t *object = json_object();
+    for (int i = 0; object && i < SHK_PARTS; i++) {
+        if (!*h->of[i] || json_object_set_new(object, parts[i], json_string(h->of[i])) == 0) continue;
+        json_decref(object);
+        return NULL;
+    }
+    return object;
 }
 
 json_t *config_to_json(const struct shk_run_settings *c) {
     json_t *object = json_object();
     bool ok = object != NULL;
-    if (ok && *c->hashes.train) ok = json_object_set_new(object, hashes_key, hashes_to_json(&c->hashes)) == 0;
+    if (ok && *c->hashes.of[SHK_PART_TRAIN]) ok = json_object_set_new(object, hashes_key, hashes_to_json(&c->hashes)) == 0;
     for (int i = 0; ok && i < SHK_SECTION_MACHINE; i++)
         ok = json_object_set_new(object, shk_section_names[i], section_to_json((enum shk_section)i, c)) == 0;
     if (ok) return object;
@@ -82,7 +102,7 @@ json_t *config_to_json(const struct shk_run_settings *c) {
 static bool read_section(const json_t *object, enum shk_section section, const char *where, size_t *found,
                          struct shk_run_settings *c, struct shk_error *err) {
     for (const struct shk_setting *s = shk_settings; s->name; s++) {
-        const json_t *value = is_of(s, section, c) ? json_object_get(object, s->name) : NULL;
+        const json_t *value = is_of(s, section, c) ? member(object, s) : NULL;
         char range[SHK_SETTING_TEXT];
         if (!value) continue;
         shk_setting_range(s, range);
@@ -139,12 +159,17 @@ static bool hash_from_json(const json_t *value, char hash[17]) {
 static bool read_hashes(const json_t *object, const char *where, struct shk_data_hashes *h, struct shk_error *err) {
     const json_t *hashes = json_object_get(object, hashes_key);
     if (!hashes) return true;
-    if (hash_from_json(json_object_get(hashes, "train"), h->train) &&
-        hash_from_json(json_object_get(hashes, "test"), h->test) && json_object_size(hashes) == 2)
-        return true;
-    return shk_fail(err, SHK_BAD_INPUT,
-                    "%.250s: \"%s\" must have \"train\" and \"test\", of 16 hexadecimal digits each", where,
-                    hashes_key);
+    size_t found = 0;
+    bool ok = true;
+    for (int i = 0; i < SHK_PARTS; i++) {
+        const json_t *hash = json_object_get(hashes, parts[i]);
+        ok = ok && (hash ? hash_from_json(hash, h->of[i]) : i != SHK_PART_TRAIN);
+        found += hash != NULL;
+    }
+    return (ok && found == json_object_size(hashes)) ||
+           shk_fail(err, SHK_BAD_INPUT,
+                    "%.250s: \"%s\" must have \"train\", and perhaps \"val\" and \"test\", of 16 hexadecimal digits each",
+                    where, hashes_key);
 }
 
 bool config_from_json(const json_t *object, const char *where, struct shk_run_settings *out, struct shk_error *err) {
@@ -157,19 +182,19 @@ bool config_from_json(const json_t *object, const char *where, struct shk_run_se
     return true;
 }
 
-static bool same_part(const char *was, const char *is, const char *what, const char *where, struct shk_error *err) {
-    if (!*was || !*is || strcmp(was, is) == 0) return true;
-    return shk_fail(
-        err, SHK_BAD_INPUT,
-        "%.250s: the %s images and labels have the hash %s, those of now have %s: go on with the data with which the "
-        "run began",
-        where, what, was, is);
-}
-
 bool config_same_data(const struct shk_run_settings *was, const struct shk_run_settings *is, const char *where,
                       struct shk_error *err) {
-    return same_part(was->hashes.train, is->hashes.train, "training", where, err) &&
-           same_part(was->hashes.test, is->hashes.test, "test", where, err);
+    static const char *const names[SHK_PARTS] = {"training", "val", "test"};
+    if (!*was->hashes.of[SHK_PART_TRAIN] || !*is->hashes.of[SHK_PART_TRAIN]) return true;
+    for (int i = 0; i < SHK_PARTS; i++) {
+        const char *then = was->hashes.of[i], *now = is->hashes.of[i];
+        if (strcmp(then, now) != 0)
+            return shk_fail(err, SHK_BAD_INPUT,
+                            "%.250s: the %s images and labels have the hash %s, those of now have %s: go on with the data "
+                            "with which the run began",
+                            where, names[i], *then ? then : "of none", *now ? now : "of none");
+    }
+    return true;
 }
 
 static void exchange(char *text, char from, char to) {

@@ -11,11 +11,9 @@
 
 // ---- The table ----
 
-#define SHK_SOURCE(name) #name,
-static const char *const sources[] = {
-#include "data/sources.def"
-    NULL};
-#undef SHK_SOURCE
+static const char *const specs[] = {"squares", NULL};
+static const char *const fits[] = {"stretch", "crop", "letterbox", NULL};
+static const char *const normalisations[] = {"auto", "none", NULL};
 static const char *const progresses[] = {"auto", "none", "line", "bar", NULL};
 
 #define AT(field)                                                                                                      \
@@ -37,17 +35,40 @@ const struct shk_setting shk_settings[] = {
     {"model", FREE(model), MODEL, .placeholder = "MODEL",
      .sentence = "A preset or a description, see 'shikaku --help'"},
 
-    {"source", WORD(data.source, sources), DATA, .evaluation = true, .placeholder = "NAME",
-     .sentence = "Where the images come from"},
-    {"train_samples", WHOLE(data.train_samples, 1, 10000000), DATA, .standard = 5000, .source = "squares",
-     .sentence = "Training samples"},
-    {"test_samples", WHOLE(data.test_samples, 1, 10000000), DATA, .standard = 1000, .source = "squares",
-     .evaluation = true, .sentence = "Test samples"},
-    {"size", WHOLE(data.size, 8, 256), DATA, .standard = 32, .source = "squares", .evaluation = true,
+    {"data", {"source", "dataset"}, PATH(data.spec), DATA, .moves = true, .words = specs, .evaluation = true,
+     .placeholder = "SPEC",
+     .sentence = "Pictures in folders of classes, a .csv of path,label, IDX, .npy, .npz, CIFAR; or squares"},
+    {"train_data", PATH(data.train), DATA, .moves = true, .placeholder = "SPEC",
+     .sentence = "The training data alone, where they lie apart"},
+    {"test_data", PATH(data.test), DATA, .moves = true, .kind = SHK_FROM_FILES, .placeholder = "SPEC",
+     .sentence = "The test data, beside --train-data"},
+    {"split", REAL(data.split, 0, 1), DATA, .above = true, .below = true, .kind = SHK_FROM_FILES, .evaluation = true,
+     .unset = "0.1 where there is neither val nor test",
+     .sentence = "Part of each class's training samples on which choices are made (val)"},
+    {"size", WHOLE(data.size, 8, 256), DATA, .evaluation = true,
+     .unset = "squares: 32; pictures: their own, where all are alike and at most 64, else 32",
      .sentence = "Height and width of an image in pixels"},
-    {"square", WHOLE(data.square, 1, 85), DATA, .standard = 6, .source = "squares", .evaluation = true,
+    {"channels", WHOLE(data.channels, 1, 3), DATA, .kind = SHK_FROM_FILES,
+     .unset = "1 where all training pictures are grey, else 3", .sentence = "1: grey, 3: RGB"},
+    {"fit", WORD(data.fit, fits), DATA, .kind = SHK_FROM_FILES, .placeholder = "HOW",
+     .sentence = "How pictures of another size or aspect are brought to --size"},
+    {"background", WHOLE(data.background, 0, 255), DATA, .standard = 255, .kind = SHK_FROM_FILES,
+     .sentence = "What lies behind transparent pixels and beside a letterboxed picture"},
+    {"normalise", {"normalize"}, WORD(data.normalise, normalisations), DATA, .kind = SHK_FROM_FILES, .placeholder = "HOW",
+     .sentence = "auto: pixels are (x - mean) / deviation of the training set, by channel"},
+    {"mean", FREE(data.mean), DATA, .kind = SHK_FROM_FILES, .placeholder = "X,...", .unset = "the training set's",
+     .sentence = "That mean, of pixels 0 to 1: one number, or one for each channel"},
+    {"std", FREE(data.deviation), DATA, .kind = SHK_FROM_FILES, .placeholder = "X,...", .unset = "the training set's",
+     .sentence = "That deviation"},
+    {"skip_bad", FLAG(data.skip_bad), DATA, .kind = SHK_FROM_FILES, .evaluation = true,
+     .sentence = "Go on without files that cannot be read"},
+    {"train_samples", WHOLE(data.train_samples, 1, 10000000), DATA, .standard = 5000, .kind = SHK_DRAWN,
+     .sentence = "Training samples"},
+    {"test_samples", WHOLE(data.test_samples, 1, 10000000), DATA, .standard = 1000, .kind = SHK_DRAWN,
+     .evaluation = true, .sentence = "Test samples"},
+    {"square", WHOLE(data.square, 1, 85), DATA, .standard = 6, .kind = SHK_DRAWN, .evaluation = true,
      .sentence = "Side of the square in pixels, at most a third of the image"},
-    {"invert", REAL(data.invert, 0, 1), DATA, .standard = 0.5, .source = "squares", .evaluation = true,
+    {"invert", REAL(data.invert, 0, 1), DATA, .standard = 0.5, .kind = SHK_DRAWN, .evaluation = true,
      .sentence = "Probability that an image is inverted"},
 
     {"epochs", WHOLE(epochs, 1, 1000000), TRAINING, .rises = true, .standard = 5,
@@ -127,7 +148,11 @@ bool shk_setting_trains(const struct shk_setting *s) {
 }
 
 bool shk_setting_applies(const struct shk_setting *s, const struct shk_run_settings *run) {
-    return !s->source || strcmp(s->source, run->data.source) == 0;
+    return s->kind == SHK_ANY_DATA || (s->kind == SHK_DRAWN) == shk_settings_draw(run);
+}
+
+bool shk_settings_draw(const struct shk_run_settings *run) {
+    return strcmp(run->data.spec, specs[0]) == 0 && !*run->data.train;
 }
 
 // ---- Values ----
@@ -247,7 +272,7 @@ void shk_setting_copy(const struct shk_setting *s, struct shk_run_settings *to, 
 static void set_default(const struct shk_setting *s, struct shk_run_settings *run) {
     if (s->type == SHK_WHOLE) put_whole(s, run, (uint64_t)s->standard);
     if (s->type == SHK_REAL) memcpy(place_of(s, run), &s->standard, sizeof s->standard);
-    if (s->type == SHK_WORD) snprintf(place_of(s, run), s->size, "%s", s->words[0]);
+    if (s->words) snprintf(place_of(s, run), s->size, "%s", s->words[0]);
 }
 
 struct shk_run_settings shk_settings_defaults(void) {
@@ -306,7 +331,7 @@ static bool number_fits(const struct shk_setting *s, const struct shk_run_settin
 bool shk_setting_may_become(const struct shk_setting *s, const struct shk_run_settings *was,
                             const struct shk_run_settings *wanted, const char *where, struct shk_error *err) {
     char option[SHK_SETTING_NAME], has[SHK_SETTING_TEXT], is[SHK_SETTING_TEXT];
-    if (!shk_setting_kept(s) || shk_setting_equal(s, was, wanted)) return true;
+    if (!shk_setting_kept(s) || s->moves || shk_setting_equal(s, was, wanted)) return true;
     shk_setting_option(s, option);
     shk_setting_print(s, was, has);
     shk_setting_print(s, wanted, is);

@@ -9,17 +9,24 @@
 
 #include <shikaku/shikaku.h>
 
-// What the sources of data read (src/data); each row says which source it belongs to.
+// Which data (struct shk_data_options); each row says with which it makes sense.
 struct shk_data_settings {
-    char source[16];
+    char spec[4096], train[4096], test[4096];
+    double split;
+    size_t size, channels;
+    char fit[16];
+    unsigned background;
+    char normalise[8], mean[128], deviation[128];
+    unsigned skip_bad;
     size_t train_samples, test_samples;
-    size_t size, square; // pixels
+    size_t square; // pixels
     double invert;
 };
 
-// What the images and labels of a run were: shk_dataset_hash of each part in 16 hexadecimal digits; empty: not known.
+// What the images and labels of a run were: shk_dataset_hash of each part in 16 hexadecimal digits; empty: there is no such
+// part, or it is not known.
 struct shk_data_hashes {
-    char train[17], test[17];
+    char of[SHK_PARTS][17];
 };
 
 // A value for each row of the table, and what is not chosen but found.
@@ -60,6 +67,8 @@ enum shk_effect { SHK_NOTHING, SHK_LINES, SHK_BITS }; // lines: of the run's fil
 // of the row's words, anything, or a file's name.
 enum shk_setting_type { SHK_WHOLE, SHK_REAL, SHK_WORD, SHK_FREE, SHK_PATH };
 
+enum shk_data_kind { SHK_ANY_DATA, SHK_DRAWN, SHK_FROM_FILES };
+
 struct shk_setting {
     const char *name;       // in files and in C; the option has '-' for '_'
     const char *aliases[3]; // what other trainers call the option; taken, not shown
@@ -75,7 +84,8 @@ struct shk_setting {
     double standard;          // the default; 0 where no number is one: `unset` says what happens then
     const char *unset;        // not NULL: 0 is allowed in files, and in the API it is no number but the lack of one
     const char *const *words; // ended by NULL; the first is the default
-    const char *source;       // the source of data to which it belongs; NULL: to any
+    enum shk_data_kind kind;  // of the data with which it makes sense
+    bool moves;               // it is kept, and a resumed run may have another: its data are held against their hashes
     const char *placeholder;  // of the value in the help; NULL: the option has none and stands for 1
     const char *sentence;     // what it is, without its default
 };
@@ -84,12 +94,13 @@ extern const struct shk_setting shk_settings[]; // ended by a row without a name
 extern const size_t shk_setting_count;          // up to that
 
 struct shk_run_settings shk_settings_defaults(void);
+bool shk_settings_draw(const struct shk_run_settings *); // the data are squares, not files
 const struct shk_setting *shk_setting_named(const char *name); // NULL: there is none
 void shk_setting_option(const struct shk_setting *, char option[SHK_SETTING_NAME]);
 bool shk_setting_kept(const struct shk_setting *); // in config.json
 // Whether it is in struct shk_train_options: what a checkpoint must agree in.
 bool shk_setting_trains(const struct shk_setting *);
-// Whether the run's source of data has it.
+// Whether it makes sense with the run's data.
 bool shk_setting_applies(const struct shk_setting *, const struct shk_run_settings *);
 // What a value has to be, as the end of a sentence: "a number above 0 and at most 1000".
 void shk_setting_range(const struct shk_setting *, char text[SHK_SETTING_TEXT]);

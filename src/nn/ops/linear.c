@@ -26,7 +26,7 @@ static void draw_mask(const struct shk_linear *l, const struct shk_slice *s) {
 
 // The rows of a slice times the weights, in one chain from the bias.
 static void product(const struct shk_linear *l, const struct shk_slice *s) {
-    size_t k = shk_inputs_of(l);
+    size_t k = shk_readers_of(l);
     struct shk_gemm gemm = {.m = shk_row_count(s, &l->op.in),
                             .n = l->columns,
                             .k = k,
@@ -57,7 +57,7 @@ static void product(const struct shk_linear *l, const struct shk_slice *s) {
 
 static void sum_block(const struct shk_linear *l, const struct shk_slice *s, size_t block, float *sums,
                       ptrdiff_t stride) {
-    size_t inputs = shk_inputs_of(l), row = block * SHK_BLOCK, left = inputs - row;
+    size_t inputs = shk_readers_of(l), row = block * SHK_BLOCK, left = inputs - row;
     struct shk_gemm gemm = {.m = s->samples,
                             .n = l->columns,
                             .k = left < SHK_BLOCK ? left : SHK_BLOCK,
@@ -229,7 +229,7 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
 static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
     const struct shk_linear *l = shk_linear_of(op);
     if (l->batch_gradient) return; // an update task
-    size_t rows = l->op.in.rows, columns = l->columns, k = shk_inputs_of(l);
+    size_t rows = l->op.in.rows, columns = l->columns, k = shk_readers_of(l);
     const float *dz = shk_rows_at(s, shk_product_gradient(l));
     ptrdiff_t in_row = shk_row_stride(s, &l->op.in), dz_row = dz_stride(l, s);
     SHK_EACH_SEGMENT(s, g) {
@@ -323,7 +323,7 @@ static void add_mask(struct shk_plan *p, struct shk_linear *l) {
 
 // One row a sample: long sums in blocks, so that they can be dealt out.
 static void split_sums(struct shk_plan *p, struct shk_linear *l) {
-    l->blocks = (shk_inputs_of(l) + SHK_BLOCK - 1) / SHK_BLOCK;
+    l->blocks = (shk_readers_of(l) + SHK_BLOCK - 1) / SHK_BLOCK;
     if (l->blocks > 1) l->partials = shk_buffer_new(p, l->blocks * l->columns);
 }
 
@@ -414,7 +414,7 @@ static void place_gradient(struct shk_plan *p, struct shk_linear *l) {
 
 // Queries, keys and values of all heads; in rows that do not share sets of a cache.
 static bool match_heads(struct shk_lowering *f, const struct shk_layer *layer, const struct shk_layer *attention) {
-    const struct shk_value in = *shk_input_of(f);
+    const struct shk_value in = *shk_reader_of(f);
     const size_t heads = attention->attention.heads, dim = layer->out.c / 3;
     const size_t columns = 3 * shk_heads_columns(heads, dim);
     const struct shk_axis axis = shk_stacked_axis(heads, dim);
@@ -435,7 +435,7 @@ static bool match(struct shk_lowering *f) {
     if (layer->kind != SHK_LINEAR) return false;
     const int heads = shk_follower(f, f->at, SHK_ATTENTION);
     if (heads >= 0) return match_heads(f, layer, shk_layer_at(f, heads));
-    const struct shk_value in = *shk_input_of(f);
+    const struct shk_value in = *shk_reader_of(f);
     const struct shk_axis axis = shk_axis1(layer->out.c);
     const size_t columns = shk_round16(layer->out.c);
     const bool sparse = shk_layer_is(f, layer->in[0], SHK_FLATTEN) && shk_follower(f, f->at, SHK_RELU) >= 0 &&
@@ -473,10 +473,10 @@ static void declare(struct shk_op *op) {
 static double flops(const struct shk_op *op, enum shk_phase phase) {
     const struct shk_linear *l = shk_linear_of(op);
     if (phase == SHK_WEIGHT_GRADIENT && l->batch_gradient && !op->dealt) return 0; // an update task
-    return 2.0 * (double)(op->in.rows * l->columns) * (double)shk_inputs_of(l);
+    return 2.0 * (double)(op->in.rows * l->columns) * (double)shk_readers_of(l);
 }
 
-static size_t weight_floats(const struct shk_linear *l) { return l->columns * shk_inputs_of(l); }
+static size_t weight_floats(const struct shk_linear *l) { return l->columns * shk_readers_of(l); }
 
 static size_t shard_floats(const struct shk_op *op) {
     const struct shk_linear *l = shk_linear_of(op);

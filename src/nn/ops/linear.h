@@ -35,7 +35,7 @@ static inline const struct shk_view *shk_product_gradient(const struct shk_linea
 
 static inline bool shk_has_tiles(const struct shk_linear *l) { return l->op.weight->layout == SHK_INPUT_TILES; }
 // Padded inputs.
-static inline size_t shk_inputs_of(const struct shk_linear *l) {
+static inline size_t shk_readers_of(const struct shk_linear *l) {
     const struct shk_param *w = l->op.weight;
     return shk_has_tiles(l) ? w->length / w->ld : w->ld;
 }

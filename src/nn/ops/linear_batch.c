@@ -25,7 +25,7 @@ void shk_linear_task_forward(const struct shk_op *op, const struct shk_whole_bat
     (void)scratch;
     const struct shk_linear *l = shk_linear_of(op);
     size_t columns = l->columns, groups = groups_of(columns, FORWARD_COLUMNS);
-    size_t rows = shk_inputs_of(l);
+    size_t rows = shk_readers_of(l);
     size_t block = task / groups, column = task % groups * FORWARD_COLUMNS, row = block * SHK_BLOCK;
     const struct shk_buffer *partials = &w->plan->buffers[l->partials];
     ptrdiff_t x_row;
@@ -94,7 +94,7 @@ static void dense_input_gradient(const struct shk_linear *l, const struct shk_wh
 void shk_linear_task_input_gradient(const struct shk_op *op, const struct shk_whole_batch *w, size_t task,
                                     float *scratch) {
     const struct shk_linear *l = shk_linear_of(op);
-    size_t row = task * TILE_ROWS, left = shk_inputs_of(l) - row;
+    size_t row = task * TILE_ROWS, left = shk_readers_of(l) - row;
     size_t rows = left < TILE_ROWS ? left : TILE_ROWS;
     if (!shk_has_tiles(l)) {
         dense_input_gradient(l, w, row, rows, scratch);
@@ -244,7 +244,7 @@ void shk_linear_gradient(const struct shk_whole_batch *w, const struct shk_updat
 size_t shk_linear_tasks(const struct shk_op *op, enum shk_phase phase) {
     const struct shk_linear *l = shk_linear_of(op);
     return phase == SHK_FORWARD ? l->blocks * groups_of(l->columns, FORWARD_COLUMNS)
-                                : groups_of(shk_inputs_of(l), TILE_ROWS);
+                                : groups_of(shk_readers_of(l), TILE_ROWS);
 }
 
 unsigned shk_linear_task_updates(const struct shk_op *op) {
@@ -274,6 +274,6 @@ void shk_linear_batch_updates(const struct shk_linear *l, struct shk_update_list
         return;
     }
     const struct shk_tile tile = l->op.dealt ? (struct shk_tile){TILE_ROWS, TILE_COLUMNS}
-                                             : shk_tile_of(shk_inputs_of(l), l->columns, shk_updates_tile_floats(list));
+                                             : shk_tile_of(shk_readers_of(l), l->columns, shk_updates_tile_floats(list));
     shk_updates_of_panels(list, &l->op, l->op.weight, 0, l->columns / 16, true, !l->op.dealt, tile);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A folder that is held: files are written into this very one, wherever its path leads by now.
-#ifndef SHK_FORMATS_FOLDER_H
-#define SHK_FORMATS_FOLDER_H
+#ifndef SHK_BASE_FOLDER_H
+#define SHK_BASE_FOLDER_H
 
 #include <shikaku/shikaku.h>
 #include <sys/types.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Reads the one tag of EXIF that matters here: how the camera was held.
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Files are read whole, and written whole or not at all.
-#include "formats/file.h"
+#include "base/file.h"
 
 #include "base/memory.h"
-#include "formats/folder.h"
+#include "base/folder.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Decodes PNG by libpng's row interface, with limits and handlers of our own.
 #include "base/memory.h"
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include <png.h>
 #include <setjmp.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Reads through zlib, which passes on what is no gzip as it is, and through libzip.
-#include "data/input.h"
+#include "data/arrays/reader.h"
 
-#include "formats/file.h"
+#include "base/file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -33,11 +33,11 @@ static const char *gz_why(void *file) {
 
 static void gz_close(void *file) { gzclose(file); }
 
-static bool refuse(const struct shk_input *in, struct shk_error *err, const char *why) {
+static bool refuse(const struct shk_reader *in, struct shk_error *err, const char *why) {
     return shk_fail(err, SHK_BAD_INPUT, "%s: %s", in->name, why);
 }
 
-static int open_regular(struct shk_input *in, const char *path, struct shk_error *err) {
+static int open_regular(struct shk_reader *in, const char *path, struct shk_error *err) {
     struct stat s;
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file < 0 || fstat(file, &s) != 0) {
@@ -52,9 +52,9 @@ static int open_regular(struct shk_input *in, const char *path, struct shk_error
     return -1;
 }
 
-bool shk_input_open(struct shk_input *in, const char *path, struct shk_error *err) {
+bool shk_reader_open(struct shk_reader *in, const char *path, struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
-    *in = (struct shk_input){.more = gz_more, .why = gz_why, .close = gz_close};
+    *in = (struct shk_reader){.more = gz_more, .why = gz_why, .close = gz_close};
     snprintf(in->name, sizeof in->name, "%s", shk_shown_path(path, shown));
     int file = open_regular(in, path, err);
     if (file < 0) return false;
@@ -76,11 +76,11 @@ static int64_t zip_more(void *file, void *to, uint64_t most) {
 static const char *zip_why(void *file) { return zip_file_strerror(file); }
 static void zip_end(void *file) { zip_fclose(file); }
 
-bool shk_input_open_in_zip(struct shk_input *in, struct zip *zip, const char *zip_path, const char *name,
+bool shk_reader_open_in_zip(struct shk_reader *in, struct zip *zip, const char *zip_path, const char *name,
                            struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
     zip_stat_t s;
-    *in = (struct shk_input){.more = zip_more, .why = zip_why, .close = zip_end};
+    *in = (struct shk_reader){.more = zip_more, .why = zip_why, .close = zip_end};
     snprintf(in->name, sizeof in->name, "%.100s (%.50s)", shk_shown_path(zip_path, shown), name);
     const zip_uint64_t known = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE;
     if (zip_stat(zip, name, 0, &s) != 0 || (s.valid & known) != known) return refuse(in, err, zip_strerror(zip));
@@ -93,7 +93,7 @@ bool shk_input_open_in_zip(struct shk_input *in, struct zip *zip, const char *zi
 // ---- Either ----
 
 // How many bytes came, of at most `bytes`.
-static bool read_some(struct shk_input *in, unsigned char *to, uint64_t bytes, uint64_t *got, struct shk_error *err) {
+static bool read_some(struct shk_reader *in, unsigned char *to, uint64_t bytes, uint64_t *got, struct shk_error *err) {
     *got = 0;
     while (*got < bytes) {
         int64_t n = in->more(in->file, to + *got, bytes - *got);
@@ -105,19 +105,19 @@ static bool read_some(struct shk_input *in, unsigned char *to, uint64_t bytes, u
     return true;
 }
 
-static bool ends_early(const struct shk_input *in, const char *what, uint64_t wanted, uint64_t there,
+static bool ends_early(const struct shk_reader *in, const char *what, uint64_t wanted, uint64_t there,
                        struct shk_error *err) {
     return shk_fail(err, SHK_BAD_INPUT, "%s: %s early: %" PRIu64 " bytes of %s are wanted, %" PRIu64 " are there",
                     in->name, in->packed ? "its packed data ends" : "it ends", wanted, what, there);
 }
 
-bool shk_input_read(struct shk_input *in, void *to, uint64_t bytes, const char *what, struct shk_error *err) {
+bool shk_reader_read(struct shk_reader *in, void *to, uint64_t bytes, const char *what, struct shk_error *err) {
     uint64_t got;
     if (!read_some(in, to, bytes, &got, err)) return false;
     return got == bytes || ends_early(in, what, bytes, got, err);
 }
 
-bool shk_input_can_hold(const struct shk_input *in, uint64_t bytes, const char *what, struct shk_error *err) {
+bool shk_reader_can_hold(const struct shk_reader *in, uint64_t bytes, const char *what, struct shk_error *err) {
     if (!in->packed) {
         const uint64_t left = in->size > in->at ? in->size - in->at : 0;
         return bytes <= left || ends_early(in, what, bytes, left, err);
@@ -128,14 +128,14 @@ bool shk_input_can_hold(const struct shk_input *in, uint64_t bytes, const char *
                     in->name, bytes, what, in->size);
 }
 
-bool shk_input_at_end(struct shk_input *in, struct shk_error *err) {
+bool shk_reader_at_end(struct shk_reader *in, struct shk_error *err) {
     unsigned char byte;
     uint64_t got;
     if (!read_some(in, &byte, 1, &got, err)) return false;
     return got == 0 || refuse(in, err, "more bytes follow than its header says");
 }
 
-void shk_input_close(struct shk_input *in) {
+void shk_reader_close(struct shk_reader *in) {
     if (in->file) in->close(in->file);
     in->file = NULL;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Folders are held by their descriptors, and compared with what their paths lead to.
-#include "formats/folder.h"
+#include "base/folder.h"
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "formats/file.h"
+#include "base/file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Finds out what a picture's bytes are, and makes it upright.
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 
 #include "base/memory.h"
 #include <string.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Turns arrays of any number type, order and layout into images and labels.
-#include "data/array.h"
+#include "data/arrays/array.h"
 
 #include "base/memory.h"
 #include <math.h>
@@ -40,12 +40,12 @@ static bool bytes_of(const struct shk_array *a, size_t *bytes, struct shk_error 
     return true;
 }
 
-bool shk_array_read(struct shk_array *a, struct shk_input *in, struct shk_error *err) {
+bool shk_array_read(struct shk_array *a, struct shk_reader *in, struct shk_error *err) {
     size_t bytes;
     memcpy(a->name, in->name, sizeof a->name);
-    if (!bytes_of(a, &bytes, err) || !shk_input_can_hold(in, bytes, "numbers", err)) return false;
+    if (!bytes_of(a, &bytes, err) || !shk_reader_can_hold(in, bytes, "numbers", err)) return false;
     a->data = shk_alloc(bytes, 1, a->name, err);
-    if (a->data && shk_input_read(in, a->data, bytes, "numbers", err) && shk_input_at_end(in, err)) return true;
+    if (a->data && shk_reader_read(in, a->data, bytes, "numbers", err) && shk_reader_at_end(in, err)) return true;
     shk_array_free(a);
     return false;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // An array of numbers as IDX and NumPy files hold it, and the data set that one of images and one of labels make.
-#ifndef SHK_DATA_ARRAY_H
-#define SHK_DATA_ARRAY_H
+#ifndef SHK_DATA_ARRAYS_ARRAY_H
+#define SHK_DATA_ARRAYS_ARRAY_H
 
 #include "data/dataset.h"
-#include "data/input.h"
+#include "data/arrays/reader.h"
 
 enum shk_element {
     SHK_BOOL,
@@ -35,14 +35,14 @@ struct shk_array {
 unsigned shk_element_bytes(enum shk_element);
 const char *shk_element_name(enum shk_element); // "uint8"
 // Reads what name, type, order and sizes say; nothing may follow.
-bool shk_array_read(struct shk_array *, struct shk_input *, struct shk_error *);
+bool shk_array_read(struct shk_array *, struct shk_reader *, struct shk_error *);
 void shk_array_free(struct shk_array *);
 
 // A file of each format. An IDX file (yann.lecun.com/exdb/mnist) begins with 0, 0, type, dimensions.
 bool shk_idx_read(const char *path, struct shk_array *, struct shk_error *);
 // numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 bool shk_npy_read(const char *path, struct shk_array *, struct shk_error *);
-bool shk_npy_parse(struct shk_input *, struct shk_array *, struct shk_error *);
+bool shk_npy_parse(struct shk_reader *, struct shk_array *, struct shk_error *);
 
 // What becomes of numbers that are no bytes.
 enum shk_scaling {

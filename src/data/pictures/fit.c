@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Scales pictures: first the rows of a column together, then along each row.
-#include "data/fit.h"
+#include "data/pictures/fit.h"
 
 #include "base/memory.h"
 #include <string.h>
@@ -145,10 +145,10 @@ static bool fit_pixels(const struct shk_picture *p, const struct shk_fitting *f,
     const size_t c = p->channels, row = f->width * c;
     const bool broad = p->width * f->height > p->height * f->width; // for the wanted aspect
     size_t h = p->height, w = p->width, to_h = f->height, to_w = f->width;
-    if (f->fit == SHK_CROP && broad) w = share(h, f->width, f->height);
-    if (f->fit == SHK_CROP && !broad) h = share(w, f->height, f->width);
-    if (f->fit == SHK_LETTERBOX && broad) to_h = share(h, f->width, w);
-    if (f->fit == SHK_LETTERBOX && !broad) to_w = share(w, f->height, h);
+    if (f->fit == SHK_FIT_CROP && broad) w = share(h, f->width, f->height);
+    if (f->fit == SHK_FIT_CROP && !broad) h = share(w, f->height, f->width);
+    if (f->fit == SHK_FIT_LETTERBOX && broad) to_h = share(h, f->width, w);
+    if (f->fit == SHK_FIT_LETTERBOX && !broad) to_w = share(w, f->height, h);
     if (w > p->width) w = p->width;
     if (h > p->height) h = p->height;
     struct scaling s = {.from = p->pixels + ((p->height - h) / 2 * p->width + (p->width - w) / 2) * c,

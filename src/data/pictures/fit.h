@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A picture is brought to the size that a model takes, in whole numbers, so that every machine gets the same bytes.
-#ifndef SHK_DATA_FIT_H
-#define SHK_DATA_FIT_H
+#ifndef SHK_DATA_PICTURES_FIT_H
+#define SHK_DATA_PICTURES_FIT_H
 
-#include "data/picture.h"
-
-enum shk_fit { SHK_STRETCH, SHK_CROP, SHK_LETTERBOX };
+#include "data/pictures/picture.h"
+#include <shikaku/data.h>
 
 // Along each axis: where it shrinks, the mean of the area that a pixel covers; where it grows, linear between the centres of
 // pixels. Weights are whole 1/65,536, and a pixel is rounded once for each axis (1/256 in between).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Files as a whole: written whole or not at all, and read whole.
-#ifndef SHK_FORMATS_FILE_H
-#define SHK_FORMATS_FILE_H
+#ifndef SHK_BASE_FILE_H
+#define SHK_BASE_FILE_H
 
 #include "base/error.h"
 #include <shikaku/shikaku.h>

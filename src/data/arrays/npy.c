@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Reads NumPy's .npy files: ten bytes or twelve, a header in Python's notation, the numbers.
-#include "data/array.h"
+#include "data/arrays/array.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static const struct {
              {"i4", SHK_I32},  {"u8", SHK_U64}, {"i8", SHK_I64}, {"f4", SHK_F32}, {"f8", SHK_F64}};
 enum { TYPES = sizeof types / sizeof *types };
 
-static bool damaged(const struct shk_input *in, struct shk_error *err) {
+static bool damaged(const struct shk_reader *in, struct shk_error *err) {
     return shk_fail(err, SHK_BAD_INPUT,
                     "%s: its .npy header is not understood: wanted is {'descr': '|u1', 'fortran_order': False, "
                     "'shape': (N, H, W)} or the like",
@@ -33,7 +33,7 @@ static const char *value_of(const char *header, const char *key) {
     return at + strspn(at, " ");
 }
 
-static bool parse_type(const struct shk_input *in, struct shk_array *a, const char *value, struct shk_error *err) {
+static bool parse_type(const struct shk_reader *in, struct shk_array *a, const char *value, struct shk_error *err) {
     if (!value || (*value != '\'' && *value != '[')) return damaged(in, err);
     if (value[1] == '|' && value[2] == 'O')
         return shk_fail(err, SHK_BAD_INPUT,
@@ -49,7 +49,7 @@ static bool parse_type(const struct shk_input *in, struct shk_array *a, const ch
                     in->name, value);
 }
 
-static bool parse_shape(const struct shk_input *in, struct shk_array *a, const char *value, struct shk_error *err) {
+static bool parse_shape(const struct shk_reader *in, struct shk_array *a, const char *value, struct shk_error *err) {
     if (!value || *value++ != '(') return damaged(in, err);
     for (a->dims = 0;; a->dims++) {
         value += strspn(value, " ");
@@ -65,17 +65,17 @@ static bool parse_shape(const struct shk_input *in, struct shk_array *a, const c
     }
 }
 
-static bool parse_header(const struct shk_input *in, struct shk_array *a, const char *header, struct shk_error *err) {
+static bool parse_header(const struct shk_reader *in, struct shk_array *a, const char *header, struct shk_error *err) {
     const char *order = value_of(header, "'fortran_order'");
     if (!order || (strncmp(order, "True", 4) != 0 && strncmp(order, "False", 5) != 0)) return damaged(in, err);
     a->fortran = *order == 'T';
     return parse_type(in, a, value_of(header, "'descr'"), err) && parse_shape(in, a, value_of(header, "'shape'"), err);
 }
 
-static bool read_header(struct shk_input *in, struct shk_array *a, struct shk_error *err) {
+static bool read_header(struct shk_reader *in, struct shk_array *a, struct shk_error *err) {
     unsigned char b[12];
     char header[MOST_HEADER + 1];
-    if (!shk_input_read(in, b, 10, "header", err)) return false;
+    if (!shk_reader_read(in, b, 10, "header", err)) return false;
     if (memcmp(b, magic, sizeof magic) != 0)
         return shk_fail(err, SHK_BAD_INPUT, "%s: this is no .npy file: it begins with %02x %02x %02x %02x", in->name,
                         b[0], b[1], b[2], b[3]);
@@ -83,25 +83,25 @@ static bool read_header(struct shk_input *in, struct shk_array *a, struct shk_er
         return shk_fail(err, SHK_BAD_INPUT, "%s: version %u of .npy files is not read: 1 to 3 are", in->name, b[6]);
     size_t length = (size_t)b[9] << 8 | b[8];
     if (b[6] > 1) {
-        if (!shk_input_read(in, b + 10, 2, "header", err)) return false;
+        if (!shk_reader_read(in, b + 10, 2, "header", err)) return false;
         length |= (size_t)b[11] << 24 | (size_t)b[10] << 16;
     }
     if (length > MOST_HEADER) return damaged(in, err);
-    if (!shk_input_read(in, header, length, "header", err)) return false;
+    if (!shk_reader_read(in, header, length, "header", err)) return false;
     header[length] = 0;
     return parse_header(in, a, header, err);
 }
 
-bool shk_npy_parse(struct shk_input *in, struct shk_array *a, struct shk_error *err) {
+bool shk_npy_parse(struct shk_reader *in, struct shk_array *a, struct shk_error *err) {
     *a = (struct shk_array){0};
     return read_header(in, a, err) && shk_array_read(a, in, err);
 }
 
 bool shk_npy_read(const char *path, struct shk_array *a, struct shk_error *err) {
-    struct shk_input in;
+    struct shk_reader in;
     *a = (struct shk_array){0};
-    if (!shk_input_open(&in, path, err)) return false;
+    if (!shk_reader_open(&in, path, err)) return false;
     bool ok = shk_npy_parse(&in, a, err);
-    shk_input_close(&in);
+    shk_reader_close(&in);
     return ok;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Reads IDX files, as MNIST, Fashion-MNIST and EMNIST come.
-#include "data/array.h"
+#include "data/arrays/array.h"
 
 #include <string.h>
 
@@ -20,7 +20,7 @@ static bool type_of(unsigned char code, enum shk_element *type) {
     return false;
 }
 
-static bool check_begin(const struct shk_input *in, const unsigned char b[4], struct shk_error *err) {
+static bool check_begin(const struct shk_reader *in, const unsigned char b[4], struct shk_error *err) {
     enum shk_element type;
     if (b[0] == 0 && b[1] == 0 && b[3] >= 1 && b[3] <= 4 && type_of(b[2], &type)) return true;
     if (b[2] == 0 && b[3] == 0 && b[0] >= 1 && b[0] <= 4 && type_of(b[1], &type))
@@ -35,13 +35,13 @@ static bool check_begin(const struct shk_input *in, const unsigned char b[4], st
         in->name, b[0], b[1], b[2], b[3]);
 }
 
-static bool read_header(struct shk_input *in, struct shk_array *a, struct shk_error *err) {
+static bool read_header(struct shk_reader *in, struct shk_array *a, struct shk_error *err) {
     unsigned char begin[4], sizes[4 * SHK_ARRAY_DIMS];
-    if (!shk_input_read(in, begin, sizeof begin, "header", err) || !check_begin(in, begin, err)) return false;
+    if (!shk_reader_read(in, begin, sizeof begin, "header", err) || !check_begin(in, begin, err)) return false;
     type_of(begin[2], &a->type);
     a->big_endian = true;
     a->dims = begin[3];
-    if (!shk_input_read(in, sizes, 4 * a->dims, "header", err)) return false;
+    if (!shk_reader_read(in, sizes, 4 * a->dims, "header", err)) return false;
     for (unsigned i = 0; i < a->dims; i++)
         a->dim[i] = (size_t)sizes[4 * i] << 24 | (size_t)sizes[4 * i + 1] << 16 | (size_t)sizes[4 * i + 2] << 8 |
                     sizes[4 * i + 3];
@@ -49,10 +49,10 @@ static bool read_header(struct shk_input *in, struct shk_array *a, struct shk_er
 }
 
 bool shk_idx_read(const char *path, struct shk_array *a, struct shk_error *err) {
-    struct shk_input in;
+    struct shk_reader in;
     *a = (struct shk_array){0};
-    if (!shk_input_open(&in, path, err)) return false;
+    if (!shk_reader_open(&in, path, err)) return false;
     bool ok = read_header(&in, a, err) && shk_array_read(a, &in, err);
-    shk_input_close(&in);
+    shk_reader_close(&in);
     return ok;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Decodes JPEG by libjpeg(-turbo), with limits and handlers of our own.
 #include "base/memory.h"
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include <setjmp.h>
 #include <stdio.h> // jpeglib.h needs FILE
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // A file of data, or a file within a zip, is read from its beginning on, unpacked where it is gzip, whatever its name says.
-#ifndef SHK_DATA_INPUT_H
-#define SHK_DATA_INPUT_H
+#ifndef SHK_DATA_ARRAYS_READER_H
+#define SHK_DATA_ARRAYS_READER_H
 
 #include "base/error.h"
 #include <stdint.h>
 
 struct zip;
 
-struct shk_input {
+struct shk_reader {
     char name[160]; // of the file, for sentences
     void *file;
     int64_t (*more)(void *file, void *to,
@@ -21,16 +21,16 @@ struct shk_input {
 };
 
 // A regular file.
-bool shk_input_open(struct shk_input *, const char *path, struct shk_error *);
+bool shk_reader_open(struct shk_reader *, const char *path, struct shk_error *);
 // A file within a zip, which libzip has opened, by its name there.
-bool shk_input_open_in_zip(struct shk_input *, struct zip *, const char *zip_path, const char *name,
+bool shk_reader_open_in_zip(struct shk_reader *, struct zip *, const char *zip_path, const char *name,
                            struct shk_error *);
 // Exactly so many bytes; what they are goes into the error where there are fewer.
-bool shk_input_read(struct shk_input *, void *to, uint64_t bytes, const char *what, struct shk_error *);
+bool shk_reader_read(struct shk_reader *, void *to, uint64_t bytes, const char *what, struct shk_error *);
 // Whether so many bytes can follow, before memory is taken for them.
-bool shk_input_can_hold(const struct shk_input *, uint64_t bytes, const char *what, struct shk_error *);
+bool shk_reader_can_hold(const struct shk_reader *, uint64_t bytes, const char *what, struct shk_error *);
 // Whether nothing follows.
-bool shk_input_at_end(struct shk_input *, struct shk_error *);
-void shk_input_close(struct shk_input *);
+bool shk_reader_at_end(struct shk_reader *, struct shk_error *);
+void shk_reader_close(struct shk_reader *);
 
 #endif

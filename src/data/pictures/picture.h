@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A picture is decoded to bytes: grey or RGB, upright, over a background. What it is says its content, never its name.
-#ifndef SHK_DATA_PICTURE_H
-#define SHK_DATA_PICTURE_H
+#ifndef SHK_DATA_PICTURES_PICTURE_H
+#define SHK_DATA_PICTURES_PICTURE_H
 
 #include "base/error.h"
 #include <stddef.h>

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// Opens the data that a command's settings name, and says what was done with them.
+#ifndef SHK_CLI_DATA_H
+#define SHK_CLI_DATA_H
+
+#include "cli/options.h"
+
+// For a training. Ends the program in one sentence where they cannot be read; notes go to stdout unless it is quiet, files
+// that cannot be read to stderr, each on a line.
+struct shk_data *data_open(const struct run_settings *, const struct shk_runtime *);
+// For a model, whose shape, classes and preprocessing count in place of the settings'.
+struct shk_data *data_open_for(const struct shk_model *, const struct run_settings *, const struct shk_runtime *);
+
+#endif

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+// Looks at all pictures first, where their size or channels decide something, and then decodes them.
+#include "data/pictures/load.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "data/pictures/fit.h"
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_OWN_SIDE = 64, USUAL_SIDE = 32 };
+
+// What is known of each file of the list.
+struct seen {
+    char *why; // it is bad; NULL: it is not, as far as is known
+    size_t height, width, channels;
+};
+
+struct job {
+    const struct shk_request *request;
+    const struct shk_file_list *list;
+    struct shk_fitting fitting;
+    bool look;
+    struct seen *seen;
+    uint8_t **to;      // where each file's bytes go
+    atomic_size_t next;
+    size_t bad;
+};
+
+// ---- One file ----
+
+static bool known(const char *path, const unsigned char *begin, size_t size, struct shk_error *err) {
+    char shown[SHK_SHOWN_PATH];
+    return shk_picture_known(begin, size, shk_shown_path(path, shown), err);
+}
+
+static bool take_file(const struct job *j, size_t file, struct shk_error *err) {
+    const char *path = j->list->files[file].path;
+    char shown[SHK_SHOWN_PATH];
+    struct seen *seen = &j->seen[file];
+    struct shk_bytes bytes;
+    struct shk_picture p = {0};
+    if (!shk_file_read(path, known, &bytes, err)) return false;
+    const char *name = shk_shown_path(path, shown);
+    bool ok = j->look ? shk_picture_look(bytes.data, bytes.size, name, &p, err)
+                      : shk_picture_decode(bytes.data, bytes.size, name, j->fitting.background, &p, err) &&
+                            shk_picture_fit(&p, &j->fitting, j->to[file], err);
+    seen->height = p.height;
+    seen->width = p.width;
+    seen->channels = p.channels;
+    shk_picture_free(&p);
+    shk_free(bytes.data);
+    return ok;
+}
+
+enum { STEP = 16 }; // files between two looks at how far it is
+
+// Only the calling thread, which is worker 0, may say something.
+static void take_files(void *arg, unsigned worker, unsigned workers) {
+    struct job *j = arg;
+    const struct shk_data_options *o = j->request->options;
+    size_t mine = 0;
+    (void)workers;
+    for (size_t file; (file = atomic_fetch_add(&j->next, 1)) < j->list->count;) {
+        struct shk_error why;
+        if (!j->seen[file].why && !take_file(j, file, &why)) j->seen[file].why = strdup(why.text);
+        if (worker == 0 && !j->look && o->on_progress && ++mine % STEP == 0) o->on_progress(file, j->list->count, o->user);
+    }
+}
+
+static void run(struct job *j) {
+    atomic_store(&j->next, 0);
+    if (!j->request->team) {
+        take_files(j, 0, 1);
+        return;
+    }
+    const struct shk_team some = shk_team_for(j->request->team, j->list->count);
+    some.run(&some, take_files, j);
+}
+
+// ---- What they are brought to ----
+
+struct found {
+    size_t height, width; // of the first picture that is not bad; 0: there is none
+    bool alike, grey;
+};
+
+static struct found find_out(const struct job *j) {
+    struct found f = {.alike = true, .grey = true};
+    for (size_t i = 0; i < j->list->count; i++) {
+        const struct seen *s = &j->seen[i];
+        if (s->why) continue;
+        if (!f.height) f.height = s->height;
+        if (!f.width) f.width = s->width;
+        f.alike = f.alike && s->height == f.height && s->width == f.width;
+        f.grey = f.grey && (s->channels == 1 || j->list->files[i].part != SHK_PART_TRAIN);
+    }
+    return f;
+}
+
+static const char *const fit_names[] = {"stretched", "cropped to the middle", "letterboxed"};
+
+// The request's, or what the pictures suggest.
+static void choose_fitting(struct job *j, const struct found *f) {
+    const struct shk_shape *wanted = &j->request->shape;
+    const struct shk_data_options *o = j->request->options;
+    const bool own = f->alike && f->height <= MOST_OWN_SIDE && f->width <= MOST_OWN_SIDE;
+    j->fitting = (struct shk_fitting){.fit = j->request->prepared.fit,
+                                      .height = wanted->height ? wanted->height : own ? f->height : USUAL_SIDE,
+                                      .width = wanted->width ? wanted->width : own ? f->width : USUAL_SIDE,
+                                      .channels = wanted->channels ? wanted->channels : f->grey ? 1 : 3,
+                                      .background = (uint8_t)j->request->prepared.background};
+    if (f->alike && f->height == j->fitting.height && f->width == j->fitting.width) return;
+    char size[64] = "of several sizes";
+    if (f->alike) snprintf(size, sizeof size, "of %zux%zu pixels", f->height, f->width);
+    shk_data_note(o, "pictures %s are %s to %zux%zu%s", size, fit_names[j->fitting.fit], j->fitting.height,
+                  j->fitting.width, wanted->height ? "" : " (choose with --size and --fit)");
+}
+
+// ---- Parts ----
+
+// Of the files that are not bad.
+static bool new_parts(struct job *j, struct shk_data *d, struct shk_error *err) {
+    const struct shk_fitting *f = &j->fitting;
+    const struct shk_shape shape = {f->height, f->width, f->channels, j->list->classes.count};
+    const size_t bytes = shape.height * shape.width * shape.channels;
+    size_t counts[SHK_PARTS] = {0};
+    for (size_t i = 0; i < j->list->count; i++) counts[j->list->files[i].part] += !j->seen[i].why;
+    for (unsigned part = 0; part < SHK_PARTS; part++) {
+        if (!counts[part]) continue;
+        d->parts[part] = shk_dataset_new_bytes(counts[part], &shape, err);
+        if (!d->parts[part] || !shk_dataset_set_names(d->parts[part], &j->list->classes, err)) return false;
+        d->parts[part]->prepared = j->request->prepared;
+    }
+    memset(counts, 0, sizeof counts);
+    for (size_t i = 0; i < j->list->count; i++)
+        if (!j->seen[i].why) j->to[i] = d->parts[j->list->files[i].part]->bytes + counts[j->list->files[i].part]++ * bytes;
+    return true;
+}
+
+// Closes the gaps that files left which turned out to be bad while they were decoded; gives labels and names.
+static bool close_gaps(const struct job *j, struct shk_data *d, struct shk_error *err) {
+    size_t kept[SHK_PARTS] = {0};
+    for (size_t i = 0; i < j->list->count; i++) {
+        const struct shk_listed_file *f = &j->list->files[i];
+        if (!j->to[i] || j->seen[i].why) continue;
+        struct shk_dataset *part = d->parts[f->part];
+        const size_t bytes = part->room_floats, place = kept[f->part]++;
+        if (part->bytes + place * bytes != j->to[i]) memcpy(part->bytes + place * bytes, j->to[i], bytes);
+        part->labels[place] = f->label;
+        if (!shk_names_add(&d->samples[f->part], f->path + f->name, err)) return false;
+    }
+    for (unsigned part = 0; part < SHK_PARTS; part++) {
+        if (!d->parts[part]) continue;
+        d->parts[part]->n = kept[part];
+        if (kept[part]) continue;
+        shk_dataset_free(d->parts[part]);
+        d->parts[part] = NULL;
+    }
+    return true;
+}
+
+// ---- What is said ----
+
+static void say_left_out(const struct shk_data_options *o, const struct shk_left_out *l) {
+    if (l->hidden) shk_data_note(o, "%zu hidden file%s left out", l->hidden, l->hidden == 1 ? " is" : "s are");
+    if (l->loose) shk_data_note(o, "%zu file%s beside the classes' folders left out", l->loose, l->loose == 1 ? " is" : "s are");
+    if (l->loops) shk_data_note(o, "%zu link%s that lead%s back to a folder above left out", l->loops,
+                                l->loops == 1 ? " is" : "s are", l->loops == 1 ? "s" : "");
+    if (l->others) shk_data_note(o, "%zu thing%s neither files nor folders left out", l->others, l->others == 1 ? " is" : "s are");
+}
+
+// Classes without a picture, by part.
+static bool say_empty_classes(const struct job *j, const struct shk_data *d, struct shk_error *err) {
+    static const char *const names[SHK_PARTS] = {"train", "val", "test"};
+    const size_t classes = j->list->classes.count;
+    size_t *count = shk_alloc(classes, sizeof *count, "counts of classes", err);
+    for (unsigned part = 0; count && part < SHK_PARTS; part++) {
+        memset(count, 0, classes * sizeof *count);
+        for (size_t i = 0; d->parts[part] && i < d->parts[part]->n; i++) count[d->parts[part]->labels[i]]++;
+        for (size_t c = 0; d->parts[part] && c < classes; c++)
+            if (!count[c])
+                shk_data_note(j->request->options, "class '%.100s' has no picture in %s", j->list->classes.names[c], names[part]);
+    }
+    shk_free(count);
+    return count;
+}
+
+// All of them, in the order of the list.
+static bool say_bad(struct job *j, struct shk_error *err) {
+    const char *first = NULL;
+    for (size_t i = 0; i < j->list->count; i++) {
+        if (!j->seen[i].why) continue;
+        if (j->bad++ == 0) first = j->seen[i].why;
+        shk_data_bad(j->request->options, j->seen[i].why);
+    }
+    if (j->bad == 0) return true;
+    if (j->bad == j->list->count)
+        return shk_fail(err, SHK_BAD_INPUT, "none of %zu pictures can be read; the first: %.250s", j->bad, first);
+    if (j->request->options->skip_bad) {
+        shk_data_note(j->request->options, "%zu of %zu pictures cannot be read and are left out", j->bad, j->list->count);
+        return true;
+    }
+    return shk_fail(err, SHK_BAD_INPUT,
+                    "%zu of %zu pictures cannot be read: mend or remove them, or go on without them by --skip-bad; the first: "
+                    "%.200s",
+                    j->bad, j->list->count, first);
+}
+
+// ---- All of it ----
+
+static bool load(struct job *j, struct shk_data *d, struct shk_error *err) {
+    j->look = true;
+    run(j);
+    const struct found found = find_out(j);
+    j->look = false;
+    if (found.height) {
+        choose_fitting(j, &found);
+        if (!new_parts(j, d, err)) return false;
+        run(j);
+    }
+    return say_bad(j, err) && close_gaps(j, d, err) && say_empty_classes(j, d, err);
+}
+
+bool shk_pictures_load(const struct shk_request *r, const struct shk_file_list *list, struct shk_data *d, struct shk_error *err) {
+    char shown[SHK_SHOWN_PATH];
+    say_left_out(r->options, &list->left_out);
+    if (list->count == 0)
+        return shk_fail(err, SHK_BAD_INPUT, "%s: there is no picture in it", shk_shown_path(r->path, shown));
+    struct job j = {.request = r, .list = list};
+    j.seen = shk_alloc(list->count, sizeof *j.seen, "a list of pictures", err);
+    j.to = shk_alloc(list->count, sizeof *j.to, "places of pictures", err);
+    const bool ok = j.seen && j.to && load(&j, d, err);
+    for (size_t i = 0; j.seen && i < list->count; i++) free(j.seen[i].why);
+    shk_free(j.seen);
+    shk_free(j.to);
+    return ok;
+}
