@@ -341,7 +341,7 @@ double median(std::vector<double> &values) {
 // Copies a batch together; part of the step, as in every trainer.
 void gather(const shk_dataset *data, const uint32_t *ids, float *images, std::vector<uint32_t> &labels) {
     for (size_t i = 0; i < batch; i++) {
-        std::memcpy(images + i * size * size, shk_dataset_image(data, ids[i]), sizeof(float) * size * size);
+        shk_dataset_pixels(data, ids[i], images + i * size * size);
         labels[i] = shk_dataset_label(data, ids[i]);
     }
 }

@@ -79,19 +79,20 @@ enum shk_part { SHK_PART_TRAIN, SHK_PART_VAL, SHK_PART_TEST, SHK_PARTS };
 enum shk_normalise { SHK_NORMALISE_AUTO, SHK_NORMALISE_NONE, SHK_NORMALISE_GIVEN }; // auto: by the training set
 
 struct shk_data_options {
-    const char *spec;        // a file or folder with all parts, or "squares"; NULL: the parts lie apart
+    const char *spec;         // a file or folder with all parts, or "squares"; NULL: the parts lie apart
     const char *train, *test; // NULL: in spec
-    double split;            // of the training set that becomes val, above 0 and below 1; 0: 0.1 where neither val nor test is there
-    uint64_t seed;           // of the split, and of squares
-    size_t size;             // height and width of pictures; 0: their own, where all are alike and at most 64, else 32
-    size_t channels;         // of pictures, 1 or 3; 0: 1 where all training pictures are grey, else 3
+    double
+        split; // of the training set that becomes val, above 0 and below 1; 0: 0.1 where neither val nor test is there
+    uint64_t seed;   // of the split, and of squares
+    size_t size;     // height and width of pictures; 0: their own, where all are alike and at most 64, else 32
+    size_t channels; // of pictures, 1 or 3; 0: 1 where all training pictures are grey, else 3
     enum shk_fit fit;
     unsigned background;
     enum shk_normalise normalise;
     float mean[SHK_MAX_CHANNELS], deviation[SHK_MAX_CHANNELS]; // SHK_NORMALISE_GIVEN
-    bool skip_bad;           // go on without files that cannot be read
-    size_t square, train_samples, test_samples; // of squares; 0: 6, 5000, 1000
-    double invert;                              // of squares
+    bool skip_bad;                                             // go on without files that cannot be read
+    size_t square, train_samples, test_samples;                // of squares; 0: 6, 5000, 1000
+    double invert;                                             // of squares
     // Each sentence about what was done, and about each file that cannot be read; NULL allowed. Called by the calling thread.
     void (*on_note)(const char *sentence, void *user);
     void (*on_bad)(const char *sentence, void *user);

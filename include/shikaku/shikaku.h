@@ -70,7 +70,11 @@ shk_model_title(const struct shk_model
                     *); // "TinyCNN", "TinyViT", ...; where it is no preset the description without what has its default
 const char *shk_model_description(const struct shk_model *); // in full
 struct shk_shape shk_model_shape(const struct shk_model *);
-size_t shk_model_parameters(const struct shk_model *);     // how many numbers
+size_t shk_model_parameters(const struct shk_model *); // how many numbers
+// What shk_train took over from its training data, and a file keeps: the name of a class, UTF-8, or NULL where it has a number
+// only; and how images become the model's input.
+const char *shk_model_class(const struct shk_model *, size_t label);
+struct shk_preprocessing shk_model_preprocessing(const struct shk_model *);
 double shk_model_training_flops(const struct shk_model *); // nominal, one sample, forward + backward, every layer dense
 // XXH3-64 of all weights in PyTorch's names, order and layout, without padding, little-endian.
 uint64_t shk_model_hash(const struct shk_model *);

@@ -2,8 +2,8 @@
 // Files are read whole, and written whole or not at all.
 #include "base/file.h"
 
-#include "base/memory.h"
 #include "base/folder.h"
+#include "base/memory.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>

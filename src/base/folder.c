@@ -3,8 +3,8 @@
 #include "base/folder.h"
 
 #include "base/error.h"
-#include "base/memory.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

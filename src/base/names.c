@@ -7,7 +7,9 @@
 
 enum { FIRST_ROOM = 16 };
 
-static bool out_of_memory(struct shk_error *err) { return shk_fail(err, SHK_FAILED, "out of memory for a list of names"); }
+static bool out_of_memory(struct shk_error *err) {
+    return shk_fail(err, SHK_FAILED, "out of memory for a list of names");
+}
 
 bool shk_names_add(struct shk_names *n, const char *name, struct shk_error *err) {
     if (n->count == n->room) {

@@ -32,7 +32,8 @@ static void read_channels(const char *option, const char *text, double least, fl
     while ((each = strsep(&rest, ","))) {
         double x;
         if (n == SHK_MAX_CHANNELS || !shk_typed_real(each, &x) || !(x > least) || !(x < 1e6))
-            cli_die(CLI_USAGE, "--%s must be a number, or one for each of up to %d channels, as in 0.5,0.4,0.3%s, not '%s'",
+            cli_die(CLI_USAGE,
+                    "--%s must be a number, or one for each of up to %d channels, as in 0.5,0.4,0.3%s, not '%s'",
                     option, SHK_MAX_CHANNELS, least == 0 ? ", above 0" : "", text);
         out[n++] = (float)x;
     }
@@ -41,7 +42,9 @@ static void read_channels(const char *option, const char *text, double least, fl
 }
 
 static enum shk_fit fit_of(const char *word) {
-    return strcmp(word, "crop") == 0 ? SHK_FIT_CROP : strcmp(word, "letterbox") == 0 ? SHK_FIT_LETTERBOX : SHK_FIT_STRETCH;
+    return strcmp(word, "crop") == 0        ? SHK_FIT_CROP
+           : strcmp(word, "letterbox") == 0 ? SHK_FIT_LETTERBOX
+                                            : SHK_FIT_STRETCH;
 }
 
 static void read_normalisation(const struct shk_data_settings *s, struct shk_data_options *o) {
@@ -96,7 +99,8 @@ static void check_given(const struct run_settings *s) {
         cli_die(CLI_USAGE, "--test-data goes with --train-data; test data that are in --data are found there");
 }
 
-static struct shk_data *open(const struct shk_model *m, const struct run_settings *s, const struct shk_runtime *runtime) {
+static struct shk_data *open(const struct shk_model *m, const struct run_settings *s,
+                             const struct shk_runtime *runtime) {
     struct listener listener = {.quiet = s->values.quiet};
     struct shk_error error = {0};
     check_given(s);
@@ -107,8 +111,11 @@ static struct shk_data *open(const struct shk_model *m, const struct run_setting
     return data;
 }
 
-struct shk_data *data_open(const struct run_settings *s, const struct shk_runtime *runtime) { return open(NULL, s, runtime); }
+struct shk_data *data_open(const struct run_settings *s, const struct shk_runtime *runtime) {
+    return open(NULL, s, runtime);
+}
 
-struct shk_data *data_open_for(const struct shk_model *m, const struct run_settings *s, const struct shk_runtime *runtime) {
+struct shk_data *data_open_for(const struct shk_model *m, const struct run_settings *s,
+                               const struct shk_runtime *runtime) {
     return open(m, s, runtime);
 }

@@ -25,7 +25,8 @@ struct run run_create(const struct run_settings *settings) {
     struct run run = {.settings = *settings};
     run.runtime = run_make_runtime(settings, shk_train_shards(&settings->values.train));
     run.data = data_open(settings, run.runtime);
-    const struct shk_dataset *val = shk_data_part(run.data, SHK_PART_VAL), *test = shk_data_part(run.data, SHK_PART_TEST);
+    const struct shk_dataset *val = shk_data_part(run.data, SHK_PART_VAL),
+                             *test = shk_data_part(run.data, SHK_PART_TEST);
     run.train = shk_data_part(run.data, SHK_PART_TRAIN);
     run.choice = val ? val : test;
     run.test = val ? test : NULL;
@@ -72,8 +73,10 @@ bool run_print_data(const struct run *run) {
     if (test) snprintf(place, sizeof place, " and %zu test", test);
     cli_print("dataset: %s, %zu training%s%s images of %zux%zu pixels%s, %zu classes, seed %" PRIu64 "\n",
               shk_data_source(run->data), shk_dataset_size(run->train), parts, place, shape.height, shape.width,
-              shape.channels == 1 ? "" : shape.channels == 3 ? ", RGB" : ", several channels", shape.classes,
-              s->train.seed);
+              shape.channels == 1   ? ""
+              : shape.channels == 3 ? ", RGB"
+                                    : ", several channels",
+              shape.classes, s->train.seed);
     if (shk_settings_draw(s)) return true;
     return cli_print("choices are made on: %s%s\n", val ? "val" : "test, since there is no val",
                      val && test ? "; test is looked at once, at the end" : "");

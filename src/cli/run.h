@@ -13,7 +13,7 @@ struct run {
     unsigned warned; // warnings of the runtime that have been printed
     struct shk_data *data;
     const struct shk_dataset *train, *choice; // choice: val, or, where there is none, test
-    const struct shk_dataset *test;           // to be looked at once, at the end; NULL: it is the choice, or there is none
+    const struct shk_dataset *test; // to be looked at once, at the end; NULL: it is the choice, or there is none
 };
 struct run run_create(const struct run_settings *settings);
 void run_free(struct run *);

@@ -3,8 +3,8 @@
 #ifndef SHK_CLI_TUNED_H
 #define SHK_CLI_TUNED_H
 
-#include "settings/settings.h"
 #include "cli/common.h"
+#include "settings/settings.h"
 
 #define TUNED_BUSY 0.05 // from this share of the CPUs' time on that others took, a measurement is doubtful
 

@@ -14,9 +14,9 @@ struct shk_dataset {
     uint8_t *bytes;
     float *images;
     uint32_t *labels;
-    float *of_byte;                      // [channels][256]: what a byte is as a pixel
-    struct shk_preprocessing prepared;   // how the pixels came to be what they are
-    struct shk_names names;              // of the classes; count 0: they have none
+    float *of_byte;                    // [channels][256]: what a byte is as a pixel
+    struct shk_preprocessing prepared; // how the pixels came to be what they are
+    struct shk_names names;            // of the classes; count 0: they have none
     // The pixels of a sample, [height][width][channels]: in the data set's own memory or, where they must first be made, in
     // `room`, which is the calling worker's own.
     const float *(*fetch)(const struct shk_dataset *, size_t sample, float *room);
@@ -36,6 +36,10 @@ static inline const void *shk_dataset_stored(const struct shk_dataset *d, size_t
     const size_t pixels = shk_dataset_pixels_of(d);
     *bytes = d->bytes ? pixels : pixels * sizeof(float);
     return d->bytes ? (const void *)(d->bytes + sample * pixels) : d->images + sample * pixels;
+}
+
+static inline const float *shk_dataset_image(const struct shk_dataset *d, size_t sample) {
+    return d->images + sample * shk_dataset_pixels_of(d); // of floats alone
 }
 
 // Zeroed images and labels of a checked shape, held as floats or as bytes; a byte b is the pixel b/255.

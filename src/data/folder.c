@@ -102,8 +102,7 @@ static bool walk_folder(const struct walk *w, const char *path, const struct pla
                         MOST_DEPTH);
     if (!read_names(path, &n, &w->list->left_out, w->err)) return false;
     bool ok = true;
-    for (size_t i = 0; ok && i < n.count; i++)
-        ok = join(within, path, n.names[i], w->err) && take(w, within, &here);
+    for (size_t i = 0; ok && i < n.count; i++) ok = join(within, path, n.names[i], w->err) && take(w, within, &here);
     shk_names_free(&n);
     return ok;
 }

@@ -22,7 +22,7 @@ enum { TYPES = sizeof types / sizeof *types };
 // ---- Sentences ----
 
 void shk_data_note(const struct shk_data_options *o, const char *format, ...) {
-    char text[sizeof ((struct shk_error *)0)->text];
+    char text[sizeof((struct shk_error *)0)->text];
     if (!o->on_note) return;
     va_list arguments;
     va_start(arguments, format);
@@ -42,10 +42,11 @@ static bool is_unknown(const char *path, struct shk_error *err) {
     struct stat s;
     shk_shown_path(path, shown);
     if (stat(path, &s) != 0) return shk_cannot(path, "read", errno, shk_reading_code(errno), err);
-    return shk_fail(err, SHK_BAD_INPUT,
-                    "%s: %s holds no data that are known: wanted is a folder of pictures (PNG, JPEG) in a folder for each "
-                    "class, a .csv of path,label lines, IDX, .npz, a folder of .npy, or CIFAR files",
-                    shown, S_ISDIR(s.st_mode) ? "this folder" : "this file");
+    return shk_fail(
+        err, SHK_BAD_INPUT,
+        "%s: %s holds no data that are known: wanted is a folder of pictures (PNG, JPEG) in a folder for each "
+        "class, a .csv of path,label lines, IDX, .npz, a folder of .npy, or CIFAR files",
+        shown, S_ISDIR(s.st_mode) ? "this folder" : "this file");
 }
 
 static const struct shk_source_type *source_of(const char *path, struct shk_error *err) {
@@ -94,7 +95,8 @@ static bool open_apart(struct shk_data *d, struct shk_request *r, const struct s
 
 static bool check_options(const struct shk_data_options *o, struct shk_error *err) {
     if (o->spec && (o->train || o->test))
-        return shk_fail(err, SHK_BAD_INPUT, "data are named as a whole, or as training data and test data, but not as both");
+        return shk_fail(err, SHK_BAD_INPUT,
+                        "data are named as a whole, or as training data and test data, but not as both");
     if (!o->spec && !o->train) return shk_fail(err, SHK_BAD_INPUT, "no training data are named");
     if (!(o->split >= 0 && o->split < 1))
         return shk_fail(err, SHK_BAD_INPUT, "a split of %g makes no sense: it is above 0 and below 1", o->split);
@@ -166,6 +168,4 @@ void shk_data_free(struct shk_data *d) {
 }
 
 const char *shk_data_source(const struct shk_data *d) { return d->source->name; }
-const struct shk_dataset *shk_data_part(const struct shk_data *d, enum shk_part part) {
-    return d->parts[part];
-}
+const struct shk_dataset *shk_data_part(const struct shk_data *d, enum shk_part part) { return d->parts[part]; }

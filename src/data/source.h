@@ -10,7 +10,7 @@
 // What a source is asked for.
 struct shk_request {
     const struct shk_data_options *options;
-    const char *path;           // of the file or folder
+    const char *path;            // of the file or folder
     const struct shk_team *team; // NULL: the calling thread alone
     // SHK_PARTS: the path holds all parts, and the source finds out which. Else it is this part as a whole.
     enum shk_part part;
@@ -45,8 +45,8 @@ struct shk_wanted {
     struct shk_preprocessing prepared;
 };
 // As shk_data_open; wanted: NULL where nothing is.
-struct shk_data *shk_data_open_as(const struct shk_wanted *, const struct shk_data_options *, const struct shk_runtime *,
-                                  struct shk_error *);
+struct shk_data *shk_data_open_as(const struct shk_wanted *, const struct shk_data_options *,
+                                  const struct shk_runtime *, struct shk_error *);
 
 // A sentence for options->on_note or on_bad.
 void shk_data_note(const struct shk_data_options *, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -36,8 +36,7 @@ static uint64_t hash_of(const struct shk_data *d, size_t place, uint64_t seed) {
 static size_t mark(const struct shk_data *d, double split, uint64_t seed, struct drawn *drawn, bool *is_val) {
     const struct shk_dataset *train = d->parts[SHK_PART_TRAIN];
     size_t count = 0;
-    for (size_t i = 0; i < train->n; i++)
-        drawn[i] = (struct drawn){hash_of(d, i, seed), train->labels[i], (uint32_t)i};
+    for (size_t i = 0; i < train->n; i++) drawn[i] = (struct drawn){hash_of(d, i, seed), train->labels[i], (uint32_t)i};
     qsort(drawn, train->n, sizeof *drawn, by_class_and_hash);
     for (size_t start = 0, end; start < train->n; start = end) {
         for (end = start; end < train->n && drawn[end].label == drawn[start].label;) end++;
@@ -93,7 +92,8 @@ bool shk_data_split(struct shk_data *d, const struct shk_data_options *o, struct
     const double split = asked ? o->split : usual;
     if (!asked && !needed) return true;
     if (d->parts[SHK_PART_VAL])
-        return shk_fail(err, SHK_BAD_INPUT, "the data have a val part already: a split of %g would make another", split);
+        return shk_fail(err, SHK_BAD_INPUT, "the data have a val part already: a split of %g would make another",
+                        split);
     const size_t n = d->parts[SHK_PART_TRAIN]->n;
     struct drawn *drawn = shk_alloc(n, sizeof *drawn, "a split", err);
     bool *is_val = shk_alloc(n, sizeof *is_val, "a split", err);
@@ -105,6 +105,8 @@ bool shk_data_split(struct shk_data *d, const struct shk_data_options *o, struct
     shk_free(drawn);
     shk_free(is_val);
     if (ok && !asked)
-        shk_data_note(o, "there is neither val nor test: %zu of %zu training samples, a tenth of each class, become val", count, n);
+        shk_data_note(o,
+                      "there is neither val nor test: %zu of %zu training samples, a tenth of each class, become val",
+                      count, n);
     return ok;
 }

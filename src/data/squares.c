@@ -28,8 +28,7 @@ static bool check(const struct shk_squares_options *o, size_t size, size_t squar
 
 struct shk_dataset *shk_dataset_squares(const struct shk_squares_options *o, struct shk_error *err) {
     const struct shk_data_settings defaults = shk_settings_defaults().data;
-    size_t size = o->size ? o->size : USUAL_SIZE, square = o->square ? o->square : defaults.square,
-           cell = size / GRID;
+    size_t size = o->size ? o->size : USUAL_SIZE, square = o->square ? o->square : defaults.square, cell = size / GRID;
     double invert = o->invert < 0 ? defaults.invert : o->invert;
     struct shk_shape shape = {size, size, 1, GRID * GRID};
     if (!shk_shape_check(&shape, err) || !check(o, size, square, invert, err)) return NULL;

@@ -3,9 +3,9 @@
 // position beside it.
 #include "formats/checkpoint.h"
 
+#include "base/folder.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "base/folder.h"
 #include "formats/model_file.h"
 #include "settings/settings.h"
 #include <math.h>

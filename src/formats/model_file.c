@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "formats/input.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,6 +45,10 @@ bool shk_model_describe_in(struct shk_st_out *o, const struct shk_model *m, cons
     add_whole(o, "width", m->shape.width);
     add_whole(o, "channels", m->shape.channels);
     add_whole(o, "classes", m->shape.classes);
+    if (!shk_add_input(o, m, err)) {
+        shk_st_out_abandon(o);
+        return false;
+    }
     for (size_t i = 0; i < note_count; i++) {
         if (add_note(o, &notes[i], i, err)) continue;
         shk_st_out_abandon(o);
@@ -214,7 +219,8 @@ static struct shk_model *model_of(struct shk_st *f, struct shk_error *err) {
     const float *values[SHK_MAX_PARAMS];
     struct shk_model *m = shk_check_kind(f, NULL, err) ? outline(f, err) : NULL;
     if (!m) return NULL;
-    if (!shk_take_params(f, m, "", false, values, err) || !check_others(f, err) || !shk_model_allocate(m, err)) {
+    if (!shk_read_input(f, m, err) || !shk_take_params(f, m, "", false, values, err) || !check_others(f, err) ||
+        !shk_model_allocate(m, err)) {
         shk_model_free(m);
         return NULL;
     }

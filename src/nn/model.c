@@ -161,6 +161,12 @@ const char *shk_model_description(const struct shk_model *m) { return m->config.
 struct shk_shape shk_model_shape(const struct shk_model *m) {
     return m->shape;
 }
+const char *shk_model_class(const struct shk_model *m, size_t label) {
+    return label < m->input.names.count ? m->input.names.names[label] : NULL;
+}
+struct shk_preprocessing shk_model_preprocessing(const struct shk_model *m) {
+    return m->input.prepared;
+}
 size_t shk_model_parameters(const struct shk_model *m) { return m->parameters; }
 double shk_model_training_flops(const struct shk_model *m) { return m->training_flops; }
 size_t shk_model_tensor_count(const struct shk_model *m) { return m->param_count; }

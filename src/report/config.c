@@ -67,7 +67,8 @@ static json_t *section_to_json(enum shk_section section, const struct shk_run_se
     json_t *object = json_object();
     bool ok = object != NULL;
     for (const struct shk_setting *s = shk_settings; ok && s->name; s++)
-        if (is_of(s, section, c) && is_chosen(s, c)) ok = json_object_set_new(object, s->name, value_to_json(s, c)) == 0;
+        if (is_of(s, section, c) && is_chosen(s, c))
+            ok = json_object_set_new(object, s->name, value_to_json(s, c)) == 0;
     if (ok) return object;
     json_decref(object);
     return NULL;
@@ -90,7 +91,8 @@ static json_t *hashes_to_json(const struct shk_data_hashes *h) {
 json_t *config_to_json(const struct shk_run_settings *c) {
     json_t *object = json_object();
     bool ok = object != NULL;
-    if (ok && *c->hashes.of[SHK_PART_TRAIN]) ok = json_object_set_new(object, hashes_key, hashes_to_json(&c->hashes)) == 0;
+    if (ok && *c->hashes.of[SHK_PART_TRAIN])
+        ok = json_object_set_new(object, hashes_key, hashes_to_json(&c->hashes)) == 0;
     for (int i = 0; ok && i < SHK_SECTION_MACHINE; i++)
         ok = json_object_set_new(object, shk_section_names[i], section_to_json((enum shk_section)i, c)) == 0;
     if (ok) return object;
@@ -167,9 +169,10 @@ static bool read_hashes(const json_t *object, const char *where, struct shk_data
         found += hash != NULL;
     }
     return (ok && found == json_object_size(hashes)) ||
-           shk_fail(err, SHK_BAD_INPUT,
-                    "%.250s: \"%s\" must have \"train\", and perhaps \"val\" and \"test\", of 16 hexadecimal digits each",
-                    where, hashes_key);
+           shk_fail(
+               err, SHK_BAD_INPUT,
+               "%.250s: \"%s\" must have \"train\", and perhaps \"val\" and \"test\", of 16 hexadecimal digits each",
+               where, hashes_key);
 }
 
 bool config_from_json(const json_t *object, const char *where, struct shk_run_settings *out, struct shk_error *err) {
@@ -189,10 +192,11 @@ bool config_same_data(const struct shk_run_settings *was, const struct shk_run_s
     for (int i = 0; i < SHK_PARTS; i++) {
         const char *then = was->hashes.of[i], *now = is->hashes.of[i];
         if (strcmp(then, now) != 0)
-            return shk_fail(err, SHK_BAD_INPUT,
-                            "%.250s: the %s images and labels have the hash %s, those of now have %s: go on with the data "
-                            "with which the run began",
-                            where, names[i], *then ? then : "of none", *now ? now : "of none");
+            return shk_fail(
+                err, SHK_BAD_INPUT,
+                "%.250s: the %s images and labels have the hash %s, those of now have %s: go on with the data "
+                "with which the run began",
+                where, names[i], *then ? then : "of none", *now ? now : "of none");
     }
     return true;
 }

@@ -94,7 +94,7 @@ extern const struct shk_setting shk_settings[]; // ended by a row without a name
 extern const size_t shk_setting_count;          // up to that
 
 struct shk_run_settings shk_settings_defaults(void);
-bool shk_settings_draw(const struct shk_run_settings *); // the data are squares, not files
+bool shk_settings_draw(const struct shk_run_settings *);       // the data are squares, not files
 const struct shk_setting *shk_setting_named(const char *name); // NULL: there is none
 void shk_setting_option(const struct shk_setting *, char option[SHK_SETTING_NAME]);
 bool shk_setting_kept(const struct shk_setting *); // in config.json

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a model's input is: it takes that over from the data of its training, and other data are opened so.
+// Opens data as a model's input has to be.
 #include "data/source.h"
 #include "nn/model.h"
 

@@ -222,10 +222,20 @@ static bool set_data(struct shk_trainer *t, const struct shk_dataset *train, str
     return shk_trainer_set_samples(t, train->n, err);
 }
 
+// What a model's files say about its input is what its training data are.
+static bool take_input(struct shk_model *m, const struct shk_dataset *d, struct shk_error *err) {
+    struct shk_names names;
+    if (!shk_names_copy(&names, &d->names, err)) return false;
+    shk_names_free(&m->input.names);
+    m->input = (struct shk_input){d->prepared, names};
+    return true;
+}
+
 bool shk_train(struct shk_trainer *t, const struct shk_dataset *train, const struct shk_dataset *test, size_t epochs,
                const struct shk_callbacks *callbacks, struct shk_error *err) {
     if (!shk_shapes_agree(t->model, train, err) || (test && !shk_shapes_agree(t->model, test, err))) return false;
-    if (!shk_model_trainable(t->model, err) || !set_data(t, train, err)) return false;
+    if (!shk_model_trainable(t->model, err) || !set_data(t, train, err) || !take_input(t->model, train, err))
+        return false;
     struct run r = {.trainer = t, .epochs = epochs};
     if (callbacks) r.callbacks = *callbacks;
     r.train = (struct shk_batch){.data = train, .n = train->n, .loss = t->losses};

@@ -3,8 +3,8 @@
 #ifndef SHK_DATA_ARRAYS_ARRAY_H
 #define SHK_DATA_ARRAYS_ARRAY_H
 
-#include "data/dataset.h"
 #include "data/arrays/reader.h"
+#include "data/dataset.h"
 
 enum shk_element {
     SHK_BOOL,

@@ -77,7 +77,7 @@ static const char *zip_why(void *file) { return zip_file_strerror(file); }
 static void zip_end(void *file) { zip_fclose(file); }
 
 bool shk_reader_open_in_zip(struct shk_reader *in, struct zip *zip, const char *zip_path, const char *name,
-                           struct shk_error *err) {
+                            struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
     zip_stat_t s;
     *in = (struct shk_reader){.more = zip_more, .why = zip_why, .close = zip_end};

@@ -11,7 +11,8 @@ enum { MOST_FILES = 10000000, FIRST_ROOM = 256 };
 static bool make_room(struct shk_file_list *l, struct shk_error *err) {
     if (l->count < l->room) return true;
     const size_t room = l->room ? 2 * l->room : FIRST_ROOM;
-    if (l->count >= MOST_FILES) return shk_fail(err, SHK_BAD_INPUT, "more than %d pictures are not supported", MOST_FILES);
+    if (l->count >= MOST_FILES)
+        return shk_fail(err, SHK_BAD_INPUT, "more than %d pictures are not supported", MOST_FILES);
     struct shk_listed_file *files = realloc(l->files, room * sizeof *files);
     if (!files) return shk_fail(err, SHK_FAILED, "out of memory for a list of %zu files", room);
     l->files = files;
@@ -47,7 +48,6 @@ static int by_place(const void *a, const void *b) {
 void shk_file_list_sort(struct shk_file_list *l) {
     if (l->count) qsort(l->files, l->count, sizeof *l->files, by_place);
 }
-
 
 static bool all_numbers(const struct shk_names *n) {
     for (size_t i = 0; i < n->count; i++)

@@ -25,7 +25,7 @@ struct shk_left_out {
 struct shk_file_list {
     size_t count, room;
     struct shk_listed_file *files;
-    struct shk_names classes;      // in the order of labels
+    struct shk_names classes; // in the order of labels
     struct shk_left_out left_out;
 };
 

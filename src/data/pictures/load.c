@@ -24,7 +24,7 @@ struct job {
     struct shk_fitting fitting;
     bool look;
     struct seen *seen;
-    uint8_t **to;      // where each file's bytes go
+    uint8_t **to; // where each file's bytes go
     atomic_size_t next;
     size_t bad;
 };
@@ -66,7 +66,8 @@ static void take_files(void *arg, unsigned worker, unsigned workers) {
     for (size_t file; (file = atomic_fetch_add(&j->next, 1)) < j->list->count;) {
         struct shk_error why;
         if (!j->seen[file].why && !take_file(j, file, &why)) j->seen[file].why = strdup(why.text);
-        if (worker == 0 && !j->look && o->on_progress && ++mine % STEP == 0) o->on_progress(file, j->list->count, o->user);
+        if (worker == 0 && !j->look && o->on_progress && ++mine % STEP == 0)
+            o->on_progress(file, j->list->count, o->user);
     }
 }
 
@@ -108,9 +109,15 @@ static void choose_fitting(struct job *j, const struct found *f) {
     const struct shk_data_options *o = j->request->options;
     const bool own = f->alike && f->height <= MOST_OWN_SIDE && f->width <= MOST_OWN_SIDE;
     j->fitting = (struct shk_fitting){.fit = j->request->prepared.fit,
-                                      .height = wanted->height ? wanted->height : own ? f->height : USUAL_SIDE,
-                                      .width = wanted->width ? wanted->width : own ? f->width : USUAL_SIDE,
-                                      .channels = wanted->channels ? wanted->channels : f->grey ? 1 : 3,
+                                      .height = wanted->height ? wanted->height
+                                                : own          ? f->height
+                                                               : USUAL_SIDE,
+                                      .width = wanted->width ? wanted->width
+                                               : own         ? f->width
+                                                             : USUAL_SIDE,
+                                      .channels = wanted->channels ? wanted->channels
+                                                  : f->grey        ? 1
+                                                                   : 3,
                                       .background = (uint8_t)j->request->prepared.background};
     if (f->alike && f->height == j->fitting.height && f->width == j->fitting.width) return;
     char size[64] = "of several sizes";
@@ -136,7 +143,8 @@ static bool new_parts(struct job *j, struct shk_data *d, struct shk_error *err) 
     }
     memset(counts, 0, sizeof counts);
     for (size_t i = 0; i < j->list->count; i++)
-        if (!j->seen[i].why) j->to[i] = d->parts[j->list->files[i].part]->bytes + counts[j->list->files[i].part]++ * bytes;
+        if (!j->seen[i].why)
+            j->to[i] = d->parts[j->list->files[i].part]->bytes + counts[j->list->files[i].part]++ * bytes;
     return true;
 }
 
@@ -166,10 +174,13 @@ static bool close_gaps(const struct job *j, struct shk_data *d, struct shk_error
 
 static void say_left_out(const struct shk_data_options *o, const struct shk_left_out *l) {
     if (l->hidden) shk_data_note(o, "%zu hidden file%s left out", l->hidden, l->hidden == 1 ? " is" : "s are");
-    if (l->loose) shk_data_note(o, "%zu file%s beside the classes' folders left out", l->loose, l->loose == 1 ? " is" : "s are");
-    if (l->loops) shk_data_note(o, "%zu link%s that lead%s back to a folder above left out", l->loops,
-                                l->loops == 1 ? " is" : "s are", l->loops == 1 ? "s" : "");
-    if (l->others) shk_data_note(o, "%zu thing%s neither files nor folders left out", l->others, l->others == 1 ? " is" : "s are");
+    if (l->loose)
+        shk_data_note(o, "%zu file%s beside the classes' folders left out", l->loose, l->loose == 1 ? " is" : "s are");
+    if (l->loops)
+        shk_data_note(o, "%zu link%s that lead%s back to a folder above left out", l->loops,
+                      l->loops == 1 ? " is" : "s are", l->loops == 1 ? "s" : "");
+    if (l->others)
+        shk_data_note(o, "%zu thing%s neither files nor folders left out", l->others, l->others == 1 ? " is" : "s are");
 }
 
 // Classes without a picture, by part.
@@ -182,7 +193,8 @@ static bool say_empty_classes(const struct job *j, const struct shk_data *d, str
         for (size_t i = 0; d->parts[part] && i < d->parts[part]->n; i++) count[d->parts[part]->labels[i]]++;
         for (size_t c = 0; d->parts[part] && c < classes; c++)
             if (!count[c])
-                shk_data_note(j->request->options, "class '%.100s' has no picture in %s", j->list->classes.names[c], names[part]);
+                shk_data_note(j->request->options, "class '%.100s' has no picture in %s", j->list->classes.names[c],
+                              names[part]);
     }
     shk_free(count);
     return count;
@@ -200,13 +212,15 @@ static bool say_bad(struct job *j, struct shk_error *err) {
     if (j->bad == j->list->count)
         return shk_fail(err, SHK_BAD_INPUT, "none of %zu pictures can be read; the first: %.250s", j->bad, first);
     if (j->request->options->skip_bad) {
-        shk_data_note(j->request->options, "%zu of %zu pictures cannot be read and are left out", j->bad, j->list->count);
+        shk_data_note(j->request->options, "%zu of %zu pictures cannot be read and are left out", j->bad,
+                      j->list->count);
         return true;
     }
-    return shk_fail(err, SHK_BAD_INPUT,
-                    "%zu of %zu pictures cannot be read: mend or remove them, or go on without them by --skip-bad; the first: "
-                    "%.200s",
-                    j->bad, j->list->count, first);
+    return shk_fail(
+        err, SHK_BAD_INPUT,
+        "%zu of %zu pictures cannot be read: mend or remove them, or go on without them by --skip-bad; the first: "
+        "%.200s",
+        j->bad, j->list->count, first);
 }
 
 // ---- All of it ----
@@ -224,7 +238,8 @@ static bool load(struct job *j, struct shk_data *d, struct shk_error *err) {
     return say_bad(j, err) && close_gaps(j, d, err) && say_empty_classes(j, d, err);
 }
 
-bool shk_pictures_load(const struct shk_request *r, const struct shk_file_list *list, struct shk_data *d, struct shk_error *err) {
+bool shk_pictures_load(const struct shk_request *r, const struct shk_file_list *list, struct shk_data *d,
+                       struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
     say_left_out(r->options, &list->left_out);
     if (list->count == 0)

@@ -50,12 +50,12 @@ bool shk_picture_known(const unsigned char *begin, size_t size, const char *name
 
 // ---- Pictures ----
 
-bool shk_picture_new(struct shk_picture *p, size_t height, size_t width, size_t channels,
-                     const struct shk_encoded *e, struct shk_error *err) {
+bool shk_picture_new(struct shk_picture *p, size_t height, size_t width, size_t channels, const struct shk_encoded *e,
+                     struct shk_error *err) {
     *p = (struct shk_picture){height, width, channels, NULL};
     if (height == 0 || width == 0 || height > SHK_MOST_PICTURE_PIXELS || width > SHK_MOST_PICTURE_PIXELS / height)
-        return shk_fail(err, SHK_BAD_INPUT, "%s: its header says %zu x %zu pixels; 1 to %d are decoded", e->name,
-                        width, height, SHK_MOST_PICTURE_PIXELS);
+        return shk_fail(err, SHK_BAD_INPUT, "%s: its header says %zu x %zu pixels; 1 to %d are decoded", e->name, width,
+                        height, SHK_MOST_PICTURE_PIXELS);
     if (e->look) return true;
     p->pixels = shk_alloc(height * width, channels, "a picture", err);
     return p->pixels;

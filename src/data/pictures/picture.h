@@ -22,7 +22,8 @@ enum { SHK_MOST_PICTURE_PIXELS = 64 << 20 };
 bool shk_picture_decode(const unsigned char *bytes, size_t size, const char *name, uint8_t background,
                         struct shk_picture *, struct shk_error *);
 // Its upright size and its channels alone, from its header; pixels: NULL.
-bool shk_picture_look(const unsigned char *bytes, size_t size, const char *name, struct shk_picture *, struct shk_error *);
+bool shk_picture_look(const unsigned char *bytes, size_t size, const char *name, struct shk_picture *,
+                      struct shk_error *);
 // Whether a file begins as a PNG or a JPEG does; else the error says what it is.
 bool shk_picture_known(const unsigned char *begin, size_t size, const char *name, struct shk_error *);
 void shk_picture_free(struct shk_picture *);

@@ -78,13 +78,13 @@ static bool is_ours(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
     if (l->kind != SHK_ATTENTION || l->attention.cls_alone) return false;
     const struct shk_axis stacked = shk_stacked_axis(l->attention.heads, l->out.c);
-    return shk_axis_equal(&shk_reader_of(f)->axis, &stacked) && shk_graph_consumer(f->graph, l->in[0]) == f->at;
+    return shk_axis_equal(&shk_input_of(f)->axis, &stacked) && shk_graph_consumer(f->graph, l->in[0]) == f->at;
 }
 
 static bool match(struct shk_lowering *f) {
     if (!is_ours(f)) return false;
     const struct shk_layer *l = shk_layer_at(f, f->at);
-    struct attention *a = shk_op_new(f, &shk_op_attention, l->name, shk_reader_of(f));
+    struct attention *a = shk_op_new(f, &shk_op_attention, l->name, shk_input_of(f));
     if (!a) return false;
     struct shk_plan *p = f->plan;
     const size_t heads = l->attention.heads, inner = shk_heads_columns(heads, l->out.c), rows = a->op.in.rows;

@@ -227,7 +227,7 @@ static void use_batch(struct shk_lowering *f, struct shk_linear *query, const st
 static struct shk_linear *make_query(struct shk_lowering *f, const struct shk_layer *projection, size_t inner) {
     const struct shk_op *cls = shk_select_cls_new(f, true);
     if (!cls) return NULL;
-    const struct shk_value row = {cls->out, cls->out_grad, shk_reader_of(f)->axis, cls};
+    const struct shk_value row = {cls->out, cls->out_grad, shk_input_of(f)->axis, cls};
     struct shk_linear *query = shk_linear_new(f, projection, &row, inner);
     if (!query) return NULL;
     query->op.accumulate = false;
@@ -240,7 +240,7 @@ static bool match(struct shk_lowering *f) {
     const int heads = shk_layer_is(f, f->at, SHK_LINEAR) ? shk_follower(f, f->at, SHK_ATTENTION) : -1;
     if (heads < 0 || !shk_layer_at(f, heads)->attention.cls_alone || !shk_reads_last(f)) return false;
     const struct shk_layer *projection = shk_layer_at(f, f->at), *l = shk_layer_at(f, heads);
-    const struct shk_value in = *shk_reader_of(f);
+    const struct shk_value in = *shk_input_of(f);
     const size_t n = l->attention.heads, dim = l->out.c, inner = shk_heads_columns(n, dim);
     shk_linear_lay_out(f, projection, shk_stacked_axis(n, dim), 3 * inner, in.axis, in.value.cols);
     struct shk_linear *query = make_query(f, projection, inner);

@@ -131,7 +131,7 @@ static bool match(struct shk_lowering *f) {
     if (flat < 0 && shk_follower(f, pool, SHK_CONV) < 0) return false;
     const struct shk_layer *conv = shk_layer_at(f, f->at);
     const struct shk_extent in = shk_layer_at(f, conv->in[0])->out;
-    struct conv_pool *c = shk_op_new(f, &shk_op_conv_pool, conv->name, shk_reader_of(f));
+    struct conv_pool *c = shk_op_new(f, &shk_op_conv_pool, conv->name, shk_input_of(f));
     if (!c) return false;
     c->h = in.h;
     c->w = in.w;

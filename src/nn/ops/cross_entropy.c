@@ -19,9 +19,9 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
 static bool match(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
     if (l->kind != SHK_CROSS_ENTROPY || l->out.h != 1 || l->out.c != f->plan->model->shape.classes ||
-        shk_reader_of(f)->axis.count != 1 || shk_graph_consumer(f->graph, l->in[0]) < 0)
+        shk_input_of(f)->axis.count != 1 || shk_graph_consumer(f->graph, l->in[0]) < 0)
         return false;
-    struct shk_op *op = shk_op_new(f, &shk_op_cross_entropy, "cross-entropy", shk_reader_of(f));
+    struct shk_op *op = shk_op_new(f, &shk_op_cross_entropy, "cross-entropy", shk_input_of(f));
     if (op) shk_takes(f, f->at);
     return op;
 }

@@ -69,8 +69,8 @@ static void backward(const struct shk_op *op, const struct shk_slice *s) {
 
 static bool match(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
-    if (l->kind != SHK_LAYER_NORM || shk_reader_of(f)->axis.count != 1) return false;
-    const struct shk_value *in = shk_reader_of(f);
+    if (l->kind != SHK_LAYER_NORM || shk_input_of(f)->axis.count != 1) return false;
+    const struct shk_value *in = shk_input_of(f);
     struct layernorm *norm = shk_op_new(f, &shk_op_layernorm, l->name, in);
     if (!norm) return false;
     const size_t rows = norm->op.in.rows, cols = norm->op.in.cols;

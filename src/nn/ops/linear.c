@@ -414,7 +414,7 @@ static void place_gradient(struct shk_plan *p, struct shk_linear *l) {
 
 // Queries, keys and values of all heads; in rows that do not share sets of a cache.
 static bool match_heads(struct shk_lowering *f, const struct shk_layer *layer, const struct shk_layer *attention) {
-    const struct shk_value in = *shk_reader_of(f);
+    const struct shk_value in = *shk_input_of(f);
     const size_t heads = attention->attention.heads, dim = layer->out.c / 3;
     const size_t columns = 3 * shk_heads_columns(heads, dim);
     const struct shk_axis axis = shk_stacked_axis(heads, dim);
@@ -435,7 +435,7 @@ static bool match(struct shk_lowering *f) {
     if (layer->kind != SHK_LINEAR) return false;
     const int heads = shk_follower(f, f->at, SHK_ATTENTION);
     if (heads >= 0) return match_heads(f, layer, shk_layer_at(f, heads));
-    const struct shk_value in = *shk_reader_of(f);
+    const struct shk_value in = *shk_input_of(f);
     const struct shk_axis axis = shk_axis1(layer->out.c);
     const size_t columns = shk_round16(layer->out.c);
     const bool sparse = shk_layer_is(f, layer->in[0], SHK_FLATTEN) && shk_follower(f, f->at, SHK_RELU) >= 0 &&

@@ -273,7 +273,8 @@ void shk_linear_batch_updates(const struct shk_linear *l, struct shk_update_list
         update_tiles(l, list);
         return;
     }
-    const struct shk_tile tile = l->op.dealt ? (struct shk_tile){TILE_ROWS, TILE_COLUMNS}
-                                             : shk_tile_of(shk_readers_of(l), l->columns, shk_updates_tile_floats(list));
+    const struct shk_tile tile = l->op.dealt
+                                     ? (struct shk_tile){TILE_ROWS, TILE_COLUMNS}
+                                     : shk_tile_of(shk_readers_of(l), l->columns, shk_updates_tile_floats(list));
     shk_updates_of_panels(list, &l->op, l->op.weight, 0, l->columns / 16, true, !l->op.dealt, tile);
 }

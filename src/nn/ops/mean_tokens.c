@@ -27,8 +27,8 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
 static bool match(struct shk_lowering *f) {
     if (!shk_layer_is(f, f->at, SHK_MEAN_TOKENS) || shk_graph_consumer(f->graph, shk_layer_at(f, f->at)->in[0]) < 0)
         return false;
-    const struct shk_axis axis = shk_reader_of(f)->axis;
-    struct shk_op *op = shk_op_new(f, &shk_op_mean_tokens, "mean", shk_reader_of(f));
+    const struct shk_axis axis = shk_input_of(f)->axis;
+    struct shk_op *op = shk_op_new(f, &shk_op_mean_tokens, "mean", shk_input_of(f));
     if (!op) return false;
     op->out = shk_view_new(f->plan, 1, op->in.cols);
     op->out_grad = shk_grad_new(f->plan, 1, op->in.cols);

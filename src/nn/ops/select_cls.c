@@ -24,7 +24,7 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
 }
 
 struct shk_op *shk_select_cls_new(struct shk_lowering *f, bool copy) {
-    struct shk_op *op = shk_op_new(f, &shk_op_select_cls, "select cls", shk_reader_of(f));
+    struct shk_op *op = shk_op_new(f, &shk_op_select_cls, "select cls", shk_input_of(f));
     if (!op) return NULL;
     op->accumulate = true;
     op->out = copy ? shk_view_new(f->plan, 1, op->in.cols) : row0_of(op->in);
@@ -34,7 +34,7 @@ struct shk_op *shk_select_cls_new(struct shk_lowering *f, bool copy) {
 
 static bool match(struct shk_lowering *f) {
     if (!shk_layer_is(f, f->at, SHK_SELECT_CLS) || shk_reads_last(f)) return false;
-    const struct shk_axis axis = shk_reader_of(f)->axis;
+    const struct shk_axis axis = shk_input_of(f)->axis;
     struct shk_op *op = shk_select_cls_new(f, false);
     if (!op) return false;
     shk_gives(f, f->at, op, axis);

@@ -32,7 +32,7 @@ static bool is_dense(const struct shk_lowering *f, const struct shk_view *v) {
 static bool match(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
     if (l->kind != SHK_SILU || shk_graph_consumer(f->graph, l->in[0]) < 0) return false;
-    const struct shk_value in = *shk_reader_of(f);
+    const struct shk_value in = *shk_input_of(f);
     if (!is_dense(f, &in.value)) return false;
     struct silu *silu = shk_op_new(f, &shk_op_silu, "silu", &in);
     if (!silu) return false;

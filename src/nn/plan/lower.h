@@ -38,7 +38,7 @@ static inline bool shk_layer_is(const struct shk_lowering *f, int layer, enum sh
 // The layer behind this one if it alone reads it and is of this kind; else -1.
 int shk_follower(const struct shk_lowering *, int layer, enum shk_layer_kind);
 // What the next layer reads.
-static inline struct shk_value *shk_reader_of(struct shk_lowering *f) {
+static inline struct shk_value *shk_input_of(struct shk_lowering *f) {
     return &f->values[shk_layer_at(f, f->at)->in[0]];
 }
 // Whether nobody who reads the input of the next layer comes later: then its op is the first to write that gradient.
