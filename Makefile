@@ -68,7 +68,7 @@ first = $(filter $1,$2) $(filter-out $1,$2)
 
 # Every folder of src is the core's, the library's or the command line's; of src/data the core has what makes its data set, and nothing that reads files.
 KERNEL_SRC := $(filter-out simd/dispatch.c,$(call files,simd,%.c))
-CORE_SRC := simd/dispatch.c $(filter-out src/base/json.c src/train/data.c,$(call files,src/base src/settings src/nn src/train,%.c)) $(wildcard src/data/squares.c src/data/dataset.c)
+CORE_SRC := simd/dispatch.c $(filter-out src/base/json.c src/train/data.c src/train/pictures.c,$(call files,src/base src/settings src/nn src/train,%.c)) $(wildcard src/data/squares.c src/data/dataset.c)
 CLI_SRC := $(call files,src/cli src/report,%.c)
 LIB_SRC := $(CORE_SRC) $(filter-out $(CORE_SRC) $(CLI_SRC),$(call files,src,%.c))
 KERNEL_OBJ := $(foreach i,$(ISAS),$(KERNEL_SRC:%.c=$(BUILD)/%.$(i).o))

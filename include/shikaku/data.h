@@ -112,6 +112,19 @@ const char *shk_data_source(const struct shk_data *); // "squares", "folder", "i
 // Belongs to the handle; NULL: there is none.
 const struct shk_dataset *shk_data_part(const struct shk_data *, enum shk_part part);
 
+// ---- Pictures that a model is asked about ----
+
+struct shk_pictures;
+// Decodes PNG and JPEG files on the runtime's threads, as the model's preprocessing has it. A path is a file, a folder (all files
+// in it and below, but for hidden ones), or "-": standard input. NULL: there is none, or no memory; a file that cannot be read
+// has an error and an image of zeros.
+struct shk_pictures *shk_pictures_open(const struct shk_model *, const char *const *paths, size_t n,
+                                       const struct shk_runtime *, struct shk_error *error);
+void shk_pictures_free(struct shk_pictures *);
+const struct shk_dataset *shk_pictures_data(const struct shk_pictures *); // a sample for each picture; labels are 0
+const char *shk_pictures_name(const struct shk_pictures *, size_t index);
+const char *shk_pictures_error(const struct shk_pictures *, size_t index); // NULL: it was read
+
 #ifdef __cplusplus
 }
 #endif

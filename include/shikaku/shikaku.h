@@ -162,6 +162,43 @@ struct shk_best shk_trainer_best(const struct shk_trainer *);
 bool shk_evaluate(const struct shk_model *, const struct shk_runtime *, const struct shk_dataset *,
                   struct shk_metrics *out, struct shk_error *error);
 
+struct shk_class_scores {
+    size_t samples, predicted, right;
+    double precision, recall, f1; // NaN: nothing was predicted to be of this class; or it has no samples
+};
+struct shk_evaluation {
+    struct shk_metrics metrics;
+    size_t samples, classes;
+    size_t k;                          // min(5, classes)
+    double top_k;                      // share of samples whose label has one of the k greatest logits
+    struct shk_class_scores *of_class; // [classes]
+    size_t *confusion;                 // [classes: label][classes: predicted]; NULL: more than 2,048 classes
+    // Means over the classes that have samples; a class that was never predicted has a precision of 0. Over all samples, the
+    // micro means, precision, recall and F1 are the accuracy.
+    double macro_precision, macro_recall, macro_f1;
+};
+// NULL and *error where it fails.
+struct shk_evaluation *shk_evaluation_create(const struct shk_model *, const struct shk_runtime *,
+                                             const struct shk_dataset *, struct shk_error *error);
+void shk_evaluation_free(struct shk_evaluation *);
+
+// ---- Prediction ----
+
+// Logits of all images, [n][classes], on the runtime's threads; labels are not looked at. Those of an image do not depend on
+// what is predicted with it.
+bool shk_predict(const struct shk_model *, const struct shk_runtime *, const struct shk_dataset *, float *logits,
+                 struct shk_error *error);
+// One image at a time on the calling thread, with little delay and the same bits; allocates nothing but here. The model must
+// outlive it and keep its weights. One predictor is used by one thread at a time.
+struct shk_predictor;
+struct shk_predictor *shk_predictor_create(const struct shk_model *, const struct shk_runtime *,
+                                           struct shk_error *error);
+void shk_predictor_free(struct shk_predictor *);
+// pixels: [height][width][channels], as the model sees them (shk_dataset_pixels); logits: [classes].
+void shk_predictor_run(struct shk_predictor *, const float *pixels, float *logits);
+// Probabilities of logits, [classes]: exp(z - max) / sum, in double, in this order.
+void shk_softmax(const float *logits, size_t classes, float *probabilities);
+
 // ---- Files ----
 //
 // safetensors (github.com/huggingface/safetensors): weights with PyTorch's names and layouts, the rest as metadata, with a

@@ -266,3 +266,27 @@ bool shk_file_read(const char *path, shk_file_check *check, struct shk_bytes *b,
     close(fd);
     return ok;
 }
+
+bool shk_file_read_stream(int fd, const char *name, size_t most, struct shk_bytes *b, struct shk_error *err) {
+    enum { FIRST = 1 << 16 };
+    size_t room = 0;
+    *b = (struct shk_bytes){0};
+    for (;;) {
+        if (b->size == room) {
+            room = room ? 2 * room : FIRST;
+            unsigned char *data = shk_alloc(room, 1, name, err);
+            if (data && b->size) memcpy(data, b->data, b->size);
+            shk_free(b->data);
+            b->data = data;
+            if (!data) return false;
+        }
+        const ssize_t n = read(fd, b->data + b->size, room - b->size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n == 0) return true;
+        if (n > 0 && (b->size += (size_t)n) <= most) continue;
+        shk_free(b->data);
+        b->data = NULL;
+        if (n < 0) return shk_cannot(name, "read", errno, SHK_FAILED, err);
+        return shk_fail(err, SHK_BAD_INPUT, "%s holds more than %zu bytes", name, most);
+    }
+}

@@ -42,6 +42,8 @@ enum { SHK_FILE_BEGIN = 64 };
 typedef bool shk_file_check(const char *path, const unsigned char *begin, size_t size, struct shk_error *);
 // A regular file, all of it.
 bool shk_file_read(const char *path, shk_file_check *, struct shk_bytes *, struct shk_error *);
+// What comes from a descriptor that need not be a file, at most so many bytes; name: for sentences.
+bool shk_file_read_stream(int fd, const char *name, size_t most, struct shk_bytes *, struct shk_error *);
 
 // A path as a sentence has it: the end of a long one, so that there is room for what is wrong.
 enum { SHK_SHOWN_PATH = 160 };

@@ -52,6 +52,7 @@ error_t cli_parse_common(int key, const char *arg, const struct argp_state *stat
 int cli_train(int argc, char **argv);
 int cli_resume(int argc, char **argv);
 int cli_eval(int argc, char **argv);
+int cli_predict(int argc, char **argv);
 int cli_compare(int argc, char **argv);
 int cli_profile(int argc, char **argv);
 int cli_topo(int argc, char **argv);

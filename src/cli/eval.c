@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: MIT
-// shikaku eval: loss and accuracy of a run's weights, or of a file of weights.
+// shikaku eval: what a run's weights, or a file of weights, are worth on data with labels.
+#include "base/json.h"
 #include "cli/data.h"
+#include "cli/json.h"
 #include "cli/run.h"
-#include "report/config.h"
+#include "cli/scores.h"
+#include "cli/weights.h"
 #include "report/folder.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct eval_settings {
     struct run_settings run;
+    bool json;
     const char *path;
 };
 
+enum { KEY_JSON = 4096 };
+
 static const struct argp_option options[] = {
+    {"json", KEY_JSON, 0, 0, "Print all of it as JSON: an array, an object for each file of weights", 0},
     CLI_HELP_OPTION,
     {0},
 };
@@ -26,6 +32,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &s->run;
+        return 0;
+    case KEY_JSON:
+        s->json = true;
         return 0;
     case ARGP_KEY_ARG:
         if (s->path) cli_die(CLI_USAGE, "eval takes one run's folder or file, not '%s' as well", arg);
@@ -38,28 +47,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     }
 }
 
-// A note of the file, to be freed, or NULL.
-static char *note(const char *path, const char *key) {
-    struct shk_error error = {0};
-    char *text = shk_file_note(path, key, &error);
-    if (!text && error.code != SHK_OK) cli_die_error(&error);
-    return text;
-}
-
-// The data on which the file's training was tested, but for what was typed.
-static struct run_settings test_data(const char *path, const struct run_settings *typed) {
-    char *text = note(path, "settings");
-    struct run_settings c = *typed;
-    if (!text) return c;
-    struct shk_error error = {0};
-    if (!config_from_note(text, path, &c.values, &error)) cli_die_error(&error);
-    if (run_was_given(typed, "data")) *c.values.data.train = *c.values.data.test = 0;
-    for (size_t i = 0; i < shk_setting_count; i++)
-        if (typed->given >> i & 1) shk_setting_copy(&shk_settings[i], &c.values, &typed->values);
-    free(text);
-    return c;
-}
-
 // What was kept from the training: test, else val; else there is one part alone.
 static const struct shk_dataset *best_part(const struct shk_data *data) {
     static const enum shk_part order[] = {SHK_PART_TEST, SHK_PART_VAL, SHK_PART_TRAIN};
@@ -68,87 +55,54 @@ static const struct shk_dataset *best_part(const struct shk_data *data) {
     return part;
 }
 
-static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
-
-// The model and its place. A training may replace the file at any moment: what is read before and after must agree.
-static struct shk_model *load(const char *path, char **place) {
+// One file; with `all` the table of its classes, too.
+static void eval_weights(const struct weights *w, const struct eval_settings *s, struct shk_runtime *runtime, bool all,
+                         json_t *array) {
     struct shk_error error = {0};
-    for (;;) {
-        *place = note(path, "place");
-        struct shk_model *model = shk_model_load(path, &error);
-        if (!model) cli_die_error(&error);
-        char *after = note(path, "place");
-        const bool same = same_text(*place, after);
-        free(after);
-        if (same) return model;
-        free(*place);
-        shk_model_free(model);
-    }
-}
-
-static void eval_file(const char *path, const struct run_settings *typed, struct shk_runtime *runtime) {
-    struct shk_error error = {0};
-    char *place;
-    struct shk_model *model = load(path, &place);
-    const struct run_settings c = test_data(path, typed);
-    struct shk_data *data = data_open_for(model, &c, runtime);
-    const struct shk_dataset *test = best_part(data);
-    struct shk_metrics metrics;
-    if (!shk_evaluate(model, runtime, test, &metrics, &error)) cli_die_error(&error);
-    cli_print("[%s] %s%stest loss: %.4f, acc: %.3f, weights %016" PRIx64 ", %s\n", shk_model_title(model),
-              place ? cli_shown(place).text : "", place ? " - " : "", metrics.loss, metrics.accuracy,
-              shk_model_hash(model), cli_shown(path).text);
-    free(place);
+    struct run_settings c = weights_settings(w, &s->run);
+    if (s->json) c.values.quiet = true;
+    struct shk_data *data = data_open_for(w->model, &c, runtime);
+    struct shk_evaluation *e = shk_evaluation_create(w->model, runtime, best_part(data), &error);
+    if (!e) cli_die_error(&error);
+    if (array && json_array_append_new(array, scores_to_json(e, w)) != 0) cli_die(CLI_FAILED, "out of memory");
+    if (!array)
+        cli_print("[%s] %s%stest loss: %.4f, acc: %.3f, weights %016" PRIx64 ", %s\n", shk_model_title(w->model),
+                  w->place ? cli_shown(w->place).text : "", w->place ? " - " : "", e->metrics.loss, e->metrics.accuracy,
+                  shk_model_hash(w->model), cli_shown(w->path).text);
+    if (!array && all) scores_print(e, w->model);
+    shk_evaluation_free(e);
     shk_data_free(data);
-    shk_model_free(model);
-}
-
-static bool folder_holds_run(const char *folder) {
-    char *path;
-    if (asprintf(&path, "%s/%s", folder, folder_name(FOLDER_CONFIG)) < 0) cli_die(CLI_FAILED, "out of memory");
-    const bool holds = folder_exists(path);
-    free(path);
-    return holds;
 }
 
 // Whether the run's checkpoint is of a time when there was a best epoch.
-static bool is_beyond_first(const char *folder) {
-    char *path;
+static bool is_beyond_first(const struct weights *checkpoint) {
     size_t epoch = 0, step = 0;
-    if (asprintf(&path, "%s/%s", folder, folder_name(FOLDER_CHECKPOINT)) < 0) cli_die(CLI_FAILED, "out of memory");
-    char *place = note(path, "place");
-    if (place) sscanf(place, "epoch %20zu, step %20zu", &epoch, &step);
-    free(place);
-    free(path);
+    if (checkpoint->place) sscanf(checkpoint->place, "epoch %20zu, step %20zu", &epoch, &step);
     return epoch > (step != 0);
 }
 
 // The last and the best weights of a run.
-static void eval_run(const char *folder, const struct run_settings *typed, struct shk_runtime *runtime) {
+static void eval_run(const struct eval_settings *s, struct shk_runtime *runtime, json_t *array) {
     static const enum folder_file files[] = {FOLDER_CHECKPOINT, FOLDER_BEST};
-    size_t found = 0;
-    enum folder_file missing = FOLDER_FILES;
+    char *paths[2];
+    bool there[2];
+    bool needs_best = true;
     for (size_t i = 0; i < 2; i++) {
-        char *path;
-        struct stat info;
-        if (asprintf(&path, "%s/%s", folder, folder_name(files[i])) < 0) cli_die(CLI_FAILED, "out of memory");
-        if (stat(path, &info) == 0) {
-            eval_file(path, typed, runtime);
-            found++;
-        } else if (i == 0 || (found && is_beyond_first(folder))) {
-            missing = files[i];
-        }
-        free(path);
+        if (asprintf(&paths[i], "%s/%s", s->path, folder_name(files[i])) < 0) cli_die(CLI_FAILED, "out of memory");
+        there[i] = folder_exists(paths[i]);
     }
-    if (missing != FOLDER_FILES && found) cli_warn("%s/%s is missing", folder, folder_name(missing));
-    if (found) return;
-    if (!folder_holds_run(folder))
-        cli_die(CLI_USAGE,
-                "%s is no run's folder: eval takes one of 'shikaku train --out', or a file of weights, and draws its "
-                "images; "
-                "it cannot read pictures yet",
-                folder);
-    cli_die(CLI_USAGE, "%s holds no weights yet: neither last.ckpt nor best.safetensors is there", folder);
+    if (!there[0] && !there[1]) weights_missing(s->path);
+    for (size_t i = 0; i < 2; i++) {
+        if (!there[i]) continue;
+        struct weights w = weights_load(paths[i]);
+        eval_weights(&w, s, runtime, i == 1 || !there[1], array);
+        if (i == 0) needs_best = is_beyond_first(&w);
+        weights_free(&w);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (!there[i] && (i == 0 || needs_best)) cli_warn("%s is missing", paths[i]);
+        free(paths[i]);
+    }
 }
 
 static bool takes(const struct shk_setting *s) { return s->evaluation; }
@@ -159,19 +113,25 @@ int cli_eval(int argc, char **argv) {
         .options = options,
         .parser = parse_option,
         .args_doc = "DIR|FILE",
-        .doc = "Tests the last and the best weights of a run, or a file of weights, on the images that its training "
-               "was tested "
-               "on.\vThe options choose other images.",
+        .doc =
+            "Tests the last and the best weights of a run, or a file of weights: on the images on which the training "
+            "was tested, or on others.\vOf --data the test part counts, else val, else all. Pictures are prepared as "
+            "those of the training were.\n\nExamples:\n  shikaku eval runs/a\n  shikaku eval runs/a --data pictures",
         .children = children,
     };
     struct eval_settings settings = {.run = run_defaults()};
     cli_parse(&argp, "shikaku eval", argc, argv, &settings);
     struct shk_runtime *runtime = run_make_runtime(&settings.run, 0);
-    struct stat info;
-    if (stat(settings.path, &info) == 0 && S_ISDIR(info.st_mode))
-        eval_run(settings.path, &settings.run, runtime);
-    else
-        eval_file(settings.path, &settings.run, runtime);
+    json_t *array = settings.json ? json_array() : NULL;
+    if (settings.json && !array) cli_die(CLI_FAILED, "out of memory");
+    if (weights_is_folder(settings.path)) {
+        eval_run(&settings, runtime, array);
+    } else {
+        struct weights w = weights_load(settings.path);
+        eval_weights(&w, &settings, runtime, true, array);
+        weights_free(&w);
+    }
+    if (array) cli_print_json(array);
     shk_runtime_free(runtime);
     return cli_finish_output();
 }

@@ -158,8 +158,8 @@ static bool on_epoch(const struct shk_epoch *epoch, void *user) {
     r->test_seconds = shk_seconds() - r->last_step;
     r->last_step = shk_seconds();
     job_end_epoch(&r->job, &r->run, epoch); // a lost reader of the lines is no loss
-    log_line(r->log, "epoch %zu: loss %.4f, test loss %.4f, accuracy %.3f%s", epoch->epoch, epoch->train_loss,
-             epoch->test.loss, epoch->test.accuracy, epoch->best ? ", the best so far" : "");
+    log_line(r->log, "epoch %zu: loss %.4f, %s loss %.4f, accuracy %.3f%s", epoch->epoch, epoch->train_loss,
+             run_choice(&r->run), epoch->test.loss, epoch->test.accuracy, epoch->best ? ", the best so far" : "");
     r->has_news = true;
     if (epoch->best) {
         r->has_best = true;
@@ -394,13 +394,22 @@ static void print_beginning(struct kept_run *r) {
 
 // ---- The end ----
 
+static void test_best(struct kept_run *r, size_t epoch) {
+    struct shk_error error = {0};
+    struct shk_model *best = shk_model_load(r->folder.path[FOLDER_BEST], &error);
+    if (!best) cli_die_error(&error);
+    job_print_test(&r->job, &r->run, best, epoch);
+    shk_model_free(best);
+}
+
 static void print_end(struct kept_run *r) {
     const struct shk_best best = shk_trainer_best(r->job.trainer);
     job_print_done(&r->job, &r->run);
     if (best.epoch)
-        cli_print("[%s] best: epoch %zu - test loss: %.4f, acc: %.3f, %s %s\n", r->job.title, best.epoch,
-                  best.test.loss, best.test.accuracy, r->lost_best ? "but not in" : "in",
+        cli_print("[%s] best: epoch %zu - %s loss: %.4f, acc: %.3f, %s %s\n", r->job.title, best.epoch,
+                  run_choice(&r->run), best.test.loss, best.test.accuracy, r->lost_best ? "but not in" : "in",
                   cli_shown(r->folder.path[FOLDER_BEST]).text);
+    if (best.epoch && r->run.test && !r->lost_best) test_best(r, best.epoch);
     log_line(r->log, "done, weights %016" PRIx64, shk_model_hash(r->job.model));
 }
 

@@ -23,6 +23,7 @@ static const struct command {
     {"train", cli_train, "train one model"},
     {"resume", cli_resume, "go on with a run from its last checkpoint"},
     {"eval", cli_eval, "test a run's weights, or a file of weights"},
+    {"predict", cli_predict, "say what a model takes pictures for"},
     {"compare", cli_compare, "train several models on the same data, then a table"},
     {"topo", cli_topo, "show this machine, and which threads would be used"},
     {"tune", cli_tune, "find the fastest threads, pinning and instruction set"},
@@ -88,10 +89,11 @@ static const struct argp argp = {
     .args_doc = "COMMAND [OPTION...]",
     .doc =
         "Trains small CNNs and ViTs on the CPU, with the same bits on any thread count, instruction set and compiler. "
-        "Not possible yet: training on your own pictures (the images are drawn), prediction, export.\v"
+        "The pictures are yours, in a folder for each class, or squares that are drawn.\v"
         "Examples:\n"
         "  shikaku compare                                  the experiment, in seconds\n"
-        "  shikaku train --model tinycnn --epochs 3\n"
+        "  shikaku train --data pictures --model tinycnn --out runs/p\n"
+        "  shikaku predict runs/p photo.jpg\n"
         "  shikaku train --model tinyvit --epochs 50 --out runs/a\n"
         "  shikaku resume runs/a                            after an interruption\n"
         "  shikaku eval runs/a\n"

@@ -3,6 +3,7 @@
 #include "cli/run.h"
 
 #include "base/json.h"
+#include "cli/json.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,11 +181,7 @@ static void print_json(const struct summary *s, const struct run *run, const str
                   "samples_per_second", (double)p->run.values.train.batch / s->step.median, "peak_flops_per_thread",
                   s->best_peak, "peak_bandwidth", s->best_bandwidth, "nominal_flops_per_sample",
                   shk_model_training_flops(model), "doubts", doubts, "rows", rows_json(s));
-    char *text = shk_json_text(all, JSON_INDENT(2));
-    if (!text) cli_die(CLI_FAILED, "out of memory for the JSON");
-    cli_print("%s\n", text);
-    free(text);
-    json_decref(all);
+    cli_print_json(all);
 }
 
 // ---- Command ----

@@ -191,9 +191,20 @@ bool job_end_epoch(struct job *c, const struct run *run, const struct shk_epoch 
     c->epochs++;
     warn_of_divergence(c, run, epoch);
     return is_quiet(run) ||
-           cli_print("[%s] epoch %zu/%zu - loss: %.4f, acc: %.3f, test loss: %.4f, %.2f s, %.0f samples/s\n", c->title,
+           cli_print("[%s] epoch %zu/%zu - loss: %.4f, acc: %.3f, %s loss: %.4f, %.2f s, %.0f samples/s\n", c->title,
                      epoch->epoch, run->settings.values.epochs, epoch->train_loss, epoch->test.accuracy,
-                     epoch->test.loss, epoch->train_seconds, epoch->samples_per_second);
+                     run_choice(run), epoch->test.loss, epoch->train_seconds, epoch->samples_per_second);
+}
+
+const char *run_choice(const struct run *run) {
+    return run->choice == shk_data_part(run->data, SHK_PART_VAL) ? "val" : "test";
+}
+
+void job_print_test(const struct job *c, const struct run *run, const struct shk_model *best, size_t epoch) {
+    struct shk_error error = {0};
+    struct shk_metrics m;
+    if (!shk_evaluate(best, run->runtime, run->test, &m, &error)) cli_die_error(&error);
+    cli_print("[%s] test loss: %.4f, acc: %.3f, with the weights of epoch %zu\n", c->title, m.loss, m.accuracy, epoch);
 }
 
 struct callback {
@@ -226,7 +237,9 @@ bool job_train(struct job *c, const struct run *run) {
     if (!shk_train(c->trainer, run->train, run->choice, run->settings.values.epochs, &callbacks, &error))
         cli_die_error(&error);
     job_rest();
-    return shk_trainer_position(c->trainer).epoch == run->settings.values.epochs && job_print_done(c, run);
+    if (shk_trainer_position(c->trainer).epoch != run->settings.values.epochs || !job_print_done(c, run)) return false;
+    if (run->test) job_print_test(c, run, c->model, run->settings.values.epochs);
+    return true;
 }
 
 bool job_print_done(struct job *c, const struct run *run) {

@@ -22,6 +22,7 @@ bool run_print_device(struct run *); // and warnings, to stderr
 // After the training: whether the quota or other programs held it back, to stderr.
 void run_check(struct run *);
 bool run_print_data(const struct run *);
+const char *run_choice(const struct run *); // "val" or "test": what choices are made on
 size_t run_steps_of_epoch(const struct run *);
 
 // What the options of output cannot have together, or on this terminal; ends the program.
@@ -54,6 +55,8 @@ bool job_end_epoch(struct job *, const struct run *, const struct shk_epoch *);
 // Trains, a line per epoch, and a last one. False after a write error, or where a signal has ended it.
 bool job_train(struct job *, const struct run *);
 bool job_print_done(struct job *, const struct run *);
+// The one look at run->test, with the weights of an epoch.
+void job_print_test(const struct job *, const struct run *, const struct shk_model *, size_t epoch);
 // A signal has ended the training: says after what, and `more`. The exit code.
 int job_print_interrupt(const struct job *, const char *more);
 // "epoch 3", or "epoch 3, step 17" inside the third.

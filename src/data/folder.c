@@ -107,6 +107,13 @@ static bool walk_folder(const struct walk *w, const char *path, const struct pla
     return ok;
 }
 
+bool shk_file_list_add_folder(struct shk_file_list *l, const char *path, struct shk_error *err) {
+    const struct walk w = {.list = l, .part = SHK_PART_TEST, .err = err};
+    struct stat s;
+    if (stat(path, &s) != 0) return cannot_read(path, errno, err);
+    return walk_folder(&w, path, NULL, &s);
+}
+
 // ---- Parts and their classes ----
 
 static const struct {

@@ -83,6 +83,7 @@ struct shk_batch {
     uint32_t epoch;
     float *loss;         // [n]
     uint32_t *predicted; // [n]
+    float *logits;       // [n][classes]; NULL: they are not wanted
 };
 
 #endif

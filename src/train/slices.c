@@ -84,6 +84,7 @@ static struct shk_slice slice_of(const struct shk_engine *e, const struct shk_ba
                               .ids = samples->ids,
                               .loss = b->loss + start,
                               .predicted = b->predicted + start,
+                              .logits = b->logits ? b->logits + start * e->model->shape.classes : NULL,
                               .seed = e->seed,
                               .epoch = b->epoch,
                               .times = e->times ? &e->times[worker] : NULL};

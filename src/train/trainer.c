@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The training loop, and evaluation: what the public API offers.
+// The training loop.
 #include "train/trainer.h"
 
 #include "base/clock.h"
 #include "base/fpenv.h"
 #include "base/memory.h"
+#include "train/evaluate.h"
 #include "train/failure.h"
 #include "train/settings.h"
 #include <math.h>
 #include <string.h>
-
-static const size_t evaluation_batch = 64;
 
 struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk_runtime *runtime,
                                        const struct shk_train_options *options, struct shk_error *err) {
@@ -22,7 +21,7 @@ struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk
     t->runtime = runtime;
     t->options = o;
     if (shk_engine_init(&t->train, model, runtime, o.batch, o.shards, true, err) &&
-        shk_engine_init(&t->test, model, runtime, evaluation_batch, 1, false, err)) {
+        shk_engine_init(&t->test, model, runtime, SHK_EVALUATION_BATCH, 1, false, err)) {
         t->train.seed = o.seed;
         t->train.spin = runtime->team.spin; // not all workers take the steps where there are too many
         t->train.options = o;
@@ -61,31 +60,6 @@ bool shk_trainer_set_samples(struct shk_trainer *t, size_t samples, struct shk_e
     return true;
 }
 
-// Sums in sample order, in double: the same on every machine. One NaN is like another.
-static double mean_loss(const float *loss, size_t n) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)loss[i];
-    return isnan(sum) ? (double)NAN : sum / (double)n;
-}
-
-static struct shk_metrics metrics_of(const struct shk_batch *b) {
-    size_t right = 0;
-    for (size_t i = 0; i < b->n; i++) right += b->predicted[i] == b->data->labels[i];
-    return (struct shk_metrics){mean_loss(b->loss, b->n), (double)right / (double)b->n};
-}
-
-// Losses and predictions for n samples.
-static bool alloc_results(struct shk_batch *b, struct shk_error *err) {
-    b->loss = shk_alloc(b->n, sizeof *b->loss, "losses", err);
-    b->predicted = shk_alloc(b->n, sizeof *b->predicted, "predictions", err);
-    return b->loss && b->predicted;
-}
-
-static void free_results(struct shk_batch *b) {
-    shk_free(b->loss);
-    shk_free(b->predicted);
-}
-
 // ---- Training ----
 
 struct run {
@@ -105,7 +79,7 @@ static void end_step(struct run *r, const struct shk_batch *b) {
     struct shk_trainer *t = r->trainer;
     t->position.step++;
     if (!r->callbacks.on_step) return;
-    struct shk_step s = {t->position.epoch + 1, t->position.step, mean_loss(b->loss, b->n)};
+    struct shk_step s = {t->position.epoch + 1, t->position.step, shk_mean_loss(b->loss, b->n)};
     r->ended = !r->callbacks.on_step(&s, r->callbacks.user);
     t->train.cancelled = r->ended;
 }
@@ -156,13 +130,13 @@ static void end_epoch(struct run *r) {
     struct shk_trainer *t = r->trainer;
     t->position = (struct shk_position){t->position.epoch + 1, 0};
     struct shk_epoch e = {.epoch = t->position.epoch,
-                          .train_loss = mean_loss(r->train.loss, r->train.n),
+                          .train_loss = shk_mean_loss(r->train.loss, r->train.n),
                           .test = {NAN, NAN},
                           .train_seconds = t->seconds,
                           .samples_per_second = (double)r->train.n / t->seconds};
     t->seconds = 0;
     if (r->test.data) {
-        e.test = metrics_of(&r->test);
+        e.test = shk_metrics_of(&r->test);
         e.best = keep_best(r, &e.test);
     }
     r->stop = r->callbacks.on_epoch && !r->callbacks.on_epoch(&e, r->callbacks.user);
@@ -242,7 +216,7 @@ bool shk_train(struct shk_trainer *t, const struct shk_dataset *train, const str
     r.train.predicted = shk_alloc(train->n, sizeof *r.train.predicted, "predictions", err);
     r.test = (struct shk_batch){.data = test, .n = test ? test->n : 1};
     r.order = shk_alloc(train->n, sizeof *r.order, "the order of samples", err);
-    bool ok = r.order && r.train.predicted && alloc_results(&r.test, err);
+    bool ok = r.order && r.train.predicted && shk_results_alloc(&r.test, err);
     if (ok && test && !t->best_weights) {
         r.spare_weights = shk_alloc(t->model->weight_floats, sizeof(float), "the best weights", err);
         ok = r.spare_weights;
@@ -251,36 +225,6 @@ bool shk_train(struct shk_trainer *t, const struct shk_dataset *train, const str
     shk_free(r.order);
     shk_free(r.spare_weights);
     shk_free(r.train.predicted);
-    free_results(&r.test);
-    return ok;
-}
-
-// ---- Evaluation ----
-
-struct evaluation {
-    struct shk_engine engine;
-    struct shk_batch batch;
-};
-
-static void evaluate_worker(void *arg, unsigned worker, unsigned workers) {
-    struct evaluation *e = arg;
-    fenv_t saved = shk_fpenv_enter();
-    shk_forward(&e->engine, &e->batch, worker, workers);
-    shk_fpenv_leave(&saved);
-}
-
-bool shk_evaluate(const struct shk_model *model, const struct shk_runtime *runtime, const struct shk_dataset *data,
-                  struct shk_metrics *out, struct shk_error *err) {
-    if (!shk_shapes_agree(model, data, err) || !shk_model_usable(model, err)) return false;
-    struct evaluation e = {.batch = {.data = data, .n = data->n}};
-    // A plan for evaluation only reads the model.
-    bool ok = shk_engine_init(&e.engine, (struct shk_model *)model, runtime, evaluation_batch, 1, false, err) &&
-              alloc_results(&e.batch, err);
-    if (ok) {
-        runtime->team.run(&runtime->team, evaluate_worker, &e);
-        *out = metrics_of(&e.batch);
-    }
-    free_results(&e.batch);
-    shk_engine_free(&e.engine);
+    shk_results_free(&r.test);
     return ok;
 }

@@ -32,6 +32,8 @@ struct shk_file_list {
 // Adds a file; its path is copied.
 bool shk_file_list_add(struct shk_file_list *, const char *path, size_t name, size_t label, enum shk_part,
                        struct shk_error *);
+// Adds all files of a folder and of those within it, but for hidden ones, which are counted.
+bool shk_file_list_add_folder(struct shk_file_list *, const char *path, struct shk_error *);
 // By part, then by class, then by the bytes of the name.
 void shk_file_list_sort(struct shk_file_list *);
 void shk_file_list_free(struct shk_file_list *);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_OWN_SIDE = 64, USUAL_SIDE = 32 };
 
@@ -19,14 +20,14 @@ struct seen {
 };
 
 struct job {
-    const struct shk_request *request;
     const struct shk_file_list *list;
+    const struct shk_team *team;            // NULL: the calling thread alone
+    const struct shk_data_options *options; // whose on_progress hears of it; NULL: nobody does
     struct shk_fitting fitting;
-    bool look;
+    bool look; // at the headers alone
     struct seen *seen;
     uint8_t **to; // where each file's bytes go
     atomic_size_t next;
-    size_t bad;
 };
 
 // ---- One file ----
@@ -36,13 +37,24 @@ static bool known(const char *path, const unsigned char *begin, size_t size, str
     return shk_picture_known(begin, size, shk_shown_path(path, shown), err);
 }
 
+enum { MOST_STREAM = 1 << 28 };
+
+// "-" is standard input.
+static bool read_picture(const char *path, struct shk_bytes *bytes, struct shk_error *err) {
+    if (strcmp(path, "-") != 0) return shk_file_read(path, known, bytes, err);
+    if (!shk_file_read_stream(STDIN_FILENO, "standard input", MOST_STREAM, bytes, err)) return false;
+    if (shk_picture_known(bytes->data, bytes->size, "standard input", err)) return true;
+    shk_free(bytes->data);
+    return false;
+}
+
 static bool take_file(const struct job *j, size_t file, struct shk_error *err) {
     const char *path = j->list->files[file].path;
     char shown[SHK_SHOWN_PATH];
     struct seen *seen = &j->seen[file];
     struct shk_bytes bytes;
     struct shk_picture p = {0};
-    if (!shk_file_read(path, known, &bytes, err)) return false;
+    if (!read_picture(path, &bytes, err)) return false;
     const char *name = shk_shown_path(path, shown);
     bool ok = j->look ? shk_picture_look(bytes.data, bytes.size, name, &p, err)
                       : shk_picture_decode(bytes.data, bytes.size, name, j->fitting.background, &p, err) &&
@@ -60,24 +72,23 @@ enum { STEP = 16 }; // files between two looks at how far it is
 // Only the calling thread, which is worker 0, may say something.
 static void take_files(void *arg, unsigned worker, unsigned workers) {
     struct job *j = arg;
-    const struct shk_data_options *o = j->request->options;
+    const struct shk_data_options *o = j->look ? NULL : j->options;
     size_t mine = 0;
     (void)workers;
     for (size_t file; (file = atomic_fetch_add(&j->next, 1)) < j->list->count;) {
         struct shk_error why;
         if (!j->seen[file].why && !take_file(j, file, &why)) j->seen[file].why = strdup(why.text);
-        if (worker == 0 && !j->look && o->on_progress && ++mine % STEP == 0)
-            o->on_progress(file, j->list->count, o->user);
+        if (worker == 0 && o && o->on_progress && ++mine % STEP == 0) o->on_progress(file, j->list->count, o->user);
     }
 }
 
 static void run(struct job *j) {
     atomic_store(&j->next, 0);
-    if (!j->request->team) {
+    if (!j->team || j->list->count == 1) {
         take_files(j, 0, 1);
         return;
     }
-    const struct shk_team some = shk_team_for(j->request->team, j->list->count);
+    const struct shk_team some = shk_team_for(j->team, j->list->count);
     some.run(&some, take_files, j);
 }
 
@@ -104,11 +115,10 @@ static struct found find_out(const struct job *j) {
 static const char *const fit_names[] = {"stretched", "cropped to the middle", "letterboxed"};
 
 // The request's, or what the pictures suggest.
-static void choose_fitting(struct job *j, const struct found *f) {
-    const struct shk_shape *wanted = &j->request->shape;
-    const struct shk_data_options *o = j->request->options;
+static void choose_fitting(struct job *j, const struct shk_request *r, const struct found *f) {
+    const struct shk_shape *wanted = &r->shape;
     const bool own = f->alike && f->height <= MOST_OWN_SIDE && f->width <= MOST_OWN_SIDE;
-    j->fitting = (struct shk_fitting){.fit = j->request->prepared.fit,
+    j->fitting = (struct shk_fitting){.fit = r->prepared.fit,
                                       .height = wanted->height ? wanted->height
                                                 : own          ? f->height
                                                                : USUAL_SIDE,
@@ -118,18 +128,18 @@ static void choose_fitting(struct job *j, const struct found *f) {
                                       .channels = wanted->channels ? wanted->channels
                                                   : f->grey        ? 1
                                                                    : 3,
-                                      .background = (uint8_t)j->request->prepared.background};
+                                      .background = (uint8_t)r->prepared.background};
     if (f->alike && f->height == j->fitting.height && f->width == j->fitting.width) return;
     char size[64] = "of several sizes";
     if (f->alike) snprintf(size, sizeof size, "of %zux%zu pixels", f->height, f->width);
-    shk_data_note(o, "pictures %s are %s to %zux%zu%s", size, fit_names[j->fitting.fit], j->fitting.height,
+    shk_data_note(r->options, "pictures %s are %s to %zux%zu%s", size, fit_names[j->fitting.fit], j->fitting.height,
                   j->fitting.width, wanted->height ? "" : " (choose with --size and --fit)");
 }
 
 // ---- Parts ----
 
 // Of the files that are not bad.
-static bool new_parts(struct job *j, struct shk_data *d, struct shk_error *err) {
+static bool new_parts(struct job *j, const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
     const struct shk_fitting *f = &j->fitting;
     const struct shk_shape shape = {f->height, f->width, f->channels, j->list->classes.count};
     const size_t bytes = shape.height * shape.width * shape.channels;
@@ -139,7 +149,7 @@ static bool new_parts(struct job *j, struct shk_data *d, struct shk_error *err) 
         if (!counts[part]) continue;
         d->parts[part] = shk_dataset_new_bytes(counts[part], &shape, err);
         if (!d->parts[part] || !shk_dataset_set_names(d->parts[part], &j->list->classes, err)) return false;
-        d->parts[part]->prepared = j->request->prepared;
+        d->parts[part]->prepared = r->prepared;
     }
     memset(counts, 0, sizeof counts);
     for (size_t i = 0; i < j->list->count; i++)
@@ -193,7 +203,7 @@ static bool say_empty_classes(const struct job *j, const struct shk_data *d, str
         for (size_t i = 0; d->parts[part] && i < d->parts[part]->n; i++) count[d->parts[part]->labels[i]]++;
         for (size_t c = 0; d->parts[part] && c < classes; c++)
             if (!count[c])
-                shk_data_note(j->request->options, "class '%.100s' has no picture in %s", j->list->classes.names[c],
+                shk_data_note(j->options, "class '%.100s' has no picture in %s", j->list->classes.names[c],
                               names[part]);
     }
     shk_free(count);
@@ -201,41 +211,53 @@ static bool say_empty_classes(const struct job *j, const struct shk_data *d, str
 }
 
 // All of them, in the order of the list.
-static bool say_bad(struct job *j, struct shk_error *err) {
+static bool say_bad(const struct job *j, struct shk_error *err) {
     const char *first = NULL;
+    size_t bad = 0;
     for (size_t i = 0; i < j->list->count; i++) {
         if (!j->seen[i].why) continue;
-        if (j->bad++ == 0) first = j->seen[i].why;
-        shk_data_bad(j->request->options, j->seen[i].why);
+        if (bad++ == 0) first = j->seen[i].why;
+        shk_data_bad(j->options, j->seen[i].why);
     }
-    if (j->bad == 0) return true;
-    if (j->bad == j->list->count)
-        return shk_fail(err, SHK_BAD_INPUT, "none of %zu pictures can be read; the first: %.250s", j->bad, first);
-    if (j->request->options->skip_bad) {
-        shk_data_note(j->request->options, "%zu of %zu pictures cannot be read and are left out", j->bad,
-                      j->list->count);
+    if (bad == 0) return true;
+    if (bad == j->list->count)
+        return shk_fail(err, SHK_BAD_INPUT, "none of %zu pictures can be read; the first: %.250s", bad, first);
+    if (j->options->skip_bad) {
+        shk_data_note(j->options, "%zu of %zu pictures cannot be read and are left out", bad, j->list->count);
         return true;
     }
     return shk_fail(
         err, SHK_BAD_INPUT,
         "%zu of %zu pictures cannot be read: mend or remove them, or go on without them by --skip-bad; the first: "
         "%.200s",
-        j->bad, j->list->count, first);
+        bad, j->list->count, first);
 }
 
 // ---- All of it ----
 
-static bool load(struct job *j, struct shk_data *d, struct shk_error *err) {
+static bool load(struct job *j, const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
     j->look = true;
     run(j);
     const struct found found = find_out(j);
     j->look = false;
     if (found.height) {
-        choose_fitting(j, &found);
-        if (!new_parts(j, d, err)) return false;
+        choose_fitting(j, r, &found);
+        if (!new_parts(j, r, d, err)) return false;
         run(j);
     }
     return say_bad(j, err) && close_gaps(j, d, err) && say_empty_classes(j, d, err);
+}
+
+static bool begin(struct job *j, struct shk_error *err) {
+    j->seen = shk_alloc(j->list->count, sizeof *j->seen, "a list of pictures", err);
+    j->to = shk_alloc(j->list->count, sizeof *j->to, "places of pictures", err);
+    return j->seen && j->to;
+}
+
+static void end(struct job *j) {
+    for (size_t i = 0; j->seen && i < j->list->count; i++) free(j->seen[i].why);
+    shk_free(j->seen);
+    shk_free(j->to);
 }
 
 bool shk_pictures_load(const struct shk_request *r, const struct shk_file_list *list, struct shk_data *d,
@@ -244,12 +266,25 @@ bool shk_pictures_load(const struct shk_request *r, const struct shk_file_list *
     say_left_out(r->options, &list->left_out);
     if (list->count == 0)
         return shk_fail(err, SHK_BAD_INPUT, "%s: there is no picture in it", shk_shown_path(r->path, shown));
-    struct job j = {.request = r, .list = list};
-    j.seen = shk_alloc(list->count, sizeof *j.seen, "a list of pictures", err);
-    j.to = shk_alloc(list->count, sizeof *j.to, "places of pictures", err);
-    const bool ok = j.seen && j.to && load(&j, d, err);
-    for (size_t i = 0; j.seen && i < list->count; i++) free(j.seen[i].why);
-    shk_free(j.seen);
-    shk_free(j.to);
+    struct job j = {.list = list, .team = r->team, .options = r->options};
+    const bool ok = begin(&j, err) && load(&j, r, d, err);
+    end(&j);
+    return ok;
+}
+
+bool shk_pictures_decode(const struct shk_file_list *list, const struct shk_fitting *fitting,
+                         const struct shk_team *team, uint8_t *to, char **why, struct shk_error *err) {
+    struct job j = {.list = list, .team = team, .fitting = *fitting};
+    const bool ok = begin(&j, err);
+    if (ok) {
+        for (size_t i = 0; i < list->count; i++)
+            j.to[i] = to + i * fitting->height * fitting->width * fitting->channels;
+        run(&j);
+        for (size_t i = 0; i < list->count; i++) {
+            why[i] = j.seen[i].why;
+            j.seen[i].why = NULL;
+        }
+    }
+    end(&j);
     return ok;
 }

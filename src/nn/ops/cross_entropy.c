@@ -2,6 +2,12 @@
 // The cross_entropy op makes loss, prediction and, in training, the gradient of the logits.
 #include "nn/ops/ops.h"
 #include "nn/plan/lower.h"
+#include <string.h>
+
+// Before the kernel, which may write the gradient in their place.
+static void copy_logits(const struct shk_cross_entropy *x, float *to) {
+    for (size_t r = 0; r < x->rows; r++) memcpy(to + r * x->classes, x->logits + r * x->row, x->classes * sizeof *to);
+}
 
 static void forward(const struct shk_op *op, const struct shk_slice *s) {
     struct shk_cross_entropy x = {.rows = s->samples,
@@ -13,6 +19,7 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
                                   .dlogits = op->in_grad.buffer >= 0 ? shk_rows_at(s, &op->in_grad) : NULL,
                                   .loss = s->loss,
                                   .predicted = s->predicted};
+    if (s->logits) copy_logits(&x, s->logits);
     s->k->cross_entropy(&x);
 }
 

@@ -177,6 +177,7 @@ struct shk_slice {
     const struct shk_segment *segments; // of a slice that goes backward
     float *loss;                        // [samples]
     uint32_t *predicted;                // [samples]
+    float *logits;                      // [samples][classes]; NULL: they are not wanted
     uint64_t seed;
     uint32_t epoch;
     struct shk_times *times; // or NULL
