@@ -120,7 +120,7 @@ answers 'shikaku compare --models tinycnn,tinyvit$' compare tinycnn,tinyvit
 answers 'channels=16-32$' train --model cnn:channels=16,32
 answers 'channels=16-32$' compare --models cnn:channels=16,32
 mkdir -p "$dir/pictures/cat" && : >"$dir/last.ckpt"
-answers 'is no run.s folder: .* cannot read pictures yet' eval "$dir/pictures"
+answers 'is no run.s folder: .* pictures are named by --data, or behind it' eval "$dir/pictures"
 answers "last.ckpt is a file, but resume takes the run's folder: shikaku resume $dir\$" resume "$dir/last.ckpt"
 answers 'tuned.json is not there: shikaku tune --model tinycnn --batch 64 --out .*tuned.json makes it' \
     train --model tinycnn --tuned="$dir/tuned.json"
@@ -176,7 +176,7 @@ for value in nan NaN -nan inf -inf -1 -1e-3 0 0.0 -0 abc '' 1e-3x ' 1' +1 0x1p-3
     bad compare --lr "$value"
 done
 for value in nan -inf -1 0 +inf abc '' Inf infinity; do bad train --model tinycnn --clip-norm "$value"; done
-for value in nosuch '' Squares; do bad compare --source "$value"; done
+for value in nosuch '' Squares; do bad compare --data "$value"; done
 # Other names of options
 bad train --model tinycnn --batch-size 0
 bad train --model tinycnn --batch-size
@@ -291,8 +291,8 @@ for command in --version version 'train --version' 'topo -V'; do
     # shellcheck disable=SC2086 # words
     good 'shikaku [0-9]+\.[0-9]+\.[0-9]+ \(numerics version [0-9]+\)' -- $command
 done
-good '(.* )?Not possible yet: training on your own pictures.*' '  shikaku train --model tinyvit --epochs 50 --out runs/a' --
-[ "$(sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/out" | head -n 9 | tr '\n' ' ')" = 'train resume eval compare topo tune profile help version ' ]
+good '.* The pictures are yours, in a folder for each' '  shikaku train --model tinyvit --epochs 50 --out runs/a' --
+[ "$(sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/out" | head -n 10 | tr '\n' ' ')" = 'train resume eval predict compare topo tune profile help version ' ]
 count $? 'the commands are not in the order of work'
 good 'Usage: shikaku .*' '  train .*' -- help
 good 'Usage: shikaku .*' '  train .*' -- --

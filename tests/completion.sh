@@ -47,8 +47,8 @@ offers train --model tinyvit
 same 'a value' 'tinyvit tinyvit-pre tinyvit-nopos'
 offers compare --models = tinyc
 same 'a value behind =' 'tinycnn'
-offers train --source =
-same 'the words of a setting' 'squares'
+offers train --fit =
+same 'the words of a setting' 'stretch crop letterbox'
 offers train --epochs ''
 same 'a number' ''
 cd "$(dirname "$0")/machines" || exit 1

@@ -76,7 +76,7 @@ static void test_rows(void **state) {
         assert_true(s->section < SHK_SECTION_MACHINE || !shk_setting_kept(s));
         assert_true(!shk_setting_trains(s) || (s->section == SHK_SECTION_TRAINING && s->effect == SHK_BITS));
         shk_setting_print(s, &defaults, text);
-        const bool lacks = s->unset || s->type == SHK_FREE || s->type == SHK_PATH; // a default
+        const bool lacks = s->unset || s->type == SHK_FREE || (s->type == SHK_PATH && !s->words); // a default
         struct shk_error err = {0};
         if (lacks == shk_setting_parse(s, &c, text, &err)) fail_msg("%s '%s': %s", s->name, text, err.text);
         assert_memory_equal(&c, &defaults, sizeof c);
@@ -135,7 +135,17 @@ static void test_parse(void **state) {
         const char *name, *good[5], *bad[8];
     } cases[] = {
         {"model", {"tinycnn", "x"}, {""}},
-        {"source", {"squares"}, {"", "square", "squaress", "Squares"}},
+        {"data", {"pictures", "a/b c.npz", "squares"}, {""}},
+        {"train_data", {"a"}, {""}},
+        {"test_data", {"a"}, {""}},
+        {"split", {"0.1", "0.999"}, {"0", "1", "-0.1", "nan", ""}},
+        {"channels", {"1", "3"}, {"0", "4", "rgb"}},
+        {"fit", {"stretch", "crop", "letterbox"}, {"", "Crop", "pad"}},
+        {"background", {"0", "255"}, {"256", "-1", "white"}},
+        {"normalise", {"none", "auto"}, {"", "yes"}},
+        {"mean", {"0.5", "0.5,0.4,0.3"}, {""}},
+        {"std", {"0.5"}, {""}},
+        {"skip_bad", {"0", "1"}, {"2", "yes", ""}},
         {"epochs", {"1", "1000000"}, {"0", "1000001", "-1", "1.0", "1e3", "18446744073709551617"}},
         {"batch", {"1", "65536"}, {"0", "65537"}},
         {"shards", {"1", "1024"}, {"0", "1025"}},
@@ -237,7 +247,7 @@ static void test_resume(void **state) {
         shk_setting_option(s, option + 2);
         assert_true(shk_setting_may_become(s, &was, &was, "here", &err));
         const bool may = shk_setting_may_become(s, &was, &more, "here", &err);
-        assert_true(may == !shk_setting_kept(s));
+        assert_true(may == (!shk_setting_kept(s) || s->moves));
         if (may) continue;
         says(&err, option);
         says(&err, "here: the run has ");
@@ -349,7 +359,8 @@ static void test_json_values(void **state) {
     refuses("clip_norm", "\"nan\"", "clip_norm");
     refuses("invert", "1.5", "invert");
     refuses("model", NULL, "names no model");
-    refuses("source", "\"nowhere\"", "must be squares");
+    refuses("data", "7", "\"data\" must be a path");
+    refuses("data", "\"\"", "\"data\" must be a path");
     refuses("more", "7", "\"more\" is no setting of the section \"training\"");
     char longest[500];
     memset(longest, 'a', sizeof longest - 1);
@@ -382,7 +393,7 @@ static void test_flat(void **state) {
         json_decref(object);
         if (i) continue;
         assert_string_equal(c.model, "tinyvit");
-        assert_string_equal(c.data.source, "squares");
+        assert_string_equal(c.data.spec, "squares");
         assert_true(c.epochs == 3 && c.train.batch == 20 && c.train.lr == 0.01 && isinf(c.train.clip_norm));
         assert_true(c.train.seed == 7 && c.data.size == 24 && c.data.invert == 0.25 && c.metrics_every == 5);
     }
@@ -450,7 +461,8 @@ static void test_file(void **state) {
 // What the data were is kept beside the settings; a run of before has no hashes.
 static void test_hashes(void **state) {
     (void)state;
-    static const struct shk_data_hashes hashes = {"0123456789abcdef", "fedcba9876543210"};
+    static const struct shk_data_hashes hashes = {
+        .of = {[SHK_PART_TRAIN] = "0123456789abcdef", [SHK_PART_TEST] = "fedcba9876543210"}};
     struct shk_error err = {0};
     struct shk_run_settings was = example(), is = example();
     was.hashes = is.hashes = hashes;
@@ -460,17 +472,24 @@ static void test_hashes(void **state) {
     free(note);
     assert_memory_equal(&back.hashes, &hashes, sizeof hashes);
     assert_true(config_same_data(&was, &is, "here", &err));
-    is.hashes.train[0] = '1';
+    is.hashes.of[SHK_PART_TRAIN][0] = '1';
     assert_false(config_same_data(&was, &is, "here", &err));
     says(&err,
          "here: the training images and labels have the hash 0123456789abcdef, those of now have 1123456789abcdef");
     is.hashes = hashes;
-    is.hashes.test[15] = '1';
+    is.hashes.of[SHK_PART_TEST][15] = '1';
     assert_false(config_same_data(&was, &is, "here", &err));
     says(&err, "here: the test images and labels have the hash fedcba9876543210, those of now have fedcba9876543211");
+    is.hashes = hashes;
+    memcpy(is.hashes.of[SHK_PART_VAL], hashes.of[SHK_PART_TEST], 17);
+    assert_false(config_same_data(&was, &is, "here", &err));
+    says(&err, "here: the val images and labels have the hash of none, those of now have fedcba9876543210");
     was.hashes = (struct shk_data_hashes){0};
     assert_true(config_same_data(&was, &is, "here", &err));
-    static const char *const bad[] = {"7", "{}", "{\"train\": \"0123456789abcdef\"}",
+    static const char *const bad[] = {"7",
+                                      "{}",
+                                      "{\"test\": \"0123456789abcdef\"}",
+                                      "{\"train\": \"0123456789abcdef\", \"more\": \"0123456789abcdef\"}",
                                       "{\"train\": \"0123456789abcdef\", \"test\": \"0123456789ABCDEF\"}",
                                       "{\"train\": \"0123456789abcdef\", \"test\": \"0123456789abcdef0\"}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -51,7 +51,7 @@ const struct shk_setting shk_settings[] = {
     {"split", REAL(data.split, 0, 1), DATA, .above = true, .below = true, .kind = SHK_FROM_FILES, .evaluation = true,
      .unset = "0.1 where there is neither val nor test",
      .sentence = "Part of each class's training samples on which choices are made (val)"},
-    {"size", WHOLE(data.size, 8, 256), DATA, .evaluation = true,
+    {"size", WHOLE(data.size, 8, 256), DATA,
      .unset = "squares: 32; pictures: their own, where all are alike and at most 64, else 32",
      .sentence = "Height and width of an image in pixels"},
     {"channels", WHOLE(data.channels, 1, 3), DATA, .kind = SHK_FROM_FILES,
