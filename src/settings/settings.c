@@ -66,7 +66,7 @@ const struct shk_setting shk_settings[] = {
      DATA,
      .kind = SHK_FROM_FILES,
      .placeholder = "HOW",
-     .sentence = "auto: pixels are (x - mean) / deviation of the training set, by channel"},
+     .sentence = "Pixels are (x - mean) / deviation, by channel; auto: of the training set"},
     {"mean", FREE(data.mean), DATA, .kind = SHK_FROM_FILES, .placeholder = "X,...", .unset = "the training set's",
      .sentence = "That mean, of pixels 0 to 1: one number, or one for each channel"},
     {"std", FREE(data.deviation), DATA, .kind = SHK_FROM_FILES, .placeholder = "X,...", .unset = "the training set's",
