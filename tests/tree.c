@@ -19,7 +19,9 @@ char tree[] = "/tmp/shikaku-tree-XXXXXX";
 
 bool tree_create(void) { return mkdtemp(tree) != NULL; }
 
-void tree_write(const char *path, const char *text) {
+void tree_write(const char *path, const char *text) { tree_write_bytes(path, text, strlen(text)); }
+
+void tree_write_bytes(const char *path, const void *bytes, size_t size) {
     char full[512];
     snprintf(full, sizeof full, "%s%s", tree, path);
     for (char *slash = full + strlen(tree) + 1; (slash = strchr(slash, '/')); slash++) {
@@ -29,7 +31,7 @@ void tree_write(const char *path, const char *text) {
     }
     FILE *file = fopen(full, "w");
     assert_non_null(file);
-    assert_true(fputs(text, file) >= 0 && fclose(file) == 0);
+    assert_true(fwrite(bytes, 1, size, file) == size && fclose(file) == 0);
 }
 
 void tree_clear(void) {

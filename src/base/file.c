@@ -22,6 +22,16 @@ const char *shk_shown_path(const char *path, char out[SHK_SHOWN_PATH]) {
     return out;
 }
 
+bool shk_is_folder(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+bool shk_is_file(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISREG(s.st_mode);
+}
+
 bool shk_cannot(const char *path, const char *what, int why, enum shk_code code, struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
     return shk_fail(err, code, "%s cannot be %s: %s", shk_shown_path(path, shown), what, strerror(why));

@@ -45,6 +45,10 @@ bool shk_file_read(const char *path, shk_file_check *, struct shk_bytes *, struc
 // What comes from a descriptor that need not be a file, at most so many bytes; name: for sentences.
 bool shk_file_read_stream(int fd, const char *name, size_t most, struct shk_bytes *, struct shk_error *);
 
+// Whether a path leads to a folder, or to a regular file.
+bool shk_is_folder(const char *path);
+bool shk_is_file(const char *path);
+
 // A path as a sentence has it: the end of a long one, so that there is room for what is wrong.
 enum { SHK_SHOWN_PATH = 160 };
 const char *shk_shown_path(const char *path, char out[SHK_SHOWN_PATH]);

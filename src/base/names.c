@@ -2,6 +2,9 @@
 // Lists of names grow, are compared and freed.
 #include "base/names.h"
 
+#include "base/file.h"
+#include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +49,24 @@ size_t shk_names_find(const struct shk_names *n, const char *name) {
     size_t i = 0;
     while (i < n->count && strcmp(n->names[i], name) != 0) i++;
     return i;
+}
+
+static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+bool shk_names_of_folder(const char *path, struct shk_names *n, struct shk_error *err) {
+    *n = (struct shk_names){0};
+    DIR *folder = opendir(path);
+    if (!folder) return shk_cannot(path, "read", errno, shk_reading_code(errno), err);
+    bool ok = true;
+    struct dirent *entry;
+    while (ok && (errno = 0, entry = readdir(folder)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            ok = shk_names_add(n, entry->d_name, err);
+    if (ok && errno) ok = shk_cannot(path, "read", errno, SHK_FAILED, err);
+    closedir(folder);
+    if (n->count) qsort(n->names, n->count, sizeof *n->names, by_bytes);
+    if (!ok) shk_names_free(n);
+    return ok;
 }
 
 void shk_names_free(struct shk_names *n) {

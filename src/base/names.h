@@ -17,6 +17,8 @@ bool shk_names_copy(struct shk_names *to, const struct shk_names *from, struct s
 bool shk_names_equal(const struct shk_names *, const struct shk_names *);
 // The place of a name; count: it is not there.
 size_t shk_names_find(const struct shk_names *, const char *name);
+// What a folder holds, hidden or not, sorted by bytes.
+bool shk_names_of_folder(const char *path, struct shk_names *, struct shk_error *);
 void shk_names_free(struct shk_names *);
 
 #endif

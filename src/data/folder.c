@@ -126,11 +126,6 @@ static const struct {
                   {"test", SHK_PART_TEST}};
 enum { PART_NAMES = sizeof part_names / sizeof *part_names };
 
-static bool is_folder(const char *path) {
-    struct stat s;
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
-}
-
 // Leaves the folders of `n`, in the order of classes.
 static bool only_folders(const char *path, struct shk_names *n, struct shk_left_out *out, struct shk_error *err) {
     char within[4096];
@@ -138,7 +133,7 @@ static bool only_folders(const char *path, struct shk_names *n, struct shk_left_
     bool ok = true;
     for (size_t i = 0; ok && i < n->count; i++) {
         ok = join(within, path, n->names[i], err);
-        if (ok && is_folder(within))
+        if (ok && shk_is_folder(within))
             ok = shk_names_add(&folders, n->names[i], err);
         else
             out->loose++;
@@ -187,7 +182,7 @@ static bool list_part(struct shk_file_list *l, const char *path, enum shk_part p
 static bool has_parts(const char *path, const struct shk_names *known) {
     char within[4096];
     for (size_t i = 0; i < (known ? PART_NAMES : 1); i++)
-        if (join(within, path, part_names[i].name, NULL) && is_folder(within) &&
+        if (join(within, path, part_names[i].name, NULL) && shk_is_folder(within) &&
             (!known || shk_names_find(known, part_names[i].name) == known->count))
             return true;
     return false;
@@ -200,7 +195,7 @@ static bool list(const struct shk_request *r, struct shk_file_list *l, struct sh
     if (!has_parts(r->path, r->names)) return list_part(l, r->path, SHK_PART_TRAIN, err);
     for (size_t i = 0; i < PART_NAMES; i++) {
         if (!join(within, r->path, part_names[i].name, err)) return false;
-        if (is_folder(within) && !list_part(l, within, part_names[i].part, err)) return false;
+        if (shk_is_folder(within) && !list_part(l, within, part_names[i].part, err)) return false;
     }
     return true;
 }
@@ -211,7 +206,7 @@ static bool list(const struct shk_request *r, struct shk_file_list *l, struct sh
 static bool is(const char *path) {
     struct shk_names n;
     struct shk_left_out out;
-    if (!is_folder(path) || !read_names(path, &n, &out, NULL)) return false;
+    if (!shk_is_folder(path) || !read_names(path, &n, &out, NULL)) return false;
     const bool ok = only_folders(path, &n, &out, NULL) && n.count > 0;
     shk_names_free(&n);
     return ok;

@@ -123,8 +123,8 @@ static bool layout_of(const struct shk_array *a, struct layout *l, struct shk_er
         return shk_fail(
             err, SHK_BAD_INPUT,
             "%s: an array of shape %s holds no images: wanted is (samples, height, width), and 1 to 4 channels "
-            "behind or before height and width",
-            a->name, shape);
+            "behind or before height and width%s",
+            a->name, shape, a->dims == 1 ? "; were images and labels exchanged?" : "");
     const unsigned h = first ? 2 : 1, w = first ? 3 : 2, c = first ? 1 : 3;
     *l = (struct layout){.n = a->dim[0], .h = a->dim[h], .w = a->dim[w], .c = a->dims == 3 ? 1 : a->dim[c]};
     l->step_n = step_of(a, 0);
@@ -224,34 +224,48 @@ static bool read_labels(const struct shk_array *a, uint32_t *labels, size_t *cla
 // ---- The data set ----
 
 // The samples of checked arrays; bytes: of 8 bits.
-static struct shk_dataset *new_dataset(const struct layout *l, const struct shk_array *labels, size_t classes,
-                                       bool bytes, struct shk_error *err) {
+static struct shk_dataset *new_dataset(const struct layout *l, const struct shk_array *images,
+                                       const struct shk_array *labels, size_t classes, bool bytes,
+                                       struct shk_error *err) {
+    struct shk_error why = {0};
     uint32_t *numbers = shk_alloc(l->n, sizeof *numbers, "labels", err);
     struct shk_dataset *d = NULL;
     if (numbers && read_labels(labels, numbers, &classes, err)) {
         const struct shk_shape shape = {l->h, l->w, l->c, classes < 2 ? 2 : classes};
-        d = bytes ? shk_dataset_new_bytes(l->n, &shape, err) : shk_dataset_new(l->n, &shape, err);
+        d = bytes ? shk_dataset_new_bytes(l->n, &shape, &why) : shk_dataset_new(l->n, &shape, &why);
+        if (!d) shk_fail(err, why.code, "%s: %s", images->name, why.text);
     }
     if (d) memcpy(d->labels, numbers, l->n * sizeof *numbers);
     shk_free(numbers);
     return d;
 }
 
+// Bytes and truth values say by themselves what they are.
+static bool scale_of(const struct shk_array *a, const struct range *r, struct shk_scale *s, struct shk_error *err) {
+    const bool free = a->type != SHK_U8 && a->type != SHK_BOOL, same = s->known && s->type == a->type && free;
+    const bool by_255 = free && r->least >= 0 && r->most <= 255 && (r->most > 1 || (same && s->by_255));
+    if (same && (s->by_255 != by_255) && (s->by_255 || s->most <= 1))
+        return shk_fail(err, SHK_BAD_INPUT,
+                        "%s holds values of %g to %g, but those of training go to %g: all parts must be scaled alike",
+                        a->name, r->least, r->most, s->most);
+    if (!s->known) *s = (struct shk_scale){true, a->type, by_255, r->most};
+    return true;
+}
+
 struct shk_dataset *shk_dataset_of_arrays(const struct shk_array *images, const struct shk_array *labels,
-                                          size_t classes, enum shk_scaling *scaling, struct shk_error *err) {
+                                          size_t classes, struct shk_scale *scale, struct shk_error *err) {
     struct layout l;
     struct range r = {0, 255, true};
-    *scaling = SHK_AS_IT_IS;
     if (!layout_of(images, &l, err) || !check_labels(labels, images, err)) return NULL;
     if (images->type != SHK_U8 && !range_of(images, l.n * l.h * l.w * l.c, &l, &r, err)) return NULL;
-    const bool small = r.least >= 0 && r.most <= 255;
-    if (small && r.whole && (r.most > 1 || images->type == SHK_BOOL)) {
-        struct shk_dataset *d = new_dataset(&l, labels, classes, true, err);
+    if (!scale_of(images, &r, scale, err)) return NULL;
+    const bool by_255 = scale->by_255 && scale->type == images->type;
+    if (images->type == SHK_U8 || images->type == SHK_BOOL || (by_255 && r.whole)) {
+        struct shk_dataset *d = new_dataset(&l, images, labels, classes, true, err);
         if (d) copy_bytes(images, &l, images->type == SHK_BOOL ? 255 : 1, d->bytes);
         return d;
     }
-    if (small && r.most > 1) *scaling = SHK_BY_255;
-    struct shk_dataset *d = new_dataset(&l, labels, classes, false, err);
-    if (d) copy_floats(images, &l, *scaling == SHK_BY_255 ? 255 : 1, d->images);
+    struct shk_dataset *d = new_dataset(&l, images, labels, classes, false, err);
+    if (d) copy_floats(images, &l, by_255 ? 255 : 1, d->images);
     return d;
 }

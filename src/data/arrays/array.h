@@ -40,18 +40,22 @@ void shk_array_free(struct shk_array *);
 
 // A file of each format. An IDX file (yann.lecun.com/exdb/mnist) begins with 0, 0, type, dimensions.
 bool shk_idx_read(const char *path, struct shk_array *, struct shk_error *);
+bool shk_idx_begins(const char *path); // does the file look like one?
 // numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 bool shk_npy_read(const char *path, struct shk_array *, struct shk_error *);
 bool shk_npy_parse(struct shk_reader *, struct shk_array *, struct shk_error *);
 
-// What becomes of numbers that are no bytes.
-enum shk_scaling {
-    SHK_AS_IT_IS,
-    SHK_BY_255, // whole numbers or fractions above 1 and up to 255: divided by 255
+// What becomes of numbers that are no bytes: those above 1 and up to 255 are divided by 255, others stay as they are. Parts of
+// the same type are taken alike: what the first one was is kept here for the others.
+struct shk_scale {
+    bool known;
+    enum shk_element type;
+    bool by_255;
+    double most; // the largest number
 };
 // Images [n][h][w], [n][h][w][c] or [n][c][h][w], c = 1 to 4; labels [n] or [n][1], whole numbers from 0 on. classes: as many
-// as there must be; 0: the greatest label and one. Numbers of 8 bits stay bytes, and so do others that are whole and up to 255.
+// as there must be; 0: the greatest label and one. Numbers of 8 bits stay bytes, and so do whole ones that are divided by 255.
 struct shk_dataset *shk_dataset_of_arrays(const struct shk_array *images, const struct shk_array *labels,
-                                          size_t classes, enum shk_scaling *, struct shk_error *);
+                                          size_t classes, struct shk_scale *, struct shk_error *);
 
 #endif

@@ -56,3 +56,12 @@ bool shk_idx_read(const char *path, struct shk_array *a, struct shk_error *err) 
     shk_reader_close(&in);
     return ok;
 }
+
+bool shk_idx_begins(const char *path) {
+    struct shk_reader in;
+    unsigned char begin[4];
+    if (!shk_reader_open(&in, path, NULL)) return false;
+    const bool ok = shk_reader_read(&in, begin, sizeof begin, "header", NULL) && check_begin(&in, begin, NULL);
+    shk_reader_close(&in);
+    return ok;
+}

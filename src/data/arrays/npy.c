@@ -39,7 +39,8 @@ static bool parse_type(const struct shk_reader *in, struct shk_array *a, const c
         return shk_fail(err, SHK_BAD_INPUT,
                         "%s: object arrays (pickle) are not read: save an array of numbers, e.g. uint8", in->name);
     for (size_t i = 0; i < TYPES && *value == '\''; i++) {
-        if (strncmp(value + 2, types[i].descr, 2) != 0 || value[4] != '\'' || !strchr("<>|=", value[1])) continue;
+        if (!value[1] || !strchr("<>|=", value[1]) || strncmp(value + 2, types[i].descr, 2) != 0 || value[4] != '\'')
+            continue;
         a->type = types[i].type;
         a->big_endian = value[1] == '>';
         return true;

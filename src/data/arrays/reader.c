@@ -15,6 +15,8 @@
 
 // Deflate makes at most 1,032 bytes of one (zlib.net/zlib_tech.html).
 enum { MOST_RATIO = 1032, CHUNK = 1 << 20, BUFFER = 128 << 10 };
+// What is packed so well is no data set, if it is large: pictures are packed to half or a third, drawn ones to a hundredth.
+enum { BOMB_RATIO = 200, BOMB_BYTES = 128 << 20 };
 
 // ---- Files, and gzip ----
 
@@ -76,16 +78,16 @@ static int64_t zip_more(void *file, void *to, uint64_t most) {
 static const char *zip_why(void *file) { return zip_file_strerror(file); }
 static void zip_end(void *file) { zip_fclose(file); }
 
-bool shk_reader_open_in_zip(struct shk_reader *in, struct zip *zip, const char *zip_path, const char *name,
-                            struct shk_error *err) {
+bool shk_reader_open_in_zip(struct shk_reader *in, struct zip *zip, const char *zip_path, uint64_t zip_bytes,
+                            const char *name, struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
     zip_stat_t s;
     *in = (struct shk_reader){.more = zip_more, .why = zip_why, .close = zip_end};
     snprintf(in->name, sizeof in->name, "%.100s (%.50s)", shk_shown_path(zip_path, shown), name);
-    const zip_uint64_t known = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE;
+    const zip_uint64_t known = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
     if (zip_stat(zip, name, 0, &s) != 0 || (s.valid & known) != known) return refuse(in, err, zip_strerror(zip));
-    in->packed = s.comp_size != s.size;
-    in->size = s.comp_size;
+    in->packed = s.comp_method != ZIP_CM_STORE;
+    in->size = s.comp_size < zip_bytes ? s.comp_size : zip_bytes; // what a zip says of its files may be a lie
     in->file = zip_fopen(zip, name, 0);
     return in->file || refuse(in, err, zip_strerror(zip));
 }
@@ -122,9 +124,13 @@ bool shk_reader_can_hold(const struct shk_reader *in, uint64_t bytes, const char
         const uint64_t left = in->size > in->at ? in->size - in->at : 0;
         return bytes <= left || ends_early(in, what, bytes, left, err);
     }
-    return bytes / MOST_RATIO <= in->size ||
+    if (bytes / MOST_RATIO > in->size)
+        return shk_fail(err, SHK_BAD_INPUT,
+                        "%s: its header asks for %" PRIu64 " bytes of %s, more than %" PRIu64 " packed bytes can hold",
+                        in->name, bytes, what, in->size);
+    return bytes <= BOMB_BYTES || bytes / BOMB_RATIO <= in->size ||
            shk_fail(err, SHK_BAD_INPUT,
-                    "%s: its header asks for %" PRIu64 " bytes of %s, more than %" PRIu64 " packed bytes can hold",
+                    "%s: %" PRIu64 " bytes of %s in %" PRIu64 " packed bytes look like a trap: unpack them, if not",
                     in->name, bytes, what, in->size);
 }
 
