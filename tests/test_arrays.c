@@ -1,33 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Arrays of IDX and NumPy files: every type, order and layout gives the same pixels, and what is wrong is named in a sentence.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "open_data.h"
 
-#include <cmocka.h>
-
-#include "tree.h"
 #include <math.h>
-#include <shikaku/shikaku.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 #include <zip.h>
 #include <zlib.h>
 
 enum { N = 12, H = 9, W = 10, RGB = 3, CLASSES = 4 };
-
-static int begin(void **state) {
-    (void)state;
-    return tree_create() ? 0 : -1;
-}
-static int end(void **state) {
-    (void)state;
-    tree_remove();
-    return 0;
-}
 
 // ---- Files ----
 
@@ -143,39 +124,7 @@ static void put_gzip(const char *path, const struct file *f, size_t left_out) {
     deflateEnd(&z);
 }
 
-// ---- Opening ----
-
-static char notes[4000];
-
-static void note(const char *sentence, void *user) {
-    (void)user;
-    strncat(notes, sentence, sizeof notes - strlen(notes) - 1);
-    strncat(notes, "\n", sizeof notes - strlen(notes) - 1);
-}
-
-static char path_text[2][512];
-
-static struct shk_data *open_data(const char *spec, const char *train, const char *test, struct shk_error *err) {
-    struct shk_data_options o = {.normalise = SHK_NORMALISE_NONE, .on_note = note};
-    snprintf(path_text[0], sizeof path_text[0], "%s%s", tree, spec ? spec : train);
-    snprintf(path_text[1], sizeof path_text[1], "%s%s", tree, test ? test : "");
-    if (spec)
-        o.spec = path_text[0];
-    else
-        o.train = path_text[0];
-    if (test) o.test = path_text[1];
-    notes[0] = 0;
-    *err = (struct shk_error){0};
-    return shk_data_open(&o, NULL, err);
-}
-
-static struct shk_data *opened(const char *spec, const char *train, const char *test, const char *source) {
-    struct shk_error err;
-    struct shk_data *d = open_data(spec, train, test, &err);
-    if (!d) fail_msg("%s: %s", spec ? spec : train, err.text);
-    assert_string_equal(shk_data_source(d), source);
-    return d;
-}
+// ---- What is expected ----
 
 // All N samples; channels: 1 or 3.
 static void check_part(const struct shk_data *d, enum shk_part part, size_t channels, value_at *value, float divisor) {
@@ -205,16 +154,6 @@ static void check_both(const char *path, const char *source, size_t channels, va
     check_part(d, SHK_PART_TEST, channels, value, divisor);
     shk_data_free(d);
 }
-
-static void refuses(const char *spec, const char *first, const char *second) {
-    struct shk_error err;
-    struct shk_data *d = open_data(spec, NULL, NULL, &err);
-    if (d) fail_msg("%s is taken", spec);
-    if (err.code != SHK_BAD_INPUT || !strstr(err.text, first) || !strstr(err.text, second))
-        fail_msg("%s: neither '%s' nor '%s' in: %s", spec, first, second, err.text);
-}
-
-static bool noted(const char *text) { return strstr(notes, text) != NULL; }
 
 // ---- NumPy ----
 

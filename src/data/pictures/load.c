@@ -26,7 +26,8 @@ struct job {
     struct shk_fitting fitting;
     bool look; // at the headers alone
     struct seen *seen;
-    uint8_t **to; // where each file's bytes go
+    uint8_t **to;         // where each file's bytes go
+    bool made[SHK_PARTS]; // of this list; others are there from before
     atomic_size_t next;
 };
 
@@ -148,6 +149,7 @@ static bool new_parts(struct job *j, const struct shk_request *r, struct shk_dat
     for (unsigned part = 0; part < SHK_PARTS; part++) {
         if (!counts[part]) continue;
         d->parts[part] = shk_dataset_new_bytes(counts[part], &shape, err);
+        j->made[part] = true;
         if (!d->parts[part] || !shk_dataset_set_names(d->parts[part], &j->list->classes, err)) return false;
         d->parts[part]->prepared = r->prepared;
     }
@@ -171,7 +173,7 @@ static bool close_gaps(const struct job *j, struct shk_data *d, struct shk_error
         if (!shk_names_add(&d->samples[f->part], f->path + f->name, err)) return false;
     }
     for (unsigned part = 0; part < SHK_PARTS; part++) {
-        if (!d->parts[part]) continue;
+        if (!j->made[part]) continue;
         d->parts[part]->n = kept[part];
         if (kept[part]) continue;
         shk_dataset_free(d->parts[part]);
@@ -200,8 +202,9 @@ static bool say_empty_classes(const struct job *j, const struct shk_data *d, str
     size_t *count = shk_alloc(classes, sizeof *count, "counts of classes", err);
     for (unsigned part = 0; count && part < SHK_PARTS; part++) {
         memset(count, 0, classes * sizeof *count);
-        for (size_t i = 0; d->parts[part] && i < d->parts[part]->n; i++) count[d->parts[part]->labels[i]]++;
-        for (size_t c = 0; d->parts[part] && c < classes; c++)
+        if (!j->made[part] || !d->parts[part]) continue;
+        for (size_t i = 0; i < d->parts[part]->n; i++) count[d->parts[part]->labels[i]]++;
+        for (size_t c = 0; c < classes; c++)
             if (!count[c])
                 shk_data_note(j->options, "class '%.100s' has no picture in %s", j->list->classes.names[c],
                               names[part]);
