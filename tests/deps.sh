@@ -85,8 +85,15 @@ says '^    apt-get update .* install .* libhwloc-dev libjansson-dev libcmocka-de
 says 'cannot go on without libhwloc-dev libjansson-dev$'
 installs ''
 
+# Pictures and arrays: libjpeg-dev is called so on Debian and Ubuntu alike.
+lacks='jpeglib.h png.h zip.h zlib.h'
+deps 1
+says '^    apt-get update .* install .* libjpeg-dev libpng-dev libzip-dev zlib1g-dev$'
+says 'cannot go on without libjpeg-dev libpng-dev libzip-dev zlib1g-dev$'
+installs ''
+
 # Root installs, whatever this apt makes of it.
-uid=0
+lacks='jansson.h cmocka.h hwloc.h' uid=0
 deps 1
 installs 'install .* libhwloc-dev libjansson-dev libcmocka-dev$'
 lacks='cmocka.h benchmark/benchmark.h'
