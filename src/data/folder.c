@@ -66,6 +66,7 @@ static bool loops(const struct place *p, const struct stat *s) {
 
 struct walk {
     struct shk_file_list *list;
+    const struct place *above;
     size_t root; // characters of the folder of classes, and its slash
     size_t label;
     enum shk_part part;
@@ -146,10 +147,9 @@ static bool only_folders(const char *path, struct shk_names *n, struct shk_left_
 
 static bool enough_classes(const struct shk_names *n, const char *path, struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
-    shk_shown_path(path, shown);
     if (n->count >= 2 && n->count <= MOST_CLASSES) return true;
-    return shk_fail(err, SHK_BAD_INPUT, "%s holds %zu folder%s, but wanted is a folder for each class, 2 to %d", shown,
-                    n->count, n->count == 1 ? "" : "s", MOST_CLASSES);
+    return shk_fail(err, SHK_BAD_INPUT, "%s holds %zu folder%s, but wanted is a folder for each class, 2 to %d",
+                    shk_shown_path(path, shown), n->count, n->count == 1 ? "" : "s", MOST_CLASSES);
 }
 
 static bool list_class(const struct walk *of, const char *path, const char *name) {
@@ -163,14 +163,25 @@ static bool list_class(const struct walk *of, const char *path, const char *name
                         shk_shown_path(path, shown), name);
     if (!join(within, path, name, w.err)) return false;
     if (stat(within, &s) != 0) return cannot_read(within, errno, w.err);
-    return walk_folder(&w, within, NULL, &s);
+    return walk_folder(&w, within, w.above, &s);
+}
+
+static bool locate(const char *path, const struct place *above, struct place *here, struct shk_error *err) {
+    struct stat s;
+    if (stat(path, &s) != 0) return cannot_read(path, errno, err);
+    *here = (struct place){above, s.st_dev, s.st_ino, 0};
+    return true;
 }
 
 // The first part's folders are the classes of all, where these are not known before.
 static bool list_part(struct shk_file_list *l, const char *path, enum shk_part part, struct shk_error *err) {
-    const struct walk w = {.list = l, .part = part, .err = err};
+    char up[4096];
+    struct place parent, here;
+    const struct walk w = {.list = l, .above = &here, .part = part, .err = err};
     struct shk_names n;
-    if (!read_names(path, &n, &l->left_out, err)) return false;
+    if (!join(up, path, "..", err) || !locate(up, NULL, &parent, err) || !locate(path, &parent, &here, err) ||
+        !read_names(path, &n, &l->left_out, err))
+        return false;
     bool ok = only_folders(path, &n, &l->left_out, err);
     if (ok && l->classes.count == 0) ok = enough_classes(&n, path, err) && shk_names_copy(&l->classes, &n, err);
     for (size_t i = 0; ok && i < n.count; i++) ok = list_class(&w, path, n.names[i]);

@@ -40,13 +40,12 @@ void shk_data_bad(const struct shk_data_options *o, const char *sentence) {
 static bool is_unknown(const char *path, struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
     struct stat s;
-    shk_shown_path(path, shown);
     if (stat(path, &s) != 0) return shk_cannot(path, "read", errno, shk_reading_code(errno), err);
     return shk_fail(
         err, SHK_BAD_INPUT,
         "%s: %s holds no data that are known: wanted is a folder of pictures (PNG, JPEG) in a folder for each "
         "class, a .csv of path,label lines, IDX, .npz, a folder of .npy, or CIFAR files",
-        shown, S_ISDIR(s.st_mode) ? "this folder" : "this file");
+        shk_shown_path(path, shown), S_ISDIR(s.st_mode) ? "this folder" : "this file");
 }
 
 static const struct shk_source_type *source_of(const char *path, struct shk_error *err) {

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "data/pictures/fit.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -185,14 +186,17 @@ static bool close_gaps(const struct job *j, struct shk_data *d, struct shk_error
 // ---- What is said ----
 
 static void say_left_out(const struct shk_data_options *o, const struct shk_left_out *l) {
-    if (l->hidden) shk_data_note(o, "%zu hidden file%s left out", l->hidden, l->hidden == 1 ? " is" : "s are");
-    if (l->loose)
-        shk_data_note(o, "%zu file%s beside the classes' folders left out", l->loose, l->loose == 1 ? " is" : "s are");
-    if (l->loops)
-        shk_data_note(o, "%zu link%s that lead%s back to a folder above left out", l->loops,
-                      l->loops == 1 ? " is" : "s are", l->loops == 1 ? "s" : "");
-    if (l->others)
-        shk_data_note(o, "%zu thing%s neither files nor folders left out", l->others, l->others == 1 ? " is" : "s are");
+    const struct {
+        size_t count;
+        const char *one, *many;
+    } rows[] = {
+        {l->hidden, "hidden file is", "hidden files are"},
+        {l->loose, "file beside the classes' folders is", "files beside the classes' folders are"},
+        {l->loops, "link that leads back to a folder above is", "links that lead back to a folder above are"},
+        {l->others, "thing that is neither file nor folder is", "things that are neither files nor folders are"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].count)
+            shk_data_note(o, "%zu %s left out", rows[i].count, rows[i].count == 1 ? rows[i].one : rows[i].many);
 }
 
 // Classes without a picture, by part.
@@ -269,6 +273,10 @@ bool shk_pictures_load(const struct shk_request *r, const struct shk_file_list *
     say_left_out(r->options, &list->left_out);
     if (list->count == 0)
         return shk_fail(err, SHK_BAD_INPUT, "%s: there is no picture in it", shk_shown_path(r->path, shown));
+    for (size_t c = 0; c < list->classes.count; c++)
+        if (!shk_is_utf8(list->classes.names[c], strlen(list->classes.names[c])))
+            return shk_fail(err, SHK_BAD_INPUT, "%s: the name of class %zu, '%.60s', is not UTF-8: rename it",
+                            shk_shown_path(r->path, shown), c, list->classes.names[c]);
     struct job j = {.list = list, .team = r->team, .options = r->options};
     const bool ok = begin(&j, err) && load(&j, r, d, err);
     end(&j);
