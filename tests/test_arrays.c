@@ -217,6 +217,12 @@ static void test_npy_scales(void **state) {
     d = opened("/", NULL, NULL, "npy");
     check_part(d, SHK_PART_TEST, 1, bit, 255);
     shk_data_free(d);
+    put_npy("/x_train.npy", "|u1", "nhw", false, pixel);
+    put_npy("/x_test.npy", "<f4", "nhw", false, half);
+    d = opened("/", NULL, NULL, "npy");
+    check_part(d, SHK_PART_TRAIN, 1, pixel, 255);
+    check_part(d, SHK_PART_TEST, 1, half, 255);
+    shk_data_free(d);
     put_npy("/x_train.npy", "<f4", "nhw", false, scaled);
     put_npy("/x_test.npy", "<f4", "nhw", false, pixel);
     refuses("/", "x_test.npy", "scaled alike");

@@ -248,7 +248,8 @@ static bool scale_of(const struct shk_array *a, const struct range *r, struct sh
         return shk_fail(err, SHK_BAD_INPUT,
                         "%s holds values of %g to %g, but those of training go to %g: all parts must be scaled alike",
                         a->name, r->least, r->most, s->most);
-    if (!s->known) *s = (struct shk_scale){true, a->type, by_255, r->most};
+    if (!s->known) *s = (struct shk_scale){true, a->type, by_255, r->most, false};
+    s->last = by_255;
     return true;
 }
 
@@ -259,13 +260,12 @@ struct shk_dataset *shk_dataset_of_arrays(const struct shk_array *images, const 
     if (!layout_of(images, &l, err) || !check_labels(labels, images, err)) return NULL;
     if (images->type != SHK_U8 && !range_of(images, l.n * l.h * l.w * l.c, &l, &r, err)) return NULL;
     if (!scale_of(images, &r, scale, err)) return NULL;
-    const bool by_255 = scale->by_255 && scale->type == images->type;
-    if (images->type == SHK_U8 || images->type == SHK_BOOL || (by_255 && r.whole)) {
+    if (images->type == SHK_U8 || images->type == SHK_BOOL || (scale->last && r.whole)) {
         struct shk_dataset *d = new_dataset(&l, images, labels, classes, true, err);
         if (d) copy_bytes(images, &l, images->type == SHK_BOOL ? 255 : 1, d->bytes);
         return d;
     }
     struct shk_dataset *d = new_dataset(&l, images, labels, classes, false, err);
-    if (d) copy_floats(images, &l, by_255 ? 255 : 1, d->images);
+    if (d) copy_floats(images, &l, scale->last ? 255 : 1, d->images);
     return d;
 }

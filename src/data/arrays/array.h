@@ -52,6 +52,7 @@ struct shk_scale {
     enum shk_element type;
     bool by_255;
     double most; // the largest number
+    bool last;   // out: whether the array that was read last is divided by 255
 };
 // Images [n][h][w], [n][h][w][c] or [n][c][h][w], c = 1 to 4; labels [n] or [n][1], whole numbers from 0 on. classes: as many
 // as there must be; 0: the greatest label and one. Numbers of 8 bits stay bytes, and so do whole ones that are divided by 255.

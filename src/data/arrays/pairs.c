@@ -232,7 +232,7 @@ static bool make_part(const struct shk_request *r, struct shk_data *d, enum shk_
         shk_dataset_free(set);
         return false;
     }
-    if (scale->by_255 && scale->type == images->type)
+    if (scale->last)
         shk_data_note(r->options, "%s: %s values of up to 255 are divided by 255", images->name,
                       shk_element_name(images->type));
     return shk_part_take(r, d, part, set, err);
