@@ -1,56 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Arrays of IDX and NumPy files: every type, order and layout gives the same pixels, and what is wrong is named in a sentence.
-#include "open_data.h"
+// NumPy's arrays: every type, order and layout gives the same pixels, and what is wrong is named in a sentence.
+#include "array_files.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <unistd.h>
 #include <zip.h>
-#include <zlib.h>
 
-enum { N = 12, H = 9, W = 10, RGB = 3, CLASSES = 4 };
+// ---- Values ----
 
-// ---- Files ----
-
-// A file that is being put together.
-struct file {
-    unsigned char bytes[1 << 17];
-    size_t size;
-};
-
-static void put(struct file *f, const void *bytes, size_t size) {
-    assert_true(f->size + size <= sizeof f->bytes);
-    memcpy(f->bytes + f->size, bytes, size);
-    f->size += size;
-}
-
-// Of NumPy's type, as in ">f4".
-static void put_number(struct file *f, const char *type, double value) {
-    const size_t bytes = (size_t)(type[2] - '0');
-    unsigned char little[8], out[8];
-    const float single = (float)value;
-    const int64_t whole = (int64_t)value;
-    if (type[1] == 'f')
-        memcpy(little, bytes == 4 ? (const void *)&single : &value, bytes);
-    else
-        memcpy(little, &whole, bytes);
-    for (size_t i = 0; i < bytes; i++) out[i] = little[type[0] == '>' ? bytes - 1 - i : i];
-    put(f, out, bytes);
-}
-
-// An array's axes are letters in their order: n, h, w, c (3), and 1 for one of a single place.
-static size_t extent(char axis) { return axis == 'n' ? N : axis == 'h' ? H : axis == 'w' ? W : axis == 'c' ? RGB : 1; }
-
-typedef double value_at(size_t n, size_t y, size_t x, size_t c);
-static double pixel(size_t n, size_t y, size_t x, size_t c) {
-    return (double)((n * 37 + y * 11 + x * 5 + c * 71) % 251);
-}
-static double low_pixel(size_t n, size_t y, size_t x, size_t c) { return floor(pixel(n, y, x, c) / 2); }
 static double bit(size_t n, size_t y, size_t x, size_t c) { return fmod(pixel(n, y, x, c), 2); }
-static double label(size_t n, size_t y, size_t x, size_t c) {
-    (void)y, (void)x, (void)c;
-    return (double)(n % CLASSES);
-}
 static double half(size_t n, size_t y, size_t x, size_t c) { return pixel(n, y, x, c) / 2; }
 static double scaled(size_t n, size_t y, size_t x, size_t c) { return pixel(n, y, x, c) / 256; }
 static double negative(size_t n, size_t y, size_t x, size_t c) { return pixel(n, y, x, c) - 100; }
@@ -61,20 +18,7 @@ static double label_minus_1(size_t n, size_t y, size_t x, size_t c) { return n =
 static double half_label(size_t n, size_t y, size_t x, size_t c) { return label(n, y, x, c) + 0.5; }
 static double five(size_t n, size_t y, size_t x, size_t c) { return n == 5 ? CLASSES : label(n, y, x, c); }
 
-static void put_array(struct file *f, const char *type, const char *axes, bool fortran, value_at *value) {
-    const size_t dims = strlen(axes);
-    size_t count = 1;
-    for (size_t i = 0; i < dims; i++) count *= extent(axes[i]);
-    for (size_t k = 0; k < count; k++) {
-        size_t at[128] = {0}, rest = k;
-        for (size_t i = 0; i < dims; i++) {
-            const char axis = axes[fortran ? i : dims - 1 - i];
-            at[(unsigned char)axis] = rest % extent(axis);
-            rest /= extent(axis);
-        }
-        put_number(f, type, value(at['n'], at['h'], at['w'], at['c']));
-    }
-}
+// ---- Files ----
 
 static void make_npy(struct file *f, const char *type, const char *axes, bool fortran) {
     char header[118];
@@ -98,64 +42,7 @@ static void put_npy(const char *path, const char *type, const char *axes, bool f
     tree_write_bytes(path, f.bytes, f.size);
 }
 
-static void make_idx(struct file *f, unsigned char code, const char *type, const char *axes, value_at *value) {
-    const unsigned char begin[4] = {0, 0, code, (unsigned char)strlen(axes)};
-    f->size = 0;
-    put(f, begin, 4);
-    for (const char *axis = axes; *axis; axis++) put_number(f, ">i4", (double)extent(*axis));
-    put_array(f, type, axes, false, value);
-}
-
-static void put_idx(const char *path, unsigned char code, const char *type, const char *axes, value_at *value) {
-    static struct file f;
-    make_idx(&f, code, type, axes, value);
-    tree_write_bytes(path, f.bytes, f.size);
-}
-
-static void put_gzip(const char *path, const struct file *f, size_t left_out) {
-    static unsigned char packed[1 << 17];
-    z_stream z = {.next_in = (unsigned char *)(uintptr_t)f->bytes,
-                  .avail_in = (unsigned)f->size,
-                  .next_out = packed,
-                  .avail_out = sizeof packed};
-    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
-    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-    tree_write_bytes(path, packed, z.total_out - left_out);
-    deflateEnd(&z);
-}
-
-// ---- What is expected ----
-
-// All N samples; channels: 1 or 3.
-static void check_part(const struct shk_data *d, enum shk_part part, size_t channels, value_at *value, float divisor) {
-    const struct shk_dataset *set = shk_data_part(d, part);
-    assert_non_null(set);
-    const struct shk_shape s = shk_dataset_shape(set);
-    assert_int_equal(shk_dataset_size(set), N);
-    assert_true(s.height == H && s.width == W && s.channels == channels && s.classes == CLASSES);
-    for (size_t n = 0; n < N; n++) {
-        float pixels[H * W * RGB], *at = pixels;
-        shk_dataset_pixels(set, n, pixels);
-        assert_int_equal(shk_dataset_label(set, n), n % CLASSES);
-        for (size_t y = 0; y < H; y++)
-            for (size_t x = 0; x < W; x++)
-                for (size_t c = 0; c < channels; c++, at++) {
-                    const float want = (float)value(n, y, x, c) / divisor;
-                    if (*at != want)
-                        fail_msg("sample %zu, (%zu, %zu, %zu): %g, not %g", n, y, x, c, (double)*at, (double)want);
-                }
-    }
-}
-
-// The same file twice, so that nothing is taken from train for val.
-static void check_both(const char *path, const char *source, size_t channels, value_at *value, float divisor) {
-    struct shk_data *d = opened(NULL, path, path, source);
-    check_part(d, SHK_PART_TRAIN, channels, value, divisor);
-    check_part(d, SHK_PART_TEST, channels, value, divisor);
-    shk_data_free(d);
-}
-
-// ---- NumPy ----
+// ---- One array ----
 
 static void test_npy_types(void **state) {
     (void)state;
@@ -412,148 +299,6 @@ static void test_npz_refusals(void **state) {
     refuses("/lie.npz", "lie.npz (x.npy)", "2016000000 bytes");
 }
 
-// ---- IDX ----
-
-static void put_labels(const char *path) { put_idx(path, 0x08, "|u1", "n", label); }
-
-static void test_idx_types(void **state) {
-    (void)state;
-    static const struct {
-        unsigned char code;
-        const char *type;
-        value_at *value;
-    } types[] = {{0x08, "|u1", pixel}, {0x09, "|i1", low_pixel}, {0x0b, ">i2", pixel},
-                 {0x0c, ">i4", pixel}, {0x0d, ">f4", pixel},     {0x0e, ">f8", pixel}};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        tree_clear();
-        put_idx("/train-images-idx3-ubyte", types[i].code, types[i].type, "nhw", types[i].value);
-        put_idx("/train-labels-idx1-ubyte", types[i].code, types[i].type, "n", label);
-        check_both("/train-images-idx3-ubyte", "idx", 1, types[i].value, 255);
-        check_both("/", "idx", 1, types[i].value, 255);
-        put_idx("/train-images-idx3-ubyte", types[i].code, types[i].type, "nchw", types[i].value);
-        check_both("/", "idx", RGB, types[i].value, 255);
-    }
-}
-
-static void test_idx_names(void **state) {
-    (void)state;
-    static const char *const names[][4] = {
-        {"/train-images-idx3-ubyte", "/train-labels-idx1-ubyte", "/t10k-images-idx3-ubyte", "/t10k-labels-idx1-ubyte"},
-        {"/train-images.idx3-ubyte", "/train-labels.idx1-ubyte", "/test-images.idx3-ubyte", "/test-labels.idx1-ubyte"},
-        {"/emnist-digits-train-images-idx3-ubyte", "/emnist-digits-train-labels-idx1-ubyte",
-         "/emnist-digits-test-images-idx3-ubyte", "/emnist-digits-test-labels-idx1-ubyte"},
-    };
-    for (size_t i = 0; i < 3; i++) {
-        tree_clear();
-        put_idx(names[i][0], 0x08, "|u1", "nhw", pixel);
-        put_labels(names[i][1]);
-        put_idx(names[i][2], 0x08, "|u1", "nhw", low_pixel);
-        put_labels(names[i][3]);
-        struct shk_data *d = opened("/", NULL, NULL, "idx");
-        check_part(d, SHK_PART_TRAIN, 1, pixel, 255);
-        check_part(d, SHK_PART_TEST, 1, low_pixel, 255);
-        shk_data_free(d);
-        d = opened(NULL, names[i][0], names[i][2], "idx");
-        check_part(d, SHK_PART_TRAIN, 1, pixel, 255);
-        check_part(d, SHK_PART_TEST, 1, low_pixel, 255);
-        shk_data_free(d);
-    }
-    put_idx("/emnist-letters-train-images-idx3-ubyte", 0x08, "|u1", "nhw", pixel);
-    refuses("/", "emnist-digits-train", "emnist-letters-train");
-}
-
-// QMNIST's labels are the first of eight columns; here all columns but that are other numbers.
-static double qmnist(size_t n, size_t column, size_t x, size_t c) {
-    return column == 0 ? label(n, 0, x, c) : (double)(n + 100 * column);
-}
-
-static void test_idx_qmnist(void **state) {
-    (void)state;
-    static struct file f;
-    tree_clear();
-    put_idx("/qmnist-train-images-idx3-ubyte", 0x08, "|u1", "nhw", pixel);
-    const unsigned char begin[12] = {0, 0, 0x0c, 2, 0, 0, 0, N, 0, 0, 0, 8};
-    f.size = 0;
-    put(&f, begin, sizeof begin);
-    for (size_t n = 0; n < N; n++)
-        for (size_t column = 0; column < 8; column++) put_number(&f, ">i4", qmnist(n, column, 0, 0));
-    tree_write_bytes("/qmnist-train-labels-idx2-int", f.bytes, f.size);
-    check_both("/", "idx", 1, pixel, 255);
-}
-
-static void test_idx_gzip(void **state) {
-    (void)state;
-    static struct file images, labels;
-    make_idx(&images, 0x08, "|u1", "nhw", pixel);
-    make_idx(&labels, 0x08, "|u1", "n", label);
-    for (size_t i = 0; i < 2; i++) { // whatever the name says
-        tree_clear();
-        put_gzip(i ? "/train-images-idx3-ubyte" : "/train-images-idx3-ubyte.gz", &images, 0);
-        put_gzip(i ? "/train-labels-idx1-ubyte" : "/train-labels-idx1-ubyte.gz", &labels, 0);
-        check_both("/", "idx", 1, pixel, 255);
-    }
-    put_gzip("/train-images-idx3-ubyte.gz", &images, 0);
-    check_both("/", "idx", 1, pixel, 255);
-    assert_true(noted("train-images-idx3-ubyte.gz is left out"));
-    put_gzip("/train-images-idx3-ubyte", &images, 40);
-    refuses("/", "train-images-idx3-ubyte", "its packed data ends early");
-    tree_write_bytes("/train-images-idx3-ubyte.gz", images.bytes, images.size); // nor is .gz a gzip
-    remove(strcat(strcpy(path_text[0], tree), "/train-images-idx3-ubyte"));
-    check_both("/", "idx", 1, pixel, 255);
-}
-
-// A gzip of two hundred megabytes of nothing is not unpacked.
-static void test_gzip_bomb(void **state) {
-    (void)state;
-    static unsigned char nothing[1 << 20];
-    char full[512];
-    tree_clear();
-    put_labels("/train-labels-idx1-ubyte");
-    snprintf(full, sizeof full, "%s/train-images-idx3-ubyte", tree);
-    gzFile file = gzopen(full, "wb9");
-    const unsigned char begin[16] = {0, 0, 8, 3, 0, 0x10, 0, 0, 0, 0, 0, 16, 0, 0, 0, 16}; // 2^20 images, 2^28 bytes
-    assert_non_null(file);
-    gzwrite(file, begin, sizeof begin);
-    for (size_t i = 0; i < 8; i++) gzwrite(file, nothing, sizeof nothing);
-    assert_int_equal(gzclose(file), Z_OK);
-    refuses("/", "train-images-idx3-ubyte", "268435456 bytes");
-}
-
-static void test_idx_refusals(void **state) {
-    (void)state;
-    static struct file f;
-    static const struct {
-        const char *begin; // replaces so many bytes
-        size_t length, cut;
-        const char *what;
-    } cases[] = {
-        {"", 0, 100, "it ends early: 1080 bytes of numbers are wanted, 980 are there"},
-        {"", 0, 1080, "1080 bytes of numbers are wanted, 0 are there"},
-        {"", 0, 1090, "header"},
-        {"", 0, 1096, "header"},
-        {"\0\0\x08\3\0\0\0\x0b", 8, 0, "more bytes follow than its header says"},
-        {"\0\0\x08\3\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16, 0, "larger than any memory"},
-        {"\0\0\x08\3\x7f\xff\xff\xff\0\x01\0\0\0\x01\0\0", 16, 0, "are there"},
-        {"\0\0\x08\3\0\0\0\0", 8, 0, "empty"},
-        {"\0\0\x07\3", 4, 0, "begins with 00 00 07 03"},
-        {"\0\0\x08\5", 4, 0, "begins with 00 00 08 05"},
-        {"\3\x08\0\0", 4, 0, "wrong byte order"},
-        {"<html>", 6, 0, "begins with 3c 68 74 6d"},
-    };
-    tree_clear();
-    put_labels("/train-labels-idx1-ubyte");
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        make_idx(&f, 0x08, "|u1", "nhw", pixel);
-        memcpy(f.bytes, cases[i].begin, cases[i].length);
-        tree_write_bytes("/train-images-idx3-ubyte", f.bytes, f.size - cases[i].cut);
-        refuses("/", "train-images-idx3-ubyte", cases[i].what);
-        refuses("/train-images-idx3-ubyte", "train-images-idx3-ubyte", cases[i].what);
-    }
-    put_labels("/train-images-idx3-ubyte");
-    put_idx("/train-labels-idx1-ubyte", 0x08, "|u1", "nhw", pixel);
-    refuses("/", "(12) holds no images", "exchanged");
-}
-
 // ---- Parts, shapes and classes ----
 
 static void test_parts(void **state) {
@@ -583,8 +328,6 @@ int main(void) {
         cmocka_unit_test(test_npy_types),   cmocka_unit_test(test_npy_layouts), cmocka_unit_test(test_npy_values),
         cmocka_unit_test(test_npy_scales),  cmocka_unit_test(test_npy_names),   cmocka_unit_test(test_npy_refusals),
         cmocka_unit_test(test_npy_headers), cmocka_unit_test(test_npz),         cmocka_unit_test(test_npz_refusals),
-        cmocka_unit_test(test_idx_types),   cmocka_unit_test(test_idx_names),   cmocka_unit_test(test_idx_qmnist),
-        cmocka_unit_test(test_idx_gzip),    cmocka_unit_test(test_gzip_bomb),   cmocka_unit_test(test_idx_refusals),
         cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests(tests, begin, end);
