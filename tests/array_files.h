@@ -29,7 +29,7 @@ static void put_number(struct file *f, const char *type, double value) {
     const size_t bytes = (size_t)(type[2] - '0');
     unsigned char little[8], out[8];
     const float single = (float)value;
-    const int64_t whole = (int64_t)value;
+    const int64_t whole = type[1] == 'f' ? 0 : (int64_t)value;
     if (type[1] == 'f')
         memcpy(little, bytes == 4 ? (const void *)&single : &value, bytes);
     else
