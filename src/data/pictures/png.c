@@ -28,6 +28,19 @@ static void fail(png_structp png, png_const_charp why) {
     png_longjmp(png, 1);
 }
 
+// Whether no chunk says that it is longer than what is there: libpng takes memory for some before it reads them.
+static bool chunks_fit(const struct shk_encoded *e) {
+    enum { SIGNATURE = 8, AROUND = 12 }; // bytes of length, type and checksum
+    for (size_t at = SIGNATURE; e->size - at >= AROUND;) {
+        const unsigned char *b = e->bytes + at;
+        const size_t length = (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | b[3];
+        if (length > e->size - at - AROUND) return false;
+        if (memcmp(b + 4, "IEND", 4) == 0) return true;
+        at += AROUND + length;
+    }
+    return false;
+}
+
 static void ignore(png_structp png, png_const_charp why) {
     (void)png;
     (void)why;
@@ -128,6 +141,7 @@ static bool decode(struct decoder *d) {
 
 bool shk_png_decode(struct shk_encoded *in, struct shk_picture *out, struct shk_error *err) {
     struct decoder d = {.in = in, .err = err, .out = out};
+    if (!chunks_fit(in)) return shk_fail(err, SHK_BAD_INPUT, "%s: this PNG cannot be decoded: it ends early", in->name);
     bool ok = open_decoder(&d) && decode(&d);
     png_destroy_read_struct(&d.png, &d.info, NULL);
     shk_free(d.rows);
