@@ -154,6 +154,11 @@ $(FAULTS): tests/faults/faults.c $(FLAGS_FILE)
 	$(call say,LD,$@)$(CC) -std=c11 -O2 -g1 -D_GNU_SOURCE $(WARN) -fPIC -shared $< -lgcc_s -o $@
 .PRECIOUS: $(BUILD)/%.o $(BUILD)/bench/%.o
 
+# Makes a model and writes it in every form, for tests/export_runs.sh.
+EXPORT_CASE := $(BUILD)/tests/export/case
+$(EXPORT_CASE): $(BUILD)/tests/export/case.o $(LIB)
+	$(LINK) $^ $(LIBS) -o $@
+
 # Fuzzing: every tests/fuzz/fuzz_*.c is one libFuzzer target with a corpus; `make test` gives it the corpus alone. What
 # `make fuzz` finds is in build/fuzz; to keep it: build/fuzz/tests/fuzz/fuzz_NAME -merge=1 tests/fuzz/corpus/NAME build/fuzz/corpus/NAME
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -182,10 +187,10 @@ check: $(UNIT_BIN) ## the unit tests alone
 	@tests/run.sh $(UNIT_BIN)
 
 # Runs that are interrupted, killed or short of something; RUNS= leaves them out. Behind -- are those that need all CPUs.
-RUNS ?= "tests/run_folders.sh $(BIN)" "tests/array_runs.sh $(BIN)" "tests/folder_attacks.sh $(BIN)" "tests/output_runs.sh $(BIN)" "tests/kill_runs.sh $(BIN) 20" "tests/memory_runs.sh $(BIN)"
+RUNS ?= "tests/run_folders.sh $(BIN)" "tests/array_runs.sh $(BIN)" "tests/export_runs.sh $(BIN) $(EXPORT_CASE)" "tests/folder_attacks.sh $(BIN)" "tests/output_runs.sh $(BIN)" "tests/kill_runs.sh $(BIN) 20" "tests/memory_runs.sh $(BIN)"
 TESTS ?= $(RUNS) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/cli_usage.sh $(BIN)" "tests/symbols.sh $(BUILD)" \
     "tests/install_example.sh $(BUILD)" "tests/completion.sh $(BUILD)" "tests/decimal_comma.sh $(BUILD)" tests/hardened.sh tests/deps.sh -- "tests/machine_runs.sh $(BIN)"
-test: all $(TEST_BIN) $(REPLAY_BIN) ## all tests; TESTS='command...' runs others; the last line counts them
+test: all $(TEST_BIN) $(REPLAY_BIN) $(EXPORT_CASE) ## all tests; TESTS='command...' runs others; the last line counts them
 	@CC='$(CC)' tests/run.sh $(TESTS)
 test-faults: all $(FAULTS) ## trainings in which one call fails, each of many in turn
 	@tests/run.sh -- "tests/fault_runs.sh $(BIN) $(FAULTS) --quick"
@@ -332,6 +337,6 @@ uninstall: ## removes what `make install` with the same variables has installed
 clean: ## removes build
 	rm -rf build
 
--include $(BUILD)/tests/core/bits.d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(wildcard $(BUILD)/man/*.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
+-include $(BUILD)/tests/core/bits.d $(EXPORT_CASE).d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(wildcard $(BUILD)/man/*.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
 
 .PHONY: all help demo check test test-faults test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install uninstall clean

@@ -199,6 +199,13 @@ bad profile --model tinycnn --checkpoint-every 3
 bad eval
 bad eval nowhere
 bad eval nowhere --lr 1
+bad export
+bad export nowhere
+bad export nowhere model.onnx
+bad export nowhere model
+bad export nowhere .onnx
+bad export nowhere model.onnx more
+bad export nowhere model.onnx --lr 1
 bad resume
 bad resume nowhere
 bad resume nowhere --nosuch
@@ -292,7 +299,7 @@ for command in --version version 'train --version' 'topo -V'; do
     good 'shikaku [0-9]+\.[0-9]+\.[0-9]+ \(numerics version [0-9]+\)' -- $command
 done
 good '.* The pictures are yours, in a folder for each' '  shikaku train --model tinyvit --epochs 50 --out runs/a' --
-[ "$(sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/out" | head -n 10 | tr '\n' ' ')" = 'train resume eval predict compare topo tune profile help version ' ]
+[ "$(sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/out" | head -n 11 | tr '\n' ' ')" = 'train resume eval predict export compare topo tune profile help version ' ]
 count $? 'the commands are not in the order of work'
 good 'Usage: shikaku .*' '  train .*' -- help
 good 'Usage: shikaku .*' '  train .*' -- --

@@ -216,6 +216,11 @@ struct shk_model *shk_model_load(const char *path, struct shk_error *error);
 // A note of such a file, to be freed with free(); NULL: it has none (error->code is SHK_OK) or cannot be read.
 char *shk_file_note(const char *path, const char *key, struct shk_error *error);
 
+// The model for ONNX Runtime and others: ONNX, opset 17. Input "pixels", f32 [batch][channels][height][width] with values 0 .. 1,
+// a batch of any size; output "logits", f32 [batch][classes]. Normalisation is inside; class names, fit, background and size
+// are metadata.
+bool shk_model_export_onnx(const struct shk_model *, const char *path, struct shk_error *error);
+
 // A checkpoint: weights, optimizer's state, position, losses of the epoch so far, best test. Not while shk_train runs.
 bool shk_trainer_save(const struct shk_trainer *, const char *path, const struct shk_note *notes, size_t note_count,
                       struct shk_error *error);

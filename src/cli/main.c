@@ -24,6 +24,7 @@ static const struct command {
     {"resume", cli_resume, "go on with a run from its last checkpoint"},
     {"eval", cli_eval, "test a run's weights, or a file of weights"},
     {"predict", cli_predict, "say what a model takes pictures for"},
+    {"export", cli_export, "write a model for other programs"},
     {"compare", cli_compare, "train several models on the same data, then a table"},
     {"topo", cli_topo, "show this machine, and which threads would be used"},
     {"tune", cli_tune, "find the fastest threads, pinning and instruction set"},
@@ -94,6 +95,7 @@ static const struct argp argp = {
         "  shikaku compare                                  the experiment, in seconds\n"
         "  shikaku train --data pictures --model tinycnn --out runs/p\n"
         "  shikaku predict runs/p photo.jpg\n"
+        "  shikaku export runs/p model.onnx\n"
         "  shikaku train --model tinyvit --epochs 50 --out runs/a\n"
         "  shikaku resume runs/a                            after an interruption\n"
         "  shikaku eval runs/a\n"

@@ -11,6 +11,8 @@
 
 static const char *const fits[] = {"stretch", "crop", "letterbox", NULL};
 
+const char *shk_fit_name(enum shk_fit fit) { return fits[fit]; }
+
 // ---- Writing ----
 
 static bool is_plain(const struct shk_input *in) {
@@ -28,15 +30,20 @@ static bool add_channels(struct shk_st_out *o, const char *key, const float *val
     return shk_st_add_text(o, key, text);
 }
 
-static bool add_names(struct shk_st_out *o, const struct shk_names *names) {
+char *shk_names_text(const struct shk_names *names) {
     json_t *array = json_array();
     bool ok = array;
     for (size_t i = 0; ok && i < names->count; i++)
         ok = json_array_append_new(array, json_string(names->names[i])) == 0;
     char *text = ok ? shk_json_text(array, JSON_COMPACT) : NULL;
-    ok = text && shk_st_add_text(o, "class_names", text);
-    free(text);
     json_decref(array);
+    return text;
+}
+
+static bool add_names(struct shk_st_out *o, const struct shk_names *names) {
+    char *text = shk_names_text(names);
+    const bool ok = text && shk_st_add_text(o, "class_names", text);
+    free(text);
     return ok;
 }
 

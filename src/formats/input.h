@@ -7,6 +7,8 @@
 #include "formats/safetensors.h"
 #include "nn/model.h"
 
+const char *shk_fit_name(enum shk_fit);
+char *shk_names_text(const struct shk_names *); // a JSON array, to be freed; NULL: no memory
 bool shk_add_input(struct shk_st_out *, const struct shk_model *, struct shk_error *);
 // Of a model whose shape is known.
 bool shk_read_input(const struct shk_st *, struct shk_model *, struct shk_error *);
