@@ -116,28 +116,35 @@ terminal() {
     tr '\r' '\n' <typed | sed 's/.\[[JK]//g; s/.\[[0-9]*A//g' >out
 }
 
-for columns in 40 60 200; do
-    terminal $columns "timeout -s INT --preserve-status 1.5 $bin train $long --epochs 1000000 --train-samples 20000"
-    grep -E '\[[#.]{10,40}\]' out >bars
-    [ -s bars ] && ! grep -E "^.{$columns}" bars
-    check "no bar, or a wider one than $columns columns" $?
-    grep -q 'SIGINT after .*; with --out DIR the run would have been kept' out
-    check 'an interrupted training without a folder' $?
-done
-grep -Eqx "\[cnn:channels=2,hidden=0\] epoch $number/1000000 \[[#.]{40}\] step $number/313 - loss: $loss, $number samples/s, $left left, all $number:.*" bars
-check 'what a wide bar says' $?
-terminal 100 "$bin train $long --train-samples 20000 & sleep 1; stty cols 50; echo; echo narrow; sleep 1.2; kill -s TERM \$!; wait"
-sed -n '/^narrow/,$p' out | grep -E '\[[#.]{10,40}\]' | sed 1,2d >bars # one may be on its way
-[ -s bars ] && ! grep -E '^.{50}' bars
-check 'a bar is wider than the terminal has become' $?
-for option in '--progress none' '--progress line' --quiet; do
-    terminal 60 "$bin train $small --epochs 20 --train-samples 2000 $option"
-    grep -q '\] done - ' out && ! grep -q '\[[#.]*\]' out
-    check "a bar with $option" $?
-done
-TERM=dumb terminal 60 "$bin train $small --epochs 20 --train-samples 2000"
-! grep -q '\[[#.]*\]' out
-check 'a bar on a terminal that cannot rewrite a line' $?
+on_terminals() {
+    for columns in 40 60 200; do
+        terminal $columns "timeout -s INT --preserve-status 1.5 $bin train $long --epochs 1000000 --train-samples 20000"
+        grep -E '\[[#.]{10,40}\]' out >bars
+        [ -s bars ] && ! grep -E "^.{$columns}" bars
+        check "no bar, or a wider one than $columns columns" $?
+        grep -q 'SIGINT after .*; with --out DIR the run would have been kept' out
+        check 'an interrupted training without a folder' $?
+    done
+    grep -Eqx "\[cnn:channels=2,hidden=0\] epoch $number/1000000 \[[#.]{40}\] step $number/313 - loss: $loss, $number samples/s, $left left, all $number:.*" bars
+    check 'what a wide bar says' $?
+    terminal 100 "$bin train $long --train-samples 20000 & sleep 1; stty cols 50; echo; echo narrow; sleep 1.2; kill -s TERM \$!; wait"
+    sed -n '/^narrow/,$p' out | grep -E '\[[#.]{10,40}\]' | sed 1,2d >bars # one may be on its way
+    [ -s bars ] && ! grep -E '^.{50}' bars
+    check 'a bar is wider than the terminal has become' $?
+    for option in '--progress none' '--progress line' --quiet; do
+        terminal 60 "$bin train $small --epochs 20 --train-samples 2000 $option"
+        grep -q '\] done - ' out && ! grep -q '\[[#.]*\]' out
+        check "a bar with $option" $?
+    done
+    TERM=dumb terminal 60 "$bin train $small --epochs 20 --train-samples 2000"
+    ! grep -q '\[[#.]*\]' out
+    check 'a bar on a terminal that cannot rewrite a line' $?
+}
+if script -qec true typed >no 2>&1; then
+    on_terminals
+else
+    echo "this place has no pseudo-terminals: what is written to a terminal was not looked at ($(cat no))"
+fi
 
 # ---- What is asked for ----
 
