@@ -136,6 +136,11 @@ $(COMPLETION): man/shikaku.bash.in $(BUILD)/man/completion
 demo: all ## trains the two models that the README shows
 	$(BIN) compare
 
+FASHION := /usr/share/datasets/fashion-mnist
+demo-fashion: all ## trains the two models on 60,000 real images: Debian's package dataset-fashion-mnist
+	@[ -e $(FASHION) ] || { echo 'apt-get install dataset-fashion-mnist brings the images: $(FASHION)' >&2 && exit 2; }
+	$(BIN) compare --data $(FASHION)
+
 # Tests: every tests/test_*.c is one cmocka program; the other tests/*.c are shared by them. TESTS=... runs fewer.
 TEST_SRC := $(wildcard tests/test_*.c)
 TEST_BIN := $(TEST_SRC:%.c=$(BUILD)/%)
@@ -339,4 +344,4 @@ clean: ## removes build
 
 -include $(BUILD)/tests/core/bits.d $(EXPORT_CASE).d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(wildcard $(BUILD)/man/*.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
 
-.PHONY: all help demo check test test-faults test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install uninstall clean
+.PHONY: all help demo demo-fashion check test test-faults test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install uninstall clean
