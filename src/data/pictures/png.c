@@ -30,15 +30,15 @@ static void fail(png_structp png, png_const_charp why) {
 
 // Whether no chunk says that it is longer than what is there: libpng takes memory for some before it reads them.
 static bool chunks_fit(const struct shk_encoded *e) {
-    enum { SIGNATURE = 8, AROUND = 12 }; // bytes of length, type and checksum
-    for (size_t at = SIGNATURE; e->size - at >= AROUND;) {
+    enum { SIGNATURE = 8, HEAD = 8, SUM = 4 }; // bytes; a chunk has length and type, its data, and a checksum
+    for (size_t at = SIGNATURE; e->size - at >= HEAD;) {
         const unsigned char *b = e->bytes + at;
         const size_t length = (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | b[3];
-        if (length > e->size - at - AROUND) return false;
-        if (memcmp(b + 4, "IEND", 4) == 0) return true;
-        at += AROUND + length;
+        if (length + SUM > e->size - at - HEAD) return false;
+        if (memcmp(b + 4, "IEND", 4) == 0) break;
+        at += HEAD + length + SUM;
     }
-    return false;
+    return true;
 }
 
 static void ignore(png_structp png, png_const_charp why) {
