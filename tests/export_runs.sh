@@ -20,6 +20,40 @@ onnx=$(python_with onnx)
 ort=yes
 node -e 'require("onnxruntime-node")' 2>/dev/null || { ort='' && lacks 'onnxruntime-node (NODE_PATH says where it is)'; }
 
+# The compilers of C, and what runs what they make.
+native="gcc clang"
+clang --version >/dev/null 2>&1 || { native=gcc && lacks clang; }
+cross=yes
+for tool in aarch64-linux-gnu-gcc qemu-aarch64; do
+    "$tool" --version >/dev/null 2>&1 || { cross='' && lacks "$tool"; }
+done
+
+# compile COMPILER FLAG...: c_logits of $name/model.c
+compile() {
+    "$@" -std=c99 -pedantic -Wall -Wextra -Werror -Wmissing-prototypes -ffp-contract=off -include "$name/model.c" \
+        "$tests/export/c_logits.c" -o "$name/c_logits" >out 2>err
+    check "$name: $* takes no model.c" $?
+}
+same() { # same IMAGES COMMAND...: c_logits has logits near ours, and the bits of the first compiler's
+    images=$1
+    shift
+    "$@" "$name/c_logits" "$name" other.f32 "$images" >out 2>err && small "$(cat out)" 1e-5
+    check "$name: logits of the C file" $?
+    head -c "$(wc -c <"$name/other.f32")" "$name/first.f32" | cmp - "$name/other.f32" >out 2>&1
+    check "$name: other bits by another compiler" $?
+}
+c_file() {
+    compile gcc -O2 && "$name/c_logits" "$name" first.f32 100 >out 2>err
+    check "$name: self-test of the C file" $?
+    for compiler in $native; do
+        compile "$compiler" -O3 && same 100
+    done
+    if [ -n "$cross" ]; then compile aarch64-linux-gnu-gcc -O2 -static && same 4 qemu-aarch64; fi
+    nm "$name/c_logits" 2>/dev/null | grep -Eq ' U (expf?|erff?|sqrtf?|fmaf?|malloc)$'
+    [ $? -ne 0 ]
+    check "$name: model.c calls a library" $?
+}
+
 model() { # model NAME DESCRIPTION HEIGHT WIDTH CHANNELS CLASSES
     name=$1
     shift
@@ -30,19 +64,20 @@ model() { # model NAME DESCRIPTION HEIGHT WIDTH CHANNELS CLASSES
         "$onnx" "$tests/export/check_onnx.py" "$name/model.onnx" >out 2>err
         check "$name: ONNX" $?
     fi
+    c_file
     if [ -n "$ort" ]; then
         shift
         node "$tests/export/onnx_logits.js" "$name" "$@" >out 2>err && small "$(cat out)" 1e-5
         check "$name: ONNX Runtime's logits" $?
     fi
 }
-model tinycnn tinycnn 32 32 1 9
+model tinycnn tinycnn 16 16 1 9
 model cnn cnn:channels=3-5-7,hidden=0 27 35 3 5
-model tinyvit tinyvit 32 32 1 9
-model pre tinyvit-pre 32 32 3 9
-model nopos tinyvit-nopos 32 32 1 9
-model silu vit:pool=mean,norm=pre,act=silu,dropout=0 20 28 3 4
-model mean vit:pool=mean,pos=none,act=gelu,heads=2,depth=3,dim=48 32 32 1 3
+model pre tinyvit-pre 16 16 3 9
+model post vit:dim=24,depth=1,heads=3,ff=40 16 16 1 9
+model nopos vit:dim=24,depth=1,heads=1,ff=40,pos=none 16 12 1 9
+model silu vit:dim=24,depth=1,ff=40,pool=mean,norm=pre,act=silu,dropout=0 20 28 3 4
+model mean vit:dim=24,depth=2,heads=2,ff=40,pool=mean,pos=none,act=gelu 16 16 1 3
 
 run 0 train --model tinycnn --epochs 1 --train-samples 200 --test-samples 50 --out r
 run 0 export r model.onnx
@@ -53,8 +88,12 @@ says 'model.onnx is there already: .* --force'
 run 0 export r/best.safetensors model.onnx --force
 cmp model.onnx before >out
 check 'the same model makes another file' $?
+run 0 export r 'my model-2.c'
+says 'my model-2.c'
+grep -q '^int my_model_2_self_test(void);' 'my model-2.c'
+check 'the name of what is exported' $?
 run 2 export r model.tflite
-says 'must end in .onnx'
+says 'must end in .onnx or .c'
 run 2 export r/config.json model2.onnx
 run 1 export r nowhere/model.onnx
 [ ! -e model2.onnx ] && [ -z "$(find . -name '*.new')" ]

@@ -221,6 +221,11 @@ char *shk_file_note(const char *path, const char *key, struct shk_error *error);
 // a batch of any size; output "logits", f32 [batch][classes]. Normalisation is inside; class names, fit, background and size
 // are metadata.
 bool shk_model_export_onnx(const struct shk_model *, const char *path, struct shk_error *error);
+// The same as one C99 file without dependencies, NAME.c: void NAME_predict(const float *pixels, float *logits), with pixels
+// [height][width][channels]; NAME_predict_bytes; NAME_class_names where they have names; NAME_self_test. What it computes has
+// the same bits with every compiler under -ffp-contract=off, but not those of shk_predict: sums have another order.
+bool shk_model_export_c(const struct shk_model *, const struct shk_runtime *, const char *path,
+                        struct shk_error *error);
 
 // A checkpoint: weights, optimizer's state, position, losses of the epoch so far, best test. Not while shk_train runs.
 bool shk_trainer_save(const struct shk_trainer *, const char *path, const struct shk_note *notes, size_t note_count,

@@ -39,12 +39,22 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     }
 }
 
+// One thread computes the logits of the self-test.
+static bool export_c(const struct shk_model *model, const char *path, struct shk_error *error) {
+    const struct shk_runtime_options alone = {.threads = 1, .pin = "none"};
+    struct shk_runtime *runtime = shk_runtime_create(&alone, error);
+    const bool ok = runtime && shk_model_export_c(model, runtime, path, error);
+    shk_runtime_free(runtime);
+    return ok;
+}
+
 // What the file's name ends in says what it is to be.
 static const struct form {
     const char *ending;
     bool (*write)(const struct shk_model *, const char *path, struct shk_error *);
 } forms[] = {
     {".onnx", shk_model_export_onnx},
+    {".c", export_c},
 };
 enum { FORMS = sizeof forms / sizeof *forms };
 
@@ -55,7 +65,7 @@ static const struct form *find_form(const char *path) {
         if (length > end && strcmp(path + length - end, forms[i].ending) == 0) return &forms[i];
     }
     cli_die(CLI_USAGE,
-            "%s cannot be written: the name must end in .onnx; weights for PyTorch are in the run's "
+            "%s cannot be written: the name must end in .onnx or .c; weights for PyTorch are in the run's "
             "best.safetensors",
             path);
 }
@@ -66,7 +76,7 @@ int cli_export(int argc, char **argv) {
         .parser = parse_option,
         .args_doc = "DIR|FILE OUT",
         .doc = "Writes a model for other programs: the best weights of a run, or a file of weights, as ONNX "
-               "(OUT.onnx).",
+               "(OUT.onnx) or as one file of plain C (OUT.c).",
     };
     struct export_settings settings = {0};
     struct shk_error error = {0};

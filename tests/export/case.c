@@ -80,7 +80,10 @@ int main(int argc, char **argv) {
     predict(m, runtime, dir);
     snprintf(path[0], sizeof path[0], "%s/model.safetensors", dir);
     snprintf(path[1], sizeof path[1], "%s/model.onnx", dir);
-    if (!shk_model_save(m, path[0], NULL, 0, &error) || !shk_model_export_onnx(m, path[1], &error)) fail(error.text);
+    snprintf(path[2], sizeof path[2], "%s/model.c", dir);
+    if (!shk_model_save(m, path[0], NULL, 0, &error) || !shk_model_export_onnx(m, path[1], &error) ||
+        !shk_model_export_c(m, runtime, path[2], &error))
+        fail(error.text);
     shk_model_free(m);
     shk_runtime_free(runtime);
     return 0;
