@@ -373,8 +373,8 @@ static void test_lengths(void **state) {
     check_length(own + 64, "header"); // the data are read as JSON
     check_length(own - 64 * (own / 64 / 2), "header");
     check_length(56, "header");
-    check_length(0, "no checksum");
-    check_length(44, "no checksum");
+    check_length(0, "has a header that cannot be read");
+    check_length(44, "has a header that cannot be read");
 }
 
 // Data that belong to no tensor, or are not there.

@@ -213,7 +213,10 @@ struct shk_note { // the caller's own metadata
 bool shk_model_save(const struct shk_model *, const char *path, const struct shk_note *notes, size_t note_count,
                     struct shk_error *error);
 // The model of a file of shk_model_save, shk_trainer_save or shk_trainer_save_best.
+// Or of safetensors of another tool, in any order, F32, F64, F16 or BF16, names with "module.", "_orig_mod." or "model." before
+// them: then it is the preset, on square images, whose tensors are in the file, and there are no others.
 struct shk_model *shk_model_load(const char *path, struct shk_error *error);
+bool shk_model_guessed(const struct shk_model *); // its file did not say what it is
 // A note of such a file, to be freed with free(); NULL: it has none (error->code is SHK_OK) or cannot be read.
 char *shk_file_note(const char *path, const char *key, struct shk_error *error);
 

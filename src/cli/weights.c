@@ -19,6 +19,16 @@ static char *note(const char *path, const char *key) {
 
 static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
 
+// In the place of a position, what the model was taken for where its file does not say it.
+static void say_guess(struct weights *w) {
+    const struct shk_shape s = shk_model_shape(w->model);
+    if (!shk_model_guessed(w->model)) return;
+    free(w->place);
+    if (asprintf(&w->place, "by its tensors, %zux%zu pixels of %zu channel%s", s.height, s.width, s.channels,
+                 s.channels == 1 ? "" : "s") < 0)
+        cli_die(CLI_FAILED, "out of memory");
+}
+
 // A training may replace the file at any moment: what is read before and after must agree.
 struct weights weights_load(const char *path) {
     struct shk_error error = {0};
@@ -30,7 +40,10 @@ struct weights weights_load(const char *path) {
         char *after = note(path, "place");
         const bool same = same_text(w.place, after);
         free(after);
-        if (same) return w;
+        if (same) {
+            say_guess(&w);
+            return w;
+        }
         weights_free(&w);
     }
 }
@@ -66,7 +79,11 @@ void weights_missing(const char *folder) {
 
 struct weights weights_load_best(const char *path) {
     static const enum folder_file files[] = {FOLDER_BEST, FOLDER_CHECKPOINT};
-    if (!weights_is_folder(path)) return weights_load(path);
+    if (!weights_is_folder(path)) {
+        const struct weights w = weights_load(path);
+        if (shk_model_guessed(w.model)) cli_note("%s is %s %s", path, shk_model_title(w.model), w.place);
+        return w;
+    }
     for (size_t i = 0; i < 2; i++) {
         char *file = join(path, folder_name(files[i]));
         if (!folder_exists(file)) {

@@ -8,7 +8,7 @@
 struct weights {
     struct shk_model *model;
     char *path;
-    char *place;    // "epoch 3"; NULL: the file does not say it
+    char *place;    // "epoch 3"; of a file that does not say what model it is, what it was taken for; or NULL
     char *settings; // those of its training, as config_from_note reads them; NULL: none
 };
 // Ends the program in one sentence where it is no such file.

@@ -8,13 +8,20 @@
 
 // ---- Tensors ----
 
+static const struct {
+    const char *name;
+    size_t bytes; // of a number
+} types[SHK_ST_TYPES] = {{"F32", 4}, {"F64", 8}, {"F16", 2}, {"BF16", 2}};
+
+size_t shk_header_bytes(enum shk_st_type type) { return types[type].bytes; }
+
 static bool check_tensor(const char *path, struct shk_st_tensor *t, struct shk_error *err) {
     size_t bytes;
     bool fits = true;
     t->size = 1;
     // A product with a zero may have an intermediate one that does not fit: refused as well, as the reference does.
     for (unsigned i = 0; i < t->ndim; i++) fits = fits && !__builtin_mul_overflow(t->size, t->dims[i], &t->size);
-    if (!fits || __builtin_mul_overflow(t->size, sizeof(float), &bytes))
+    if (!fits || __builtin_mul_overflow(t->size, types[t->type].bytes, &bytes))
         return shk_st_fail(path, err, "tensor '%.100s': its shape has more numbers than memory can hold", t->name);
     if (t->start > t->end)
         return shk_st_fail(path, err, "tensor '%.100s' begins at byte %zu of the data and ends before, at %zu", t->name,
@@ -38,16 +45,25 @@ static bool read_numbers(const json_t *list, size_t *values, size_t most, unsign
     return true;
 }
 
-static bool read_tensor(const json_t *parts, const char *path, struct shk_st_tensor *t, struct shk_error *err) {
+// Our own files have F32 alone.
+static bool read_type(const char *dtype, const struct shk_st *f, struct shk_st_tensor *t, struct shk_error *err) {
+    const unsigned known = f->foreign ? SHK_ST_TYPES : 1;
+    unsigned type = 0;
+    while (type < known && strcmp(types[type].name, dtype) != 0) type++;
+    t->type = (enum shk_st_type)type;
+    return type < known || shk_st_fail(f->path, err, "tensor '%.100s' has numbers of the kind %.20s, but must have %s",
+                                       t->name, dtype, f->foreign ? "F32, F64, F16 or BF16" : "F32");
+}
+
+static bool read_tensor(const json_t *parts, const struct shk_st *f, struct shk_st_tensor *t, struct shk_error *err) {
+    const char *path = f->path;
     const char *dtype = json_string_value(json_object_get(parts, "dtype"));
     size_t offsets[2];
     unsigned count;
     if (!dtype || json_object_size(parts) != 3)
         return shk_st_fail(path, err, "tensor '%.100s' must have dtype, shape and data_offsets, and nothing else",
                            t->name);
-    if (strcmp(dtype, "F32") != 0)
-        return shk_st_fail(path, err, "tensor '%.100s' has numbers of the kind %.20s, but shikaku reads F32 alone",
-                           t->name, dtype);
+    if (!read_type(dtype, f, t, err)) return false;
     if (!read_numbers(json_object_get(parts, "shape"), t->dims, SHK_ST_MAX_DIMS, &t->ndim))
         return shk_st_fail(path, err, "tensor '%.100s': its shape must be a list of at most %d whole numbers", t->name,
                            SHK_ST_MAX_DIMS);
@@ -80,13 +96,13 @@ static bool read_members(struct shk_st *f, struct shk_error *err) {
         } else {
             struct shk_st_tensor *t = &f->tensors[f->count++];
             t->name = name;
-            if (!read_tensor(member, f->path, t, err)) return false;
+            if (!read_tensor(member, f, t, err)) return false;
         }
     }
     return true;
 }
 
-// The header is one of ours by its checksum. So a failure is more likely one of memory, for which jansson has no name of its
+// The header is mostly one of ours by its checksum. So a failure is more likely one of memory, for which jansson has no name of its
 // own, and may not come again.
 static json_t *parse(const char *text, size_t length, const char *path, struct shk_error *err) {
     json_error_t why;

@@ -8,6 +8,7 @@
 
 // Fills header and tensors of *f, but not where the tensors' numbers are. f->path is set already; the caller frees with
 // shk_st_free, also where it fails.
+size_t shk_header_bytes(enum shk_st_type); // of a number
 bool shk_header_read(const char *text, size_t length, struct shk_st *f, struct shk_error *);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "formats/foreign.h"
 #include "formats/input.h"
 #include <math.h>
 #include <stdio.h>
@@ -206,7 +207,7 @@ static struct shk_model *outline(const struct shk_st *f, struct shk_error *err) 
 
 // Whether all other tensors are those that a checkpoint has beside the weights.
 static bool check_others(struct shk_st *f, struct shk_error *err) {
-    bool checkpoint = !strcmp(shk_st_text(f, "kind"), "checkpoint");
+    bool checkpoint = !f->foreign && !strcmp(shk_st_text(f, "kind"), "checkpoint");
     for (size_t i = 0; i < f->count; i++) {
         const char *name = f->tensors[i].name;
         if (checkpoint && (!strncmp(name, "optimizer.", 10) || !strncmp(name, "epoch.", 6))) f->tensors[i].taken = true;
@@ -217,16 +218,18 @@ static bool check_others(struct shk_st *f, struct shk_error *err) {
 
 static struct shk_model *model_of(struct shk_st *f, struct shk_error *err) {
     const float *values[SHK_MAX_PARAMS];
-    struct shk_model *m = shk_check_kind(f, NULL, err) ? outline(f, err) : NULL;
+    struct shk_model *m = f->foreign ? shk_st_guess(f, err) : shk_check_kind(f, NULL, err) ? outline(f, err) : NULL;
     if (!m) return NULL;
-    if (!shk_read_input(f, m, err) || !shk_take_params(f, m, "", false, values, err) || !check_others(f, err) ||
-        !shk_model_allocate(m, err)) {
+    if ((!f->foreign && !shk_read_input(f, m, err)) || !shk_take_params(f, m, "", false, values, err) ||
+        !check_others(f, err) || !shk_model_allocate(m, err)) {
         shk_model_free(m);
         return NULL;
     }
     for (unsigned i = 0; i < m->param_count; i++) shk_model_set_tensor(m, i, values[i]);
     return m;
 }
+
+bool shk_model_guessed(const struct shk_model *m) { return m->guessed; }
 
 struct shk_model *shk_model_from_bytes(const char *path, const struct shk_bytes *bytes, struct shk_error *err) {
     struct shk_st f;
@@ -246,7 +249,7 @@ struct shk_model *shk_model_load(const char *path, struct shk_error *err) {
 
 static char *note_of(const struct shk_st *f, const char *key, struct shk_error *err) {
     char name[sizeof note_prefix + MAX_KEY];
-    if (strlen(key) > MAX_KEY || !shk_check_kind(f, NULL, err)) return NULL;
+    if (strlen(key) > MAX_KEY || f->foreign || !shk_check_kind(f, NULL, err)) return NULL;
     snprintf(name, sizeof name, "%s%s", note_prefix, key);
     const char *text = shk_st_text(f, name);
     char *copy = text ? strdup(text) : NULL;

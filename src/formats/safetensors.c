@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "formats/foreign.h"
 #include "formats/header.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -60,21 +61,23 @@ bool shk_st_check_begin(const char *path, const unsigned char *bytes, size_t siz
     uint64_t length = read_length(bytes);
     if (bytes[LENGTH] != '{' || length > SHK_ST_MAX_HEADER)
         return shk_st_fail(path, err,
-                           "is no safetensors file of shikaku: it does not begin with the length of a header of at "
+                           "is no safetensors file: it does not begin with the length of a header of at "
                            "most %d bytes and the header's '{'",
                            SHK_ST_MAX_HEADER);
     if (length > size - LENGTH)
         return shk_st_fail(path, err,
                            "ends inside its header: it has %zu bytes, but the header alone ends at byte %llu", size,
                            (unsigned long long)length + LENGTH);
-    if (length < sizeof begin - 1 + DIGITS || memcmp(bytes + LENGTH, begin, sizeof begin - 1) != 0)
-        return shk_st_fail(path, err, "has no checksum at the start of its header: it was not written by shikaku");
     return true;
+}
+
+// Only shikaku's files begin with a checksum.
+static bool has_checksum(const unsigned char *bytes) {
+    return read_length(bytes) >= sizeof begin - 1 + DIGITS && memcmp(bytes + LENGTH, begin, sizeof begin - 1) == 0;
 }
 
 // The checksum, and where the data begin.
 static bool check_frame(const char *path, const unsigned char *bytes, size_t size, struct shk_error *err) {
-    if (!shk_st_check_begin(path, bytes, size, err)) return false;
     uint64_t length = read_length(bytes);
     char digits[17];
     shk_st_checksum(bytes, size, digits);
@@ -109,7 +112,7 @@ static bool place_values(struct shk_st *f, const unsigned char *data, size_t dat
         if (t->start != end)
             return shk_st_fail(f->path, err, "tensor '%.100s' begins at byte %zu of the data, but must at byte %zu",
                                t->name, t->start, end);
-        t->values = (const float *)(const void *)(data + end);
+        if (!f->foreign) t->values = (const float *)(const void *)(data + end);
         end = t->end;
     }
     if (end != data_size)
@@ -128,9 +131,12 @@ static bool read_data(struct shk_st *f, const unsigned char *data, size_t data_s
 bool shk_st_parse(const char *path, const void *bytes, size_t size, struct shk_st *out, struct shk_error *err) {
     const unsigned char *b = bytes;
     *out = (struct shk_st){.path = path};
-    if (!check_frame(path, b, size, err)) return false;
+    if (!shk_st_check_begin(path, b, size, err)) return false;
+    out->foreign = !has_checksum(b);
+    if (!out->foreign && !check_frame(path, b, size, err)) return false;
     size_t length = (size_t)read_length(b), at = LENGTH + length;
-    if (shk_header_read((const char *)b + LENGTH, length, out, err) && read_data(out, b + at, size - at, err))
+    if (shk_header_read((const char *)b + LENGTH, length, out, err) && read_data(out, b + at, size - at, err) &&
+        (!out->foreign || shk_st_take_over(out, b + at, err)))
         return true;
     shk_st_free(out);
     return false;
@@ -139,6 +145,7 @@ bool shk_st_parse(const char *path, const void *bytes, size_t size, struct shk_s
 void shk_st_free(struct shk_st *f) {
     json_decref(f->header);
     shk_free(f->tensors);
+    shk_free(f->converted);
     *f = (struct shk_st){0};
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // safetensors (github.com/huggingface/safetensors) as shikaku writes and reads it: 8 bytes N, little-endian; N bytes of JSON; the
 // tensors' numbers, F32, little-endian, without a gap. The metadata begin with a checksum: XXH3-64 of the whole file in 16
-// lower-case hex digits, which count as '0' themselves.
+// lower-case hex digits, which count as '0' themselves. Files of other tools have no checksum; their numbers may be F64, F16 or
+// BF16, and become F32 in memory.
 #ifndef SHK_FORMATS_SAFETENSORS_H
 #define SHK_FORMATS_SAFETENSORS_H
 
@@ -19,8 +20,11 @@ enum {
 
 // ---- Reading ----
 
+enum shk_st_type { SHK_ST_F32, SHK_ST_F64, SHK_ST_F16, SHK_ST_BF16, SHK_ST_TYPES };
+
 struct shk_st_tensor {
-    const char *name;
+    const char *name; // of a file of other tools without "module." and the like
+    enum shk_st_type type;
     size_t dims[SHK_ST_MAX_DIMS];
     unsigned ndim;
     size_t size;         // product of dims
@@ -34,9 +38,11 @@ struct shk_st {
     json_t *header;                // holds all names, keys and values
     struct shk_st_tensor *tensors; // [count], by name
     size_t count;
+    bool foreign;     // written by another tool
+    float *converted; // all its numbers; NULL: they are where the file's bytes are
 };
 
-// Whether a file of `size` bytes begins as one of ours (shk_file_check).
+// Whether a file of `size` bytes begins as safetensors do (shk_file_check).
 bool shk_st_check_begin(const char *path, const unsigned char *begin, size_t size, struct shk_error *);
 // Checks all of a file in memory; `bytes` is aligned to 64 bytes and outlives *out.
 bool shk_st_parse(const char *path, const void *bytes, size_t size, struct shk_st *out, struct shk_error *);

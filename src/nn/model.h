@@ -21,6 +21,7 @@ struct shk_model {
     struct shk_description config;
     struct shk_shape shape;
     struct shk_input input;
+    bool guessed;              // its file did not say what it is
     struct shk_graph graph;    // as described
     struct shk_graph computed; // without what nobody reads
     unsigned param_count;

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// Files of other tools are read here: PyTorch's torch.compile and DataParallel name tensors with prefixes, and nobody says which
+// model of ours it is.
+#include "formats/foreign.h"
+
+#include "base/memory.h"
+#include "formats/header.h"
+#include <string.h>
+
+// ---- Numbers ----
+
+static float of_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+// IEEE binary16: 1 sign, 5 exponent and 10 fraction bits; every one of them is an f32.
+static float of_half(uint16_t h) {
+    const uint32_t sign = (uint32_t)(h >> 15) << 31, exponent = h >> 10 & 31, fraction = h & 1023;
+    if (exponent == 0) return of_bits(sign | 0x3f800000u) * ((float)fraction * 0x1p-24f);
+    return of_bits(sign | (exponent == 31 ? 255u : exponent + 112u) << 23 | fraction << 13);
+}
+
+static float number_at(const unsigned char *at, enum shk_st_type type) {
+    double d;
+    float x;
+    uint16_t half;
+    if (type == SHK_ST_F64) {
+        memcpy(&d, at, sizeof d);
+        return (float)d;
+    }
+    if (type == SHK_ST_F32) {
+        memcpy(&x, at, sizeof x);
+        return x;
+    }
+    memcpy(&half, at, sizeof half);
+    return type == SHK_ST_F16 ? of_half(half) : of_bits((uint32_t)half << 16);
+}
+
+static bool convert(struct shk_st *f, const unsigned char *data, struct shk_error *err) {
+    size_t numbers = 0;
+    for (size_t i = 0; i < f->count; i++) numbers += f->tensors[i].size; // each takes bytes of the file
+    f->converted = shk_alloc(numbers + 1, sizeof *f->converted, "a file's numbers", err);
+    if (!f->converted) return false;
+    float *to = f->converted;
+    for (size_t i = 0; i < f->count; i++) {
+        struct shk_st_tensor *t = &f->tensors[i];
+        const size_t step = shk_header_bytes(t->type);
+        t->values = to;
+        for (size_t k = 0; k < t->size; k++) *to++ = number_at(data + t->start + k * step, t->type);
+    }
+    return true;
+}
+
+// ---- Names ----
+
+static bool all_begin(const struct shk_st *f, const char *prefix, size_t length) {
+    for (size_t i = 0; i < f->count; i++)
+        if (strncmp(f->tensors[i].name, prefix, length) != 0) return false;
+    return f->count > 0;
+}
+
+static void drop_prefixes(struct shk_st *f) {
+    static const char *const prefixes[] = {"module.", "_orig_mod.", "model."};
+    for (size_t k = 0; k < sizeof prefixes / sizeof *prefixes; k++) {
+        const size_t length = strlen(prefixes[k]);
+        if (!all_begin(f, prefixes[k], length)) continue;
+        for (size_t i = 0; i < f->count; i++) f->tensors[i].name += length;
+        k = (size_t)-1; // another one may stand behind it
+    }
+}
+
+bool shk_st_take_over(struct shk_st *f, const unsigned char *data, struct shk_error *err) {
+    if (shk_st_text(f, "shikaku"))
+        return shk_st_fail(f->path, err,
+                           "says that shikaku has written it, but has lost its checksum: use another copy");
+    drop_prefixes(f);
+    return convert(f, data, err);
+}
+
+// ---- Which model ----
+
+static const struct shk_st_tensor *named(const struct shk_st *f, const char *name) {
+    for (size_t i = 0; i < f->count; i++)
+        if (strcmp(f->tensors[i].name, name) == 0) return &f->tensors[i];
+    return NULL;
+}
+
+// How many tensors of the model are in the file with the same shape.
+static size_t fitting(const struct shk_st *f, const struct shk_model *m) {
+    size_t fit = 0;
+    for (unsigned i = 0; i < m->param_count; i++) {
+        const struct shk_param *p = &m->params[i];
+        const struct shk_st_tensor *t = named(f, p->name);
+        fit += t && t->ndim == p->ndim && memcmp(t->dims, p->dims, p->ndim * sizeof *p->dims) == 0;
+    }
+    return fit;
+}
+
+// Channels and classes are those of the first weight and the last bias.
+static bool ends_of(const struct shk_st *f, struct shk_shape *shape) {
+    static const char *const firsts[] = {"conv1.weight", "patch_embed.weight"}, *const lasts[] = {"fc2.bias",
+                                                                                                  "head.bias"};
+    for (unsigned i = 0; i < 2; i++) {
+        const struct shk_st_tensor *first = named(f, firsts[i]), *last = named(f, lasts[i]);
+        if (!first || !last || first->ndim != 4 || last->ndim != 1) continue;
+        shape->channels = first->dims[1];
+        shape->classes = last->dims[0];
+        return true;
+    }
+    return false;
+}
+
+// The usual size comes first, since some models fit several.
+static struct shk_model *try_sizes(const struct shk_st *f, const char *preset, struct shk_shape shape) {
+    enum { USUAL = 32, MOST = 256 };
+    for (size_t side = 0; side <= MOST; side++) {
+        shape.height = shape.width = side ? side : USUAL;
+        struct shk_model *m = shk_model_outline(preset, &shape, NULL);
+        if (m && m->param_count == f->count && fitting(f, m) == f->count) return m;
+        shk_model_free(m);
+    }
+    return NULL;
+}
+
+struct shk_model *shk_st_guess(const struct shk_st *f, struct shk_error *err) {
+    static const char *const presets[] = {"tinycnn", "tinyvit", "tinyvit-pre", "tinyvit-nopos"};
+    struct shk_shape shape = {0};
+    struct shk_model *m = NULL;
+    for (size_t i = 0; i < sizeof presets / sizeof *presets && ends_of(f, &shape) && !m; i++)
+        m = try_sizes(f, presets[i], shape);
+    if (m)
+        m->guessed = true;
+    else
+        shk_st_fail(f->path, err,
+                    "was not written by shikaku, and its %zu tensors are not those of tinycnn, tinyvit, "
+                    "tinyvit-pre or tinyvit-nopos on square images of at most 256 pixels: each must be "
+                    "there, with its shape, and no other",
+                    f->count);
+    return m;
+}
