@@ -2,7 +2,6 @@
 // A model becomes an ONNX file (github.com/onnx/onnx, onnx.proto): operators of opset 17 for its layers, with a batch of any
 // size. Weights have PyTorch's names and layouts; linear layers on rows of tokens transpose theirs.
 #include "base/file.h"
-#include "base/json.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "formats/input.h"
@@ -376,22 +375,34 @@ static void put_entry(struct shk_pb *b, const char *key, const char *value) {
     shk_pb_close(b, opened);
 }
 
-// The names as our own files have them, and as a dictionary of Python, {0: "a", 1: "b"}, which is where many programs look.
-static void put_names(struct shk_pb *b, const struct shk_names *names) {
-    char *list = shk_names_text(names), *dictionary = NULL;
+// {0: "a", 1: "b"}; NULL: no memory.
+static char *dictionary_of(const struct shk_names *names) {
+    char *all = NULL;
     size_t size = 0;
-    FILE *out = open_memstream(&dictionary, &size);
-    for (size_t i = 0; out && i < names->count; i++) {
-        json_t *name = json_string(names->names[i]);
-        char *text = name ? json_dumps(name, JSON_ENCODE_ANY) : NULL;
-        b->failed = b->failed || !text;
-        fprintf(out, "%s%zu: %s", i ? ", " : "{", i, text ? text : "");
+    for (size_t i = 0; i < names->count; i++) {
+        const struct shk_names one = {1, 1, &names->names[i]};
+        char *text = shk_names_text(&one); // ["a"]
+        const size_t room = text ? size + strlen(text) + SHK_TEXT : 0;
+        char *grown = text ? realloc(all, room) : NULL;
+        if (!grown) {
+            free(text);
+            free(all);
+            return NULL;
+        }
+        all = grown;
+        text[strlen(text) - 1] = 0;
+        size += (size_t)snprintf(all + size, room - size, "%s%zu: %s%s", i ? ", " : "{", i, text + 1,
+                                 i + 1 == names->count ? "}" : "");
         free(text);
-        json_decref(name);
     }
-    if (out) fputc('}', out);
-    b->failed = !out || fclose(out) || !list || b->failed;
-    if (!b->failed) {
+    return all;
+}
+
+// As our own files have them, and as a dictionary of Python, which is where many programs look.
+static void put_names(struct shk_pb *b, const struct shk_names *names) {
+    char *list = shk_names_text(names), *dictionary = dictionary_of(names);
+    b->failed = b->failed || !list || !dictionary;
+    if (list && dictionary) {
         put_entry(b, "class_names", list);
         put_entry(b, "names", dictionary);
     }
