@@ -55,7 +55,7 @@ const struct shk_setting shk_settings[] = {
      .unset = "squares: 32; pictures: their own, where all are alike and at most 64, else 32",
      .sentence = "Height and width of an image in pixels"},
     {"channels", WHOLE(data.channels, 1, 3), DATA, .kind = SHK_FROM_FILES,
-     .unset = "1 where all training pictures are grey, else 3", .sentence = "1: grey, 3: RGB"},
+     .unset = "1 where all training pictures are grey, else 3", .sentence = "Grey, 1, or RGB, 3"},
     {"fit", WORD(data.fit, fits), DATA, .kind = SHK_FROM_FILES, .placeholder = "HOW",
      .sentence = "How pictures of another size or aspect are brought to --size"},
     {"background", WHOLE(data.background, 0, 255), DATA, .standard = 255, .kind = SHK_FROM_FILES,
