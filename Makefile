@@ -53,7 +53,7 @@ CPPFLAGS_ALL := -Iinclude -Isrc -Isimd -isystem $(DEPS_INCLUDE) -D_GNU_SOURCE \
 CFLAGS_ALL := -std=c11 $(CFLAGS) -ffp-contract=off -fno-math-errno -fopenmp $(WARN) $(EXTRA)
 CXXFLAGS_ALL := -std=c++17 $(CXXFLAGS) -fopenmp $(WARN_ANY) $(EXTRA)
 CORE_LIBS := -lm $(LDLIBS)
-LIBS := -lhwloc -ljansson -lpng -ljpeg -lzip -lz $(CORE_LIBS)
+LIBS := -lhwloc -ljansson -lpng -ljpeg -lminizip -lz $(CORE_LIBS)
 
 # $(call say,CC,FILE) begins a recipe's line: the line is shown as `CC FILE`, as it is with V=1, and not at all with -s.
 ifneq ($(V),1)

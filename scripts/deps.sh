@@ -7,7 +7,7 @@
 # shellcheck disable=SC2086 # lists of words
 set -eu
 
-build='gcc libc6-dev make libhwloc-dev libjansson-dev libjpeg-dev libpng-dev librandom123-dev libxxhash-dev libzip-dev zlib1g-dev'
+build='gcc libc6-dev make libhwloc-dev libjansson-dev libjpeg-dev libpng-dev librandom123-dev libxxhash-dev libminizip-dev zlib1g-dev'
 tests='libcmocka-dev pkg-config'
 bench='g++ libbenchmark-dev'
 checks="$tests $bench"' clang libomp-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64 libgomp1:arm64'
@@ -39,7 +39,7 @@ there() {
     libjansson-dev) includes "${CC:-gcc}" jansson.h ;;
     libjpeg-dev) includes "${CC:-gcc}" jpeglib.h ;;
     libpng-dev) includes "${CC:-gcc}" png.h ;;
-    libzip-dev) includes "${CC:-gcc}" zip.h ;;
+    libminizip-dev) includes "${CC:-gcc}" minizip/unzip.h ;;
     zlib1g-dev) includes "${CC:-gcc}" zlib.h ;;
     librandom123-dev) includes "${CC:-gcc}" Random123/philox.h ;;
     libxxhash-dev) includes "${CC:-gcc}" xxhash.h ;;
@@ -75,7 +75,7 @@ say_how() { # say_how PACKAGE...: what to do, for someone who may
     else
         cat <<END
 This is not Debian or Ubuntu: please install what they call $*, under the names of your system. On Fedora everything is: gcc gcc-c++
-make pkgconf hwloc-devel jansson-devel libjpeg-turbo-devel libpng-devel libzip-devel zlib-devel libcmocka-devel xxhash-devel
+make pkgconf hwloc-devel jansson-devel libjpeg-turbo-devel libpng-devel libminizip-devel zlib-devel libcmocka-devel xxhash-devel
 google-benchmark-devel, and Random123's headers (https://github.com/DEShawResearch/random123) in /usr/include/Random123.
 END
     fi

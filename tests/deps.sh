@@ -85,10 +85,10 @@ says 'cannot go on without libhwloc-dev libjansson-dev$'
 installs ''
 
 # Pictures and arrays: libjpeg-dev is called so on Debian and Ubuntu alike.
-lacks='jpeglib.h png.h zip.h zlib.h'
+lacks='jpeglib.h png.h minizip/unzip.h zlib.h'
 deps 1
-says '^    apt-get update .* install .* libjpeg-dev libpng-dev libzip-dev zlib1g-dev$'
-says 'cannot go on without libjpeg-dev libpng-dev libzip-dev zlib1g-dev$'
+says '^    apt-get update .* install .* libjpeg-dev libpng-dev libminizip-dev zlib1g-dev$'
+says 'cannot go on without libjpeg-dev libpng-dev libminizip-dev zlib1g-dev$'
 installs ''
 
 # Root installs, whatever this apt makes of it.

@@ -4,7 +4,7 @@
 #include "data/arrays/pairs.h"
 #include <string.h>
 #include <sys/stat.h>
-#include <zip.h>
+#include <minizip/unzip.h>
 
 static const char wanted[] =
     "x_train and y_train, train_images and train_labels, or x and y (val, test for other parts)";
@@ -73,10 +73,11 @@ static bool read_in_zip(const struct shk_array_place *p, const char *name, struc
 }
 
 static bool list_zip(struct shk_array_place *p, struct shk_error *err) {
-    char shown[SHK_SHOWN_PATH];
-    for (zip_int64_t i = 0; i < zip_get_num_entries(p->zip, 0); i++) {
-        const char *name = zip_get_name(p->zip, (zip_uint64_t)i, 0);
-        if (name && is_name(name) && !shk_names_add(&p->names, name, err)) return false;
+    char shown[SHK_SHOWN_PATH], name[SHK_ARRAY_PATH];
+    for (int at = unzGoToFirstFile(p->zip); at == UNZ_OK; at = unzGoToNextFile(p->zip)) {
+        if (unzGetCurrentFileInfo64(p->zip, NULL, name, sizeof name, NULL, 0, NULL, 0) != UNZ_OK) break;
+        name[sizeof name - 1] = 0;
+        if (is_name(name) && !shk_names_add(&p->names, name, err)) return false;
     }
     return p->names.count > 0 || shk_fail(err, SHK_BAD_INPUT, "%s: this zip holds no .npy arrays: wanted are %s",
                                           shk_shown_path(p->path, shown), wanted);
@@ -85,19 +86,13 @@ static bool list_zip(struct shk_array_place *p, struct shk_error *err) {
 static bool open_zip(const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
     struct shk_array_place p = {.path = r->path, .wanted = wanted, .read = read_in_zip};
     char shown[SHK_SHOWN_PATH];
-    int code;
-    p.zip = zip_open(r->path, ZIP_RDONLY, &code);
-    if (!p.zip) {
-        zip_error_t why;
-        zip_error_init_with_code(&why, code);
-        shk_fail(err, SHK_BAD_INPUT, "%s: this zip cannot be read: %s", shk_shown_path(r->path, shown),
-                 zip_error_strerror(&why));
-        zip_error_fini(&why);
-        return false;
-    }
+    p.zip = unzOpen64(r->path);
+    if (!p.zip)
+        return shk_fail(err, SHK_BAD_INPUT, "%s: this zip cannot be read: it has no list of its files at its end",
+                        shk_shown_path(r->path, shown));
     const bool ok = list_zip(&p, err) && shk_parts_of_arrays(r, &p, d, err);
     shk_names_free(&p.names);
-    zip_discard(p.zip);
+    unzClose(p.zip);
     return ok;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads through zlib, which passes on what is no gzip as it is, and through libzip.
+// Reads through zlib, which passes on what is no gzip as it is, and through minizip.
 #include "data/arrays/reader.h"
 
 #include "base/file.h"
@@ -10,8 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zip.h>
 #include <zlib.h>
+
+#include <minizip/unzip.h>
 
 // Deflate makes at most 1,032 bytes of one (zlib.net/zlib_tech.html).
 enum { MOST_RATIO = 1032, CHUNK = 1 << 20, BUFFER = 128 << 10 };
@@ -72,24 +73,37 @@ bool shk_reader_open(struct shk_reader *in, const char *path, struct shk_error *
 
 // ---- Files within a zip ----
 
-static int64_t zip_more(void *file, void *to, uint64_t most) {
-    return zip_fread(file, to, most < CHUNK ? most : CHUNK);
+// Closing it checks the sum of what was read to the end.
+static int64_t zip_more(void *zip, void *to, uint64_t most) {
+    const int n = unzReadCurrentFile(zip, to, most < CHUNK ? (unsigned)most : CHUNK);
+    if (n != 0) return n;
+    return unzCloseCurrentFile(zip) == UNZ_OK ? 0 : -1;
 }
-static const char *zip_why(void *file) { return zip_file_strerror(file); }
-static void zip_end(void *file) { zip_fclose(file); }
 
-bool shk_reader_open_in_zip(struct shk_reader *in, struct zip *zip, const char *zip_path, uint64_t zip_bytes,
+static const char *zip_why(void *zip) {
+    (void)zip;
+    return "its packed data are damaged";
+}
+
+static void zip_end(void *zip) { unzCloseCurrentFile(zip); }
+
+bool shk_reader_open_in_zip(struct shk_reader *in, void *zip, const char *zip_path, uint64_t zip_bytes,
                             const char *name, struct shk_error *err) {
+    enum { CASES_DIFFER = 1, ENCRYPTED = 1 };
     char shown[SHK_SHOWN_PATH];
-    zip_stat_t s;
+    unz_file_info64 info;
     *in = (struct shk_reader){.more = zip_more, .why = zip_why, .close = zip_end};
     snprintf(in->name, sizeof in->name, "%.100s (%.50s)", shk_shown_path(zip_path, shown), name);
-    const zip_uint64_t known = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
-    if (zip_stat(zip, name, 0, &s) != 0 || (s.valid & known) != known) return refuse(in, err, zip_strerror(zip));
-    in->packed = s.comp_method != ZIP_CM_STORE;
-    in->size = s.comp_size < zip_bytes ? s.comp_size : zip_bytes; // what a zip says of its files may be a lie
-    in->file = zip_fopen(zip, name, 0);
-    return in->file || refuse(in, err, zip_strerror(zip));
+    if (unzLocateFile(zip, name, CASES_DIFFER) != UNZ_OK ||
+        unzGetCurrentFileInfo64(zip, &info, NULL, 0, NULL, 0, NULL, 0) != UNZ_OK)
+        return refuse(in, err, "the zip does not hold what its list says");
+    if (info.flag & ENCRYPTED) return refuse(in, err, "it is encrypted");
+    in->packed = info.compression_method != 0;
+    in->size = info.compressed_size < zip_bytes ? info.compressed_size : zip_bytes; // what a zip says may be a lie
+    if (unzOpenCurrentFile(zip) != UNZ_OK)
+        return refuse(in, err, "it cannot be unpacked: files in a zip are stored, or packed by deflate");
+    in->file = zip;
+    return true;
 }
 
 // ---- Either ----
