@@ -300,6 +300,9 @@ static void test_lies(void **state) {
         {"\"best.loss\":\"", "\"best.loss\":\"x", "must be a number"},
         {"\"best.accuracy\":\"", "\"best.accuracy\":\"7", "which cannot be"},
         {"\"best.accuracy\":\"", "\"best.accuracy\":\"nan\",\"a\":\"", "which cannot be"},
+        {"\"epoch.data\":\"", "\"epoch.data\":\"0", "must be 16 hexadecimal digits"},
+        {"\"epoch.data\":\"", "\"epoch.data\":\"0x0123456789abcd\",\"a\":\"", "must be 16 hexadecimal digits"},
+        {"\"epoch.data\":\"", "\"epoch.data\":\"\",\"a\":\"", "must be 16 hexadecimal digits"},
         {"\"epoch.seconds\":\"", "\"epoch.seconds\":\"-", "which cannot be"},
         {"\"epoch.seconds\":\"", "\"epoch.seconds\":\"inf\",\"a\":\"", "which cannot be"},
         {"\"epoch.seconds\":\"", "\"epoch.seconds\":\" ", "must be a number"},
@@ -318,6 +321,7 @@ static void test_truths(void **state) {
                "\"dtype\":\"\\u004632\"}"},
         {"\"format\":\"pt\"", "\"format\":\"\\ud83d\\ude00 \\\"\\\\\\/\\b\\f\\n\\r\\t \xf0\x9f\x98\x80\""},
         {"\"format\":\"pt\"", "\"format\":\"pt\",\"unknown\":\"to us\""},
+        {"\"epoch.data\":", "\"epoch.date\":"}, // as in older files
     };
     const struct shk_train_options options = {.batch = 20};
     for (size_t i = 0; i < sizeof truths / sizeof *truths; i++) {

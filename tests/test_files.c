@@ -210,21 +210,39 @@ static void test_beginning(void **state) {
     training_free(&used);
 }
 
-// Another size of the training set is refused inside an epoch, and welcome between two.
+static void refuses_data(struct training *t, const struct shk_dataset *other_data, const char *says) {
+    struct shk_error err = {0};
+    const uint64_t hash = shk_model_hash(t->model);
+    assert_false(shk_train(t->trainer, other_data, NULL, 1, NULL, &err));
+    assert_int_equal(err.code, SHK_BAD_INPUT);
+    if (!strstr(err.text, says)) fail_msg("'%s' does not say '%s'", err.text, says);
+    assert_true(shk_model_hash(t->model) == hash);
+    assert_int_equal(shk_trainer_position(t->trainer).step, 2);
+}
+
+// Another training set, of the same size or not, is refused inside an epoch, and welcome between two.
 static void test_other_data(void **state) {
     (void)state;
     struct shk_error err;
     struct training a = training_of("cnn:channels=1,hidden=0", &small, &batch20, simple);
     struct training b = training_of("cnn:channels=1,hidden=0", &small, &batch20, simple);
-    struct shk_dataset *fewer = data_of(&small, 45, 3);
+    struct shk_dataset *fewer = data_of(&small, 45, 3), *others = data_of(&small, 50, 3);
+    struct shk_dataset *equal = data_of(&small, 50, 1);
     train_to(&a, 1, 2);
     save(&a, path);
     load(&b, path);
-    assert_false(shk_train(b.trainer, fewer, NULL, 1, NULL, &err));
-    assert_int_equal(err.code, SHK_BAD_INPUT);
-    train(&b, 1);
+    struct training *const both[] = {&a, &b};
+    for (size_t i = 0; i < 2; i++) {
+        refuses_data(both[i], fewer, "epoch 1 was begun with 50 samples, but goes on with 45");
+        refuses_data(both[i], others, "epoch 1 was begun with other samples of that number");
+    }
+    train(&a, 1);
+    assert_true(shk_train(a.trainer, others, NULL, 2, NULL, &err));
+    assert_true(shk_train(b.trainer, equal, NULL, 1, NULL, &err));
     assert_true(shk_train(b.trainer, fewer, NULL, 2, NULL, &err));
     shk_dataset_free(fewer);
+    shk_dataset_free(others);
+    shk_dataset_free(equal);
     training_free(&a);
     training_free(&b);
 }

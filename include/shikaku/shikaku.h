@@ -162,7 +162,8 @@ struct shk_callbacks {
     void *user;
 };
 // Trains until `epochs` epochs are complete over the trainer's life; test and callbacks may be NULL. An epoch that was
-// ended goes on with the same data. Weights that are not finite are refused: SHK_BAD_INPUT.
+// ended goes on with the same data, from a checkpoint too. Other data there, and weights that are not finite, are refused:
+// SHK_BAD_INPUT.
 // A loss or gradient that is not finite, or with clip_norm (but INFINITY) the gradients' norm, ends the training: false,
 // SHK_FAILED, and the error names epoch, step, and the first layer or parameter in which it is so. The step does not
 // count, and on_step does not see it. The model then refuses to be trained or evaluated until other weights were loaded or

@@ -8,12 +8,16 @@
 #include "formats/folder.h"
 #include "formats/model_file.h"
 #include "settings/settings.h"
+#include <inttypes.h>
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char exp_avg[] = "optimizer.exp_avg.", exp_avg_sq[] = "optimizer.exp_avg_sq.", losses[] = "epoch.losses";
-enum { MAX_SAMPLES = 10000000 }; // of a data set
+static const char data_hash[] = "epoch.data"; // in 16 hexadecimal digits
+enum { MAX_SAMPLES = 10000000 };              // of a data set
 
 // ---- What a trainer must have in common with the one that was saved: each of them as text ----
 
@@ -66,7 +70,7 @@ static bool same_settings(const struct shk_trainer *t, const struct shk_st *f, s
 
 // Everything that is no tensor; the same in file and trainer.
 struct progress {
-    uint64_t epoch, step, samples, optimizer_steps, best_epoch;
+    uint64_t epoch, step, samples, optimizer_steps, best_epoch, data_hash;
     double seconds, best_loss, best_accuracy;
 };
 static const struct {
@@ -100,6 +104,7 @@ static struct progress progress_of(const struct shk_trainer *t) {
                              .samples = t->samples,
                              .optimizer_steps = t->train.steps,
                              .best_epoch = t->best.epoch,
+                             .data_hash = t->data_hash,
                              .seconds = t->seconds,
                              .best_loss = t->best.test.loss,
                              .best_accuracy = t->best.test.accuracy};
@@ -134,13 +139,24 @@ static bool check_progress(const struct shk_trainer *t, const struct shk_st *f, 
     return true;
 }
 
+// 0 where there is none: between two epochs, and in files that are older than the key.
+static bool read_data_hash(const struct shk_st *f, uint64_t *out, struct shk_error *err) {
+    const char *text = shk_st_text(f, data_hash);
+    *out = 0;
+    if (!text) return true;
+    if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+        return shk_st_fail(f->path, err, "has %s '%.40s', but that must be 16 hexadecimal digits", data_hash, text);
+    *out = strtoull(text, NULL, 16);
+    return true;
+}
+
 static bool read_progress(const struct shk_trainer *t, const struct shk_st *f, struct progress *p,
                           struct shk_error *err) {
     for (unsigned i = 0; i < WHOLES; i++)
         if (!shk_need_whole(f, wholes[i].key, wholes[i].most, whole_of(p, i), err)) return false;
     for (unsigned i = 0; i < REALS; i++)
         if (!shk_need_real(f, reals[i].key, real_of(p, i), err)) return false;
-    return check_progress(t, f, p, err);
+    return read_data_hash(f, &p->data_hash, err) && check_progress(t, f, p, err);
 }
 
 // ---- Saving ----
@@ -161,6 +177,9 @@ static void describe(struct shk_st_out *o, const struct shk_trainer *t, struct p
         shk_real_text(*real_of(p, i), text);
         shk_st_add_text(o, reals[i].key, text);
     }
+    if (!p->step || !p->data_hash) return;
+    snprintf(text, sizeof text, "%016" PRIx64, p->data_hash);
+    shk_st_add_text(o, data_hash, text);
 }
 
 static bool save(const struct shk_trainer *t, const struct shk_folder *folder, const char *path,
@@ -267,6 +286,7 @@ static bool restore(struct shk_trainer *t, const struct checkpoint *c, struct sh
     }
     t->train.steps = (size_t)p->optimizer_steps;
     t->position = (struct shk_position){(size_t)p->epoch, (size_t)p->step};
+    t->data_hash = p->data_hash;
     t->seconds = p->seconds;
     t->best = (struct shk_best){(size_t)p->best_epoch, {p->best_loss, p->best_accuracy}};
     shk_free(t->best_weights);

@@ -213,13 +213,24 @@ static bool run_training(struct run *r, struct shk_error *err) {
     return !r->failure || end_in_failure(r, err);
 }
 
-// The same data as before, where an epoch goes on; else place for any other.
-static bool set_data(struct shk_trainer *t, const struct shk_dataset *train, struct shk_error *err) {
-    if (t->samples == train->n) return true;
-    if (t->position.step)
+// The data with which an epoch was begun.
+static bool same_data(const struct shk_trainer *t, const struct shk_dataset *train, struct shk_error *err) {
+    if (t->samples != train->n)
         return shk_fail(err, SHK_BAD_INPUT, "epoch %zu was begun with %zu samples, but goes on with %zu",
                         t->position.epoch + 1, t->samples, train->n);
-    return shk_trainer_set_samples(t, train->n, err);
+    if (t->data_hash && t->data_hash != shk_dataset_hash(train))
+        return shk_fail(err, SHK_BAD_INPUT,
+                        "epoch %zu was begun with other samples of that number: it goes on with the same images and "
+                        "labels in the same order, and the next one may have others",
+                        t->position.epoch + 1);
+    return true;
+}
+
+// The same data as before, where an epoch goes on; else place for any other.
+static bool set_data(struct shk_trainer *t, const struct shk_dataset *train, struct shk_error *err) {
+    if (t->position.step) return same_data(t, train, err);
+    t->data_hash = 0;
+    return t->samples == train->n || shk_trainer_set_samples(t, train->n, err);
 }
 
 bool shk_train(struct shk_trainer *t, const struct shk_dataset *train, const struct shk_dataset *test, size_t epochs,
@@ -238,6 +249,7 @@ bool shk_train(struct shk_trainer *t, const struct shk_dataset *train, const str
         ok = r.spare_weights;
     }
     ok = ok && run_training(&r, err);
+    if (t->position.step && !t->data_hash) t->data_hash = shk_dataset_hash(train);
     shk_free(r.order);
     shk_free(r.spare_weights);
     shk_free(r.train.predicted);
