@@ -305,6 +305,13 @@ good 'Usage: shikaku train .*' ' +--model=MODEL .*' ' +--epochs=N .*' -- train -
 good 'Usage: shikaku compare .*' ' +--models=LIST .*' ' +--threads=N .*' -- compare --help
 good "instruction sets: c(, .*)?; $isa is used(, by SHIKAKU_ISA)?" -- topo
 bad SHIKAKU_ISA=sse9 topo
+# What train does with OpenMP's limits, topo says.
+for limit in OMP_THREAD_LIMIT=1 OMP_MAX_ACTIVE_LEVELS=0; do
+    export "${limit?}"
+    good 'auto +threads: 1 of .*, 1 can be started\); .*' " +warning: ${limit%=*} allows 1 of 3 threads: .*" -- topo --threads 3
+    good 'auto +threads: 8 of .*' -- topo --synthetic 'core:8 pu:1'
+    unset "${limit%=*}"
+done
 good 'machine: .*' 'allowed: .*' 'auto +threads: .*' 'cores +threads: .* pinned to CPU.*' 'none +threads: .* not pinned.*' -- topo
 good 'machine: 2 packages, 1 NUMA node, 0 L3 groups, 16 cores, 32 CPUs .*' 'cgroup quota: 6.5 CPUs' \
     'compact +threads: 6 of 32 CPUs \(16 cores allowed, cgroup quota 6.5\); pinned to CPUs 0-5, compact; memory local; .*' \

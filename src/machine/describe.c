@@ -40,7 +40,8 @@ static unsigned add_cores(const struct shk_machine *m, char line[SHK_LINE]) {
     return cores;
 }
 
-static void add_reasons(const struct shk_machine *m, const struct shk_policy_settings *s, struct shk_choice *c) {
+static void add_reasons(const struct shk_machine *m, const struct shk_policy_settings *s, unsigned wanted,
+                        struct shk_choice *c) {
     char *line = c->line;
     if (s->threads)
         add(line, "asked for%s%s; ", s->threads_source ? " by " : "", s->threads_source ? s->threads_source : "");
@@ -49,7 +50,7 @@ static void add_reasons(const struct shk_machine *m, const struct shk_policy_set
     if (m->info.quota > 0) add(line, ", cgroup quota %.4g", m->info.quota);
     if (!s->threads && s->tasks && s->tasks < cores && c->threads == s->tasks)
         add(line, ", %zu task%s a step", s->tasks, plural((unsigned)s->tasks));
-    if (s->startable) add(line, ", %u can be started", s->startable);
+    if (c->threads < wanted) add(line, ", %u can be started", c->threads);
 }
 
 static void add_pinning(const struct shk_machine *m, const struct shk_policy_settings *s, struct shk_choice *c) {
@@ -101,9 +102,10 @@ static void add_memory(const struct shk_machine *m, struct shk_choice *c) {
     add(line, "memory on NUMA node%s %s%s", plural(n), text, how);
 }
 
-void shk_describe(const struct shk_machine *m, const struct shk_policy_settings *s, struct shk_choice *c) {
+void shk_describe(const struct shk_machine *m, const struct shk_policy_settings *s, unsigned wanted,
+                  struct shk_choice *c) {
     snprintf(c->line, sizeof c->line, "threads: %u of %u CPU%s (", c->threads, m->info.cpus, plural(m->info.cpus));
-    add_reasons(m, s, c);
+    add_reasons(m, s, wanted, c);
     add(c->line, "); ");
     add_pinning(m, s, c);
     add(c->line, "; ");
@@ -142,9 +144,13 @@ static void warn_of_threads(const struct shk_machine *m, const struct shk_policy
                  c->threads, s->tasks, s->tasks);
 }
 
-void shk_policy_warnings(const struct shk_machine *m, const struct shk_policy_settings *s, struct shk_choice *c) {
+void shk_policy_warnings(const struct shk_machine *m, const struct shk_policy_settings *s, unsigned wanted,
+                         struct shk_choice *c) {
     warn_of_threads(m, s, c);
     const struct shk_openmp *o = &s->openmp;
+    if (c->threads < wanted && c->threads == o->limit)
+        shk_warn(c, "%s allows %u of %u threads: raise it, or use %u thread%s", o->limit_source, o->limit, wanted,
+                 o->limit, plural(o->limit));
     if (o->binding[0] && s->pin != SHK_PIN_AUTO && !(o->off && s->pin == SHK_PIN_NONE))
         shk_warn(c, "%s has no effect, as OpenMP was told how to bind threads (%s): unset that to let Shikaku pin them",
                  s->pin_source, o->binding);

@@ -15,7 +15,7 @@ struct shk_openmp {
     bool not_read;            // KMP_AFFINITY is set, but this is GCC's runtime
     bool no_places;           // it was told to bind threads, but finds no CPUs to bind them to
     bool dynamic;             // it may start fewer threads than it is asked for
-    unsigned limit;           // most threads that it starts
+    unsigned limit;           // most threads that it starts; 0: not looked at
     const char *limit_source; // the variable that says so
 };
 // What the runtime made of its variables, which shk_environment_check has seen.

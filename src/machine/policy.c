@@ -22,13 +22,13 @@ static unsigned whole_quota(const struct shk_machine *m) {
 
 static unsigned at_most(unsigned value, size_t bound) { return bound && bound < value ? (unsigned)bound : value; }
 
-static unsigned choose_threads(const struct shk_machine *m, const struct shk_policy_settings *s) {
+static unsigned wanted_threads(const struct shk_machine *m, const struct shk_policy_settings *s) {
     unsigned threads = s->threads;
     if (!threads) {
         threads = s->pin == SHK_PIN_LIST ? s->list_count : fast_cores(m);
         threads = at_most(at_most(threads, whole_quota(m)), s->tasks);
     }
-    return at_most(at_most(threads, s->startable), SHK_MAX_THREADS);
+    return at_most(threads, SHK_MAX_THREADS);
 }
 
 static const struct shk_cpu *find_allowed(const struct shk_machine *m, unsigned number) {
@@ -87,7 +87,9 @@ static bool allowed_on_many_nodes(const struct shk_machine *m) {
 
 bool shk_policy_choose(const struct shk_machine *m, const struct shk_policy_settings *s, struct shk_choice *c,
                        struct shk_error *err) {
-    *c = (struct shk_choice){.threads = choose_threads(m, s), .automatic = s->threads == 0};
+    const unsigned wanted = wanted_threads(m, s);
+    *c = (struct shk_choice){.threads = at_most(at_most(wanted, s->startable), s->openmp.limit),
+                             .automatic = s->threads == 0};
     if (s->pin == SHK_PIN_LIST && !check_list(m, s, err)) return false;
     c->pinned = choose_pinned(m, s, c->threads);
     if (c->pinned && !place_threads(m, s, c, err)) return false;
@@ -96,7 +98,7 @@ bool shk_policy_choose(const struct shk_machine *m, const struct shk_policy_sett
     // Who polls takes time from the one that it waits for, if they share a quota (or a CPU: then only one takes the step).
     c->at_once = c->threads < cpus ? c->threads : cpus;
     c->polls = c->at_once > 1 && (m->info.quota <= 0 || m->info.quota >= m->info.allowed_cpus);
-    shk_describe(m, s, c);
-    shk_policy_warnings(m, s, c);
+    shk_describe(m, s, wanted, c);
+    shk_policy_warnings(m, s, wanted, c);
     return true;
 }

@@ -37,9 +37,11 @@ unsigned shk_best_allowed_kind(const struct shk_machine *);
 bool shk_policy_choose(const struct shk_machine *, const struct shk_policy_settings *, struct shk_choice *,
                        struct shk_error *);
 
-// Fills choice->line, and adds a warning (dropped where there are too many).
-void shk_describe(const struct shk_machine *, const struct shk_policy_settings *, struct shk_choice *);
+// Fills choice->line, and adds a warning (dropped where there are too many). `wanted`: the threads before OpenMP's limit and
+// what can be started.
+void shk_describe(const struct shk_machine *, const struct shk_policy_settings *, unsigned wanted, struct shk_choice *);
 void shk_warn(struct shk_choice *, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void shk_policy_warnings(const struct shk_machine *, const struct shk_policy_settings *, struct shk_choice *);
+void shk_policy_warnings(const struct shk_machine *, const struct shk_policy_settings *, unsigned wanted,
+                         struct shk_choice *);
 
 #endif

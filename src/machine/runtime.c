@@ -49,30 +49,20 @@ const char *shk_isa_choose(const char *option, struct shk_error *err) {
 }
 
 // Fewer threads where the system does not give as many.
-static bool fit_to_limits(struct machine_runtime *r, struct shk_policy_settings *s, struct shk_error *err) {
+static bool fit_to_system(struct machine_runtime *r, struct shk_policy_settings *s, struct shk_error *err) {
     struct shk_choice *c = &r->choice;
-    unsigned wanted = c->threads, limit = s->openmp.limit;
-    bool limited = limit < wanted, pinned = true;
-    if (limited) c->threads = limit;
-    unsigned possible = c->threads > 1 || c->pinned ? shk_team_probe(r->machine, c, &pinned) : c->threads;
-    bool refused = c->pinned && !pinned;
-    if (possible < c->threads) limited = false;
-    if (possible < wanted) {
-        s->startable = possible;
-        if (refused) s->pin = SHK_PIN_NONE;
-        if (!shk_policy_choose(r->machine, s, c, err)) return false;
-        if (limited)
-            shk_warn(c, "%s allows %u of %u threads: raise it, or use %u thread%s", s->openmp.limit_source, possible,
-                     wanted, possible, possible == 1 ? "" : "s");
-        else
-            shk_warn(c,
-                     "%u of %u threads can be created: use %u, or raise the limit (ulimit -u, the cgroup's pids.max, "
-                     "memory%s)",
-                     possible, wanted, possible, shk_variables_stack() ? ", of which OMP_STACKSIZE asks for much" : "");
-    } else if (refused) {
-        s->pin = SHK_PIN_NONE;
-        if (!shk_policy_choose(r->machine, s, c, err)) return false;
-    }
+    const unsigned wanted = c->threads;
+    bool pinned = true;
+    const unsigned possible = wanted > 1 || c->pinned ? shk_team_probe(r->machine, c, &pinned) : wanted;
+    const bool refused = c->pinned && !pinned;
+    if (possible < wanted) s->startable = possible;
+    if (refused) s->pin = SHK_PIN_NONE;
+    if ((possible < wanted || refused) && !shk_policy_choose(r->machine, s, c, err)) return false;
+    if (possible < wanted)
+        shk_warn(c,
+                 "%u of %u threads can be created: use %u, or raise the limit (ulimit -u, the cgroup's pids.max, "
+                 "memory%s)",
+                 possible, wanted, possible, shk_variables_stack() ? ", of which OMP_STACKSIZE asks for much" : "");
     if (refused)
         shk_warn(c, "the system refuses to pin threads, so they are not: use SHIKAKU_PIN=none, or look at the cpuset "
                     "and the container's rights");
@@ -84,7 +74,7 @@ static bool choose_threads(const struct shk_runtime_options *o, struct machine_r
     struct shk_policy_settings settings;
     r->machine = shk_machine_create(NULL, err);
     if (!r->machine || !shk_settings_read(r->machine, &wanted, &settings, err) ||
-        !shk_policy_choose(r->machine, &settings, &r->choice, err) || !fit_to_limits(r, &settings, err))
+        !shk_policy_choose(r->machine, &settings, &r->choice, err) || !fit_to_system(r, &settings, err))
         return false;
     r->base.team = shk_team_create(r->machine, &r->choice, &r->place);
     shk_quota_read("", &r->quota);
