@@ -6,6 +6,8 @@
 #include "training.h"
 
 #include <cmocka.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -77,6 +79,22 @@ static void other_texts_are_no_numbers(void **state) {
     static const char *const untyped[] = {"inf", "nan", "-inf", "+1", "1e400", "1e-400"};
     for (size_t i = 0; i < sizeof untyped / sizeof *untyped; i++) assert_false(shk_typed_real(untyped[i], &value));
     assert_true(shk_read_real("nan", &value) && isnan(value));
+}
+
+// This is the C library's, but it leaves an errno behind, as it may.
+void freelocale(locale_t locale) {
+    void (*real)(locale_t);
+    *(void **)&real = dlsym(RTLD_NEXT, "freelocale");
+    real(locale);
+    errno = ERANGE;
+}
+
+static void what_is_typed_is_not_judged_by_what_follows(void **state) {
+    (void)state;
+    double value = 0;
+    assert_true(shk_typed_real("0.25", &value) && value == 0.25);
+    assert_false(shk_typed_real("1e400", &value));
+    assert_true(shk_read_real("1e400", &value) && isinf(value));
 }
 
 static void json_has_the_same_numbers(void **state) {
@@ -154,6 +172,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_as_short_as_they_can_be),
         cmocka_unit_test(other_texts_are_no_numbers),
+        cmocka_unit_test(what_is_typed_is_not_judged_by_what_follows),
         cmocka_unit_test(json_has_the_same_numbers),
         cmocka_unit_test(files_are_the_same),
     };

@@ -60,21 +60,23 @@ bool shk_read_whole(const char *text, uint64_t most, uint64_t *out) {
     return value <= most;
 }
 
-// All of the text must be one number in decimal digits. errno is ERANGE where a double is too large, small or coarse for it.
-static bool read_decimal(const char *text, double *out) {
+// All of the text must be one number in decimal digits. It does not fit where a double is too large, small or coarse for it.
+static bool read_decimal(const char *text, double *out, bool *fits) {
     char *end = NULL;
-    errno = 0;
     const struct shk_plain before = shk_plain_enter();
+    errno = 0;
     *out = *text && strspn(text, "0123456789.eE+-") == strlen(text) ? strtod(text, &end) : 0;
+    *fits = errno == 0; // here: entering and leaving may change it
     shk_plain_leave(&before);
     return end && end != text && !*end;
 }
 
 bool shk_read_real(const char *text, double *out) {
     const bool minus = *text == '-';
+    bool fits;
     *out = strcmp(text + minus, "inf") == 0 ? INFINITY : NAN;
     if (minus) *out = -*out;
-    return isinf(*out) || strcmp(text + minus, "nan") == 0 || read_decimal(text, out);
+    return isinf(*out) || strcmp(text + minus, "nan") == 0 || read_decimal(text, out, &fits);
 }
 
 bool shk_typed_whole(const char *text, uint64_t *out) {
@@ -84,7 +86,10 @@ bool shk_typed_whole(const char *text, uint64_t *out) {
     return end && !*end && !errno;
 }
 
-bool shk_typed_real(const char *text, double *out) { return *text != '+' && read_decimal(text, out) && !errno; }
+bool shk_typed_real(const char *text, double *out) {
+    bool fits;
+    return *text != '+' && read_decimal(text, out, &fits) && fits;
+}
 
 // Bytes of the well-formed character at `text`, or 0; *code is its number.
 static size_t character(const unsigned char *text, size_t left, unsigned *code) {
