@@ -146,6 +146,8 @@ bad tune --model nothing
 bad tune --model tinycnn extra
 bad tune --model tinycnn --quick=yes
 bad tune --model tinycnn --batch 0
+bad tune --model tinycnn --progress bar
+bad tune --model tinycnn --quiet --progress line
 for value in '' 0 '12,,' 12,x 1,2,3,4,5,6,7,8,9; do bad tune --model tinycnn --shards "$value"; done
 bad SHIKAKU_PIN=foo tune --model tinycnn
 bad "HOME=" "XDG_CONFIG_HOME=" train --model tinycnn --tuned

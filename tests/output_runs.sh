@@ -136,6 +136,20 @@ on_terminals() {
         grep -q '\] done - ' out && ! grep -q '\[[#.]*\]' out
         check "a bar with $option" $?
     done
+    tune="$bin tune --model cnn:channels=2,hidden=0 --batch 8 --quick --out tuned.json"
+    for columns in 45 100; do
+        terminal $columns "$tune"
+        grep -E '\[[#.]{10,40}\]' out >bars
+        grep -q '^winner: ' out && grep -q 'round 5/5 ' bars && ! grep -E "^.{$columns}" bars
+        check "what tune shows on $columns columns" $?
+    done
+    grep -Eqx "\[cnn:channels=2,hidden=0\] round 5/5 \[[#.]{20,40}\] setting $number/$number, $left left, all $number:.*" bars
+    check 'what a wide bar of tune says' $?
+    for option in '--progress none' '--progress line' --quiet; do
+        terminal 60 "$tune $option"
+        grep -q '^winner: ' out && ! grep -q -e '\[[#.]*\]' -e '^round' out
+        check "a bar of tune with $option" $?
+    done
     TERM=dumb terminal 60 "$bin train $small --epochs 20 --train-samples 2000"
     ! grep -q '\[[#.]*\]' out
     check 'a bar on a terminal that cannot rewrite a line' $?

@@ -70,7 +70,7 @@ static void fill(struct line *l, struct progress *p, bool bar) {
     snprintf(l->piece[PART], TEXT, "%s %zu/%zu", p->part, l->part + 1, p->parts);
     snprintf(l->piece[UNITS], TEXT, "%s%s %zu/%zu", bar ? " " : ", ", p->unit, l->unit, p->units);
     if (!isnan(loss)) snprintf(l->piece[LOSS], TEXT, " - loss: %.4f", loss);
-    if (p->rate > 0) snprintf(l->piece[SPEED], TEXT, ", %.0f samples/s", p->rate * p->samples);
+    if (p->rate > 0 && p->samples > 0) snprintf(l->piece[SPEED], TEXT, ", %.0f samples/s", p->rate * p->samples);
     snprintf(l->piece[LEFT], TEXT, ", %s left", left);
     snprintf(l->piece[LEFT_OF_ALL], TEXT, ", all %s", all);
     l->left_out[BAR] = !bar;

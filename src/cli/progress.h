@@ -14,7 +14,7 @@ struct progress {
     alignas(64) const char *title; // "TinyCNN"
     const char *part, *unit;       // "epoch", "step"
     size_t parts, units;           // units: of a part
-    double samples;                // of a unit
+    double samples;                // of a unit; 0: no speed to show
     size_t begun_with;             // units that were done before
     double begun_at;               // on the clock
     // The printer's thread keeps these.

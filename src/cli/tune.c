@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // shikaku tune: measures training steps with many settings, in turns, and keeps the fastest.
-#include "cli/options.h"
+#include "cli/run.h"
 #include "cli/tuned.h"
 
 #include <math.h>
@@ -8,12 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MOST_CANDIDATES = 512, MOST_ROUNDS = 15, MOST_SHARDS = 8, FIRST_ROUNDS = 3 };
 
 struct tune_settings {
-    struct run_settings run; // model and batch
+    struct run_settings run; // model, batch, size, and how it is shown
     const char *out;
     size_t shards[MOST_SHARDS], shard_count;
     bool quick;
@@ -259,42 +258,60 @@ static const char *pin_name(const struct candidate *c) {
     return c->pin ? c->pin : set("SHIKAKU_PIN") ? getenv("SHIKAKU_PIN") : "auto";
 }
 
-static void show_progress(const struct tuning *t, size_t left) {
-    if (!isatty(STDERR_FILENO)) return;
-    const struct candidate *best = t->rounds ? best_of(t, NULL) : NULL;
-    fprintf(stderr, "\r\033[Kround %zu of %zu, %zu settings", t->rounds + 1, t->most_rounds, left);
-    if (best)
-        fprintf(stderr, ", best so far %s, %u threads, %s: %.0f samples/s", best->isa, best->threads, pin_name(best),
-                best->median);
-    fflush(stderr);
+// The settings that are left, and so many rounds of them behind.
+static void begin_progress(struct progress *p, const struct tuning *t, size_t left) {
+    *p = (struct progress){.title = shk_model_title(t->candidate->model),
+                           .part = "round",
+                           .unit = "setting",
+                           .parts = t->most_rounds,
+                           .units = left,
+                           .done = t->rounds * left,
+                           .loss = (double)NAN};
+    progress_begin(p, &t->settings->run.values);
 }
 
-// One measurement of each that is left, in turns; after the first rounds those that are far behind are left out.
-static void run_rounds(struct tuning *t) {
-    size_t left = t->count;
-    for (size_t i = 0; i < t->count; i++) { // also warms up
+// Also warms up.
+static void find_lengths(struct tuning *t) {
+    for (size_t i = 0; i < t->count; i++) {
         struct candidate *c = &t->candidate[i];
-        show_progress(t, left);
         const double rate = measure(t, c, 1), epochs = t->seconds * rate / (double)shk_dataset_size(t->data);
         c->epochs = epochs < 1 ? 1 : (size_t)ceil(epochs);
     }
-    for (t->rounds = 0; t->rounds < t->most_rounds;) {
-        show_progress(t, left);
-        for (size_t i = 0; i < t->count; i++) {
-            struct candidate *c = &t->candidate[i];
-            if (!c->dropped) c->rate[t->rounds] = measure(t, c, c->epochs);
-        }
-        t->rounds++;
-        for (size_t i = 0; i < t->count; i++)
-            if (!t->candidate[i].dropped) t->candidate[i].median = quantile(t->candidate[i].rate, t->rounds, 0.5);
-        const double best = best_of(t, NULL)->median;
-        for (size_t i = 0; i < t->count && t->rounds == FIRST_ROUNDS; i++) {
-            struct candidate *c = &t->candidate[i];
-            c->dropped = !c->standard && quantile(c->rate, FIRST_ROUNDS, 1) < 0.85 * best;
-            left -= c->dropped;
-        }
+}
+
+static void run_round(struct tuning *t, struct progress *p) {
+    for (size_t i = 0; i < t->count; i++) {
+        struct candidate *c = &t->candidate[i];
+        if (c->dropped) continue;
+        c->rate[t->rounds] = measure(t, c, c->epochs);
+        c->median = quantile(c->rate, t->rounds + 1, 0.5);
+        p->done++;
     }
-    if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
+    t->rounds++;
+}
+
+// Leaves out those that are far behind; returns how many are left.
+static size_t drop(struct tuning *t) {
+    const double best = best_of(t, NULL)->median;
+    size_t left = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        struct candidate *c = &t->candidate[i];
+        c->dropped = !c->standard && quantile(c->rate, t->rounds, 1) < 0.85 * best;
+        left += !c->dropped;
+    }
+    return left;
+}
+
+// One measurement of each that is left, in turns.
+static void run_rounds(struct tuning *t) {
+    struct progress progress;
+    begin_progress(&progress, t, t->count);
+    find_lengths(t);
+    while (t->rounds < FIRST_ROUNDS) run_round(t, &progress);
+    progress_end();
+    begin_progress(&progress, t, drop(t));
+    while (t->rounds < t->most_rounds) run_round(t, &progress);
+    progress_end();
 }
 
 // ---- Result ----
@@ -407,7 +424,8 @@ static void close_tuning(struct tuning *t) {
 }
 
 static bool takes(const struct shk_setting *s) {
-    return s == shk_setting_named("model") || s == shk_setting_named("batch") || s == shk_setting_named("size");
+    return s == shk_setting_named("model") || s == shk_setting_named("batch") || s == shk_setting_named("size") ||
+           s->section == SHK_SECTION_OUTPUT;
 }
 
 int cli_tune(int argc, char **argv) {
@@ -424,6 +442,7 @@ int cli_tune(int argc, char **argv) {
     struct tune_settings settings = {.run = run_defaults()};
     cli_parse(&argp, "shikaku tune", argc, argv, &settings);
     run_need_model("tune", &settings.run);
+    run_check_output(&settings.run);
     tuned_prepare(settings.out);
     struct shk_error error = {0};
     struct tuning t = {.settings = &settings,
@@ -438,7 +457,7 @@ int cli_tune(int argc, char **argv) {
     shk_machine_load(t.machine);
     run_rounds(&t);
     t.load = shk_machine_load(t.machine);
-    print_table(&t);
+    if (!settings.run.values.quiet) print_table(&t);
     const struct verdict verdict = judge(&t);
     print_verdict(&t, &verdict);
     store(&t, &verdict);
