@@ -34,6 +34,9 @@ run() { # run STATUS ARGUMENT...: the exit code; standard error has one line whe
     check "exit $status, not $want with $lines lines: $*" $?
 }
 
+# What the last command said on standard error, but for what other programs are to blame for.
+errors() { grep -v '^shikaku: warning: the machine is busy: ' err; }
+
 says() { # says PATTERN: the last command's output or error has such a line
     grep -Eq -- "$1" out err
     check "nothing matches: $1" $?

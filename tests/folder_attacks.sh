@@ -127,7 +127,7 @@ ended() { # ended PATTERN: the long run ends by itself in a second, with exit co
     check 'the best weights were not made again' $?
     cp other/best.safetensors bad2 && cp ref/last.ckpt ref/config.json ref/metrics.jsonl bad2 # of other settings, but the same weights
     run 0 resume bad2
-    [ ! -s err ]
+    [ -z "$(errors)" ]
     check 'best weights that are there are said to be missing' $?
     rm -rf bad && cp -r ref bad && sed -i '3,9d' bad/metrics.jsonl && rm bad/log.txt
     run 0 resume bad

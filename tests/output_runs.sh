@@ -93,7 +93,7 @@ says "^model: cnn:channels=2,hidden=0 \(cnn:channels=2,hidden=0\), $number param
 says '^settings: epochs 2, batch 64, lr 0.001, beta1 0.9, beta2 0.999, eps 1e-08, seed 0, shards 64$'
 says '^folder: said$'
 says "^\[cnn:channels=2,hidden=0\] epoch 2/2 - loss: $loss, acc: [01]\.[0-9]{3}, test loss: $loss, $seconds s, $number samples/s$"
-! LC_ALL=C grep -q '[[:cntrl:]]' out && [ ! -s err ]
+! LC_ALL=C grep -q '[[:cntrl:]]' out && [ -z "$(errors)" ]
 check 'control characters, or a word on stderr' $?
 "$bin" train --model vit:dim=16,depth=1,heads=2,patch=8,ff=32,pool=mean --train-samples 64 --test-samples 8 --epochs 1 >out 2>err
 says '^\[vit:dim=16,depth=1,heads=2,patch=8,ff\.\.\.\] epoch 1/1'
@@ -105,7 +105,7 @@ check '--quiet says more than the result' $?
 # A loss far above that of guessing is said once.
 "$bin" train --model tinycnn --train-samples 640 --test-samples 10 --epochs 3 --lr 100 >out 2>err
 [ $? -eq 0 ] && [ "$(grep -c 'the loss of epoch 1 is .*, that of guessing is 2.1972: the training diverges; use a lower --lr than 100' err)" -eq 1 ] &&
-    [ "$(wc -l <err)" -eq 1 ]
+    [ "$(errors | wc -l)" -eq 1 ]
 check 'a training that diverges' $?
 
 # ---- On a terminal ----
@@ -203,7 +203,7 @@ says '^folder: a\\x1b\[31m\\x0ab c$'
 says "go on with: shikaku resume \\\$'a\\\\x1b\[31m\\\\x0ab c'"
 sed 's/"cnn:[^"]*"/"x\\u001b[2J\\u202e\\ny"/' said/config.json >bad && mv bad said/config.json
 "$bin" resume said >>out 2>>err
-! LC_ALL=C grep -q '[[:cntrl:]]' out err && [ "$(wc -l <err)" -eq 2 ]
+! LC_ALL=C grep -q '[[:cntrl:]]' out err && [ "$(errors | wc -l)" -eq 2 ]
 check "text of others reaches the terminal as it is" $?
 # shellcheck disable=SC2086
 "$bin" train $small --epochs 1 --out "it's here" >out 2>err

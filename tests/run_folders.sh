@@ -230,7 +230,7 @@ END
         kill -s TERM $pid && sleep 0.3 && kill -s HUP $pid
         wait $pid
         status=$?
-        [ $status -eq 129 ] && [ ! -s err ] && [ ! -e slow/last.ckpt ]
+        [ $status -eq 129 ] && [ -z "$(errors)" ] && [ ! -e slow/last.ckpt ]
         check "exit $status after two signals in a step" $?
     fi
 
