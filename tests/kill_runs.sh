@@ -60,11 +60,12 @@ move_once() {
     (train "$run" "$2") >"$dir/out" 2>"$dir/err" &
     pid=$!
     sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"
+    begun=$(grep -c '^folder: ' "$dir/out") # before that it has not yet looked whether there is a folder
     mv "$run" "$run.away" 2>"$dir/no"
     wait $pid
     status=$?
     if [ -e "$run.away" ]; then # it may be too early for there to be something
-        [ ! -e "$run" ] || [ ! -e "$run.away/config.json" ] || say 'a folder was made anew while its run was at work'
+        [ ! -e "$run" ] || [ "$begun" -eq 0 ] || say 'a folder was made anew while its run was at work'
         rm -rf "$run" && mv "$run.away" "$run"
     fi
     case $status in
