@@ -57,6 +57,7 @@ kill_once() {
 
 # move_once MILLISECONDS THREADS: true if the training ended for that, false if it had ended before
 move_once() {
+    : >"$dir/out" # the last run's words
     (train "$run" "$2") >"$dir/out" 2>"$dir/err" &
     pid=$!
     sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"
