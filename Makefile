@@ -317,7 +317,7 @@ endif
 VERSION = $(shell sed -n 's/^.define SHK_VERSION_[A-Z]* \([0-9]\)/\1/p' include/shikaku/version.h | paste -sd.)
 # MODE:PLACE:FILE of everything but the pkg-config file.
 INSTALLED := 755:bindir:$(BIN) 644:libdir:$(LIB) 644:man1dir:$(MAN) 644:completiondir:$(COMPLETION) \
-    $(patsubst %,644:headersdir:%,$(wildcard include/shikaku/*.h)) 644:examplesdir:tests/example/train_squares.c \
+    $(patsubst %,644:headersdir:%,$(wildcard include/shikaku/*.h)) $(patsubst %,644:examplesdir:%,$(wildcard tests/example/*.c)) \
     644:docdir:LICENSE 644:docdir:CHANGELOG.md
 part = $(word $1,$(subst :, ,$2))
 installed = '$(DESTDIR)$($(call part,2,$1))/$(notdir $(call part,3,$1))'

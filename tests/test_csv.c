@@ -3,9 +3,9 @@
 // written into files are the squares that were drawn.
 #include "open_data.h"
 
+#include <minizip/zip.h>
 #include <png.h>
 #include <stdlib.h>
-#include <minizip/zip.h>
 
 // A grey picture of 8x8 pixels of one value.
 static void put_png(const char *path, unsigned char value) {

@@ -2,8 +2,8 @@
 // NumPy's arrays: every type, order and layout gives the same pixels, and what is wrong is named in a sentence.
 #include "array_files.h"
 
-#include <unistd.h>
 #include <minizip/zip.h>
+#include <unistd.h>
 
 // ---- Values ----
 

@@ -40,6 +40,18 @@ struct shk_dataset *shk_dataset_copy(const float *images, const uint32_t *labels
 // The same of bytes, which stay bytes: b is the pixel b/255. A quarter of the memory, and the same bits as those floats.
 struct shk_dataset *shk_dataset_copy_bytes(const uint8_t *images, const uint32_t *labels, size_t n,
                                            const struct shk_shape *shape, struct shk_error *error);
+// Images that the caller makes when they are needed: nothing of them is held.
+struct shk_image_maker {
+    // Writes the pixels of a sample, [height][width][channels], and the same ones each time. Is called by several threads at
+    // once. What cannot be made becomes NaN, which ends a training with an error.
+    void (*make)(size_t sample, float *pixels, void *user);
+    void *user;
+};
+// Labels [n] are copied. Bits and hash are those of shk_dataset_copy of the same images.
+struct shk_dataset *shk_dataset_make(const struct shk_image_maker *, const uint32_t *labels, size_t n,
+                                     const struct shk_shape *shape, struct shk_error *error);
+// What the classes are called, UTF-8, [classes]. The names go to a model that is trained on them, and into its files.
+bool shk_dataset_name_classes(struct shk_dataset *, const char *const *names, struct shk_error *error);
 void shk_dataset_free(struct shk_dataset *);
 size_t shk_dataset_size(const struct shk_dataset *);
 struct shk_shape shk_dataset_shape(const struct shk_dataset *);

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/shape.h"
 #include "base/stream.h"
+#include "base/text.h"
 #include <math.h>
 #include <string.h>
 
@@ -29,12 +30,33 @@ static const float *fetch_bytes(const struct shk_dataset *d, size_t sample, floa
     return room;
 }
 
-static bool alloc_pixels(struct shk_dataset *d, bool bytes, struct shk_error *err) {
-    if (!bytes) {
-        d->fetch = fetch_own;
-        d->images = shk_alloc(d->n, shk_dataset_pixels_of(d) * sizeof(float), "images", err);
-        return d->images;
-    }
+static void normalise(float *x, size_t count, size_t channels, const float *mean, const float *deviation) {
+    for (size_t i = 0; i < count; i++) x[i] = (x[i] - mean[i % channels]) / deviation[i % channels];
+}
+
+static const float *fetch_made(const struct shk_dataset *d, size_t sample, float *room) {
+    d->maker.make(sample, room, d->maker.user);
+    return room;
+}
+
+// What is held stays as it is: the same memory may be a file's.
+static const float *fetch_normalised(const struct shk_dataset *d, size_t sample, float *room) {
+    const size_t pixels = shk_dataset_pixels_of(d);
+    if (d->maker.make)
+        fetch_made(d, sample, room);
+    else
+        memcpy(room, shk_dataset_image(d, sample), pixels * sizeof(float));
+    normalise(room, pixels, d->shape.channels, d->prepared.mean, d->prepared.deviation);
+    return room;
+}
+
+static bool alloc_floats(struct shk_dataset *d, struct shk_error *err) {
+    d->fetch = fetch_own;
+    d->images = shk_alloc(d->n, shk_dataset_pixels_of(d) * sizeof(float), "images", err);
+    return d->images;
+}
+
+static bool alloc_bytes(struct shk_dataset *d, struct shk_error *err) {
     d->fetch = fetch_bytes;
     d->room_floats = shk_dataset_pixels_of(d);
     d->bytes = shk_alloc(d->n, shk_dataset_pixels_of(d), "images", err);
@@ -44,7 +66,8 @@ static bool alloc_pixels(struct shk_dataset *d, bool bytes, struct shk_error *er
     return true;
 }
 
-static struct shk_dataset *new_dataset(size_t n, const struct shk_shape *shape, bool bytes, struct shk_error *err) {
+// Labels, and nothing yet to fetch images from.
+static struct shk_dataset *new_dataset(size_t n, const struct shk_shape *shape, struct shk_error *err) {
     if (!shk_shape_check(shape, err)) return NULL;
     if (n < 1 || n > MAX_SAMPLES) {
         shk_fail(err, SHK_BAD_INPUT, "a dataset of %zu samples is not supported: use 1 to %d", n, MAX_SAMPLES);
@@ -55,17 +78,26 @@ static struct shk_dataset *new_dataset(size_t n, const struct shk_shape *shape, 
     d->n = n;
     d->shape = *shape;
     d->labels = shk_alloc(n, sizeof(uint32_t), "labels", err);
-    if (d->labels && alloc_pixels(d, bytes, err)) return d;
+    if (d->labels) return d;
+    shk_dataset_free(d);
+    return NULL;
+}
+
+// d, or NULL where something of it could not be made.
+static struct shk_dataset *whole(struct shk_dataset *d, bool ok) {
+    if (ok) return d;
     shk_dataset_free(d);
     return NULL;
 }
 
 struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *shape, struct shk_error *err) {
-    return new_dataset(n, shape, false, err);
+    struct shk_dataset *d = new_dataset(n, shape, err);
+    return whole(d, d && alloc_floats(d, err));
 }
 
 struct shk_dataset *shk_dataset_new_bytes(size_t n, const struct shk_shape *shape, struct shk_error *err) {
-    return new_dataset(n, shape, true, err);
+    struct shk_dataset *d = new_dataset(n, shape, err);
+    return whole(d, d && alloc_bytes(d, err));
 }
 
 static bool check_labels(const uint32_t *labels, size_t n, const struct shk_shape *shape, struct shk_error *err) {
@@ -85,30 +117,37 @@ static bool check_images(const float *images, size_t n, const struct shk_shape *
     return true;
 }
 
+static bool take_labels(struct shk_dataset *d, const uint32_t *labels, struct shk_error *err) {
+    if (!check_labels(labels, d->n, &d->shape, err)) return false;
+    memcpy(d->labels, labels, d->n * sizeof *labels);
+    return true;
+}
+
 struct shk_dataset *shk_dataset_copy(const float *images, const uint32_t *labels, size_t n,
                                      const struct shk_shape *shape, struct shk_error *err) {
     struct shk_dataset *d = shk_dataset_new(n, shape, err);
-    if (!d) return NULL;
-    if (!check_labels(labels, n, shape, err) || !check_images(images, n, shape, err)) {
-        shk_dataset_free(d);
-        return NULL;
-    }
+    if (!d || !take_labels(d, labels, err) || !check_images(images, n, shape, err)) return whole(d, false);
     memcpy(d->images, images, n * shk_dataset_pixels_of(d) * sizeof(float));
-    memcpy(d->labels, labels, n * sizeof(uint32_t));
     return d;
 }
 
 struct shk_dataset *shk_dataset_copy_bytes(const uint8_t *images, const uint32_t *labels, size_t n,
                                            const struct shk_shape *shape, struct shk_error *err) {
     struct shk_dataset *d = shk_dataset_new_bytes(n, shape, err);
-    if (!d) return NULL;
-    if (!check_labels(labels, n, shape, err)) {
-        shk_dataset_free(d);
-        return NULL;
-    }
+    if (!d || !take_labels(d, labels, err)) return whole(d, false);
     memcpy(d->bytes, images, n * shk_dataset_pixels_of(d));
-    memcpy(d->labels, labels, n * sizeof(uint32_t));
     return d;
+}
+
+struct shk_dataset *shk_dataset_make(const struct shk_image_maker *maker, const uint32_t *labels, size_t n,
+                                     const struct shk_shape *shape, struct shk_error *err) {
+    struct shk_dataset *d = new_dataset(n, shape, err);
+    if (!d || !take_labels(d, labels, err)) return whole(d, false);
+    d->maker = *maker;
+    d->fetch = fetch_made;
+    d->room_floats = shk_dataset_pixels_of(d);
+    d->room = shk_alloc(d->room_floats, sizeof *d->room, "an image", err);
+    return whole(d, d->room);
 }
 
 bool shk_dataset_set_names(struct shk_dataset *d, const struct shk_names *names, struct shk_error *err) {
@@ -119,14 +158,22 @@ bool shk_dataset_set_names(struct shk_dataset *d, const struct shk_names *names,
     return true;
 }
 
+bool shk_dataset_name_classes(struct shk_dataset *d, const char *const *names, struct shk_error *err) {
+    struct shk_names list = {0};
+    bool ok = true;
+    for (size_t c = 0; ok && c < d->shape.classes; c++)
+        ok = shk_is_utf8(names[c], strlen(names[c]))
+                 ? shk_names_add(&list, names[c], err)
+                 : shk_fail(err, SHK_BAD_INPUT, "the name of class %zu is not UTF-8", c);
+    shk_names_free(ok ? &d->names : &list);
+    if (ok) d->names = list;
+    return ok;
+}
+
 struct shk_dataset *shk_dataset_pick(const struct shk_dataset *d, const uint32_t *places, size_t n,
                                      struct shk_error *err) {
-    struct shk_dataset *to = new_dataset(n, &d->shape, d->bytes, err);
-    if (!to) return NULL;
-    if (!shk_dataset_set_names(to, &d->names, err)) {
-        shk_dataset_free(to);
-        return NULL;
-    }
+    struct shk_dataset *to = (d->bytes ? shk_dataset_new_bytes : shk_dataset_new)(n, &d->shape, err);
+    if (!to || !shk_dataset_set_names(to, &d->names, err)) return whole(to, false);
     size_t bytes;
     for (size_t i = 0; i < n; i++) {
         const void *from = shk_dataset_stored(d, places[i], &bytes);
@@ -143,6 +190,7 @@ void shk_dataset_free(struct shk_dataset *d) {
     shk_free(d->images);
     shk_free(d->bytes);
     shk_free(d->of_byte);
+    shk_free(d->room);
     shk_free(d->labels);
     shk_names_free(&d->names);
     shk_free(d);
@@ -166,13 +214,28 @@ struct shk_preprocessing shk_dataset_preprocessing(const struct shk_dataset *d) 
 }
 uint32_t shk_dataset_label(const struct shk_dataset *d, size_t i) { return d->labels[i]; }
 
+// The floats of a sample before normalisation.
+static const float *raw_floats(const struct shk_dataset *d, size_t sample) {
+    if (!d->maker.make) return shk_dataset_image(d, sample);
+    d->maker.make(sample, d->room, d->maker.user);
+    return d->room;
+}
+
+// In pieces, which gives the hash of the whole.
+static uint64_t hash_floats(const struct shk_dataset *d, XXH64_hash_t seed) {
+    XXH3_state_t state;
+    XXH3_INITSTATE(&state);
+    XXH3_64bits_reset_withSeed(&state, seed);
+    for (size_t i = 0; i < d->n; i++)
+        XXH3_64bits_update(&state, raw_floats(d, i), shk_dataset_pixels_of(d) * sizeof(float));
+    return XXH3_64bits_digest(&state);
+}
+
 uint64_t shk_dataset_hash(const struct shk_dataset *d) {
     const uint64_t sizes[] = {d->n, d->shape.height, d->shape.width, d->shape.channels, d->shape.classes};
-    const size_t pixels = d->n * shk_dataset_pixels_of(d);
     XXH64_hash_t hash = XXH3_64bits(sizes, sizeof sizes);
     hash = XXH3_64bits_withSeed(d->labels, d->n * sizeof *d->labels, hash);
-    return d->bytes ? XXH3_64bits_withSeed(d->bytes, pixels, hash)
-                    : XXH3_64bits_withSeed(d->images, pixels * sizeof *d->images, hash);
+    return d->bytes ? XXH3_64bits_withSeed(d->bytes, d->n * shk_dataset_pixels_of(d), hash) : hash_floats(d, hash);
 }
 
 // ---- Normalisation ----
@@ -192,33 +255,45 @@ static void sum_bytes(const struct shk_dataset *d, size_t channel, double *mean,
     *variance /= 255.0 * 255;
 }
 
-static void sum_floats(const struct shk_dataset *d, size_t channel, double *mean, double *variance) {
-    const size_t count = d->n * shk_dataset_pixels_of(d), channels = d->shape.channels;
-    double sum = 0, squares = 0;
-    for (size_t i = channel; i < count; i += channels) sum += (double)d->images[i];
-    *mean = sum / (double)(count / channels);
-    for (size_t i = channel; i < count; i += channels) {
-        const double away = (double)d->images[i] - *mean;
-        squares += away * away;
+// In the order of samples, and of pixels in each.
+static void sum_floats(const struct shk_dataset *d, double *mean, double *variance) {
+    const size_t channels = d->shape.channels, pixels = shk_dataset_pixels_of(d);
+    const double count = (double)(d->n * (pixels / channels));
+    double sum[SHK_MAX_CHANNELS] = {0}, squares[SHK_MAX_CHANNELS] = {0};
+    for (size_t i = 0; i < d->n; i++) {
+        const float *x = raw_floats(d, i);
+        for (size_t p = 0; p < pixels; p++) sum[p % channels] += (double)x[p];
     }
-    *variance = squares / (double)(count / channels);
+    for (size_t c = 0; c < channels; c++) mean[c] = sum[c] / count;
+    for (size_t i = 0; i < d->n; i++) {
+        const float *x = raw_floats(d, i);
+        for (size_t p = 0; p < pixels; p++) {
+            const double away = (double)x[p] - mean[p % channels];
+            squares[p % channels] += away * away;
+        }
+    }
+    for (size_t c = 0; c < channels; c++) variance[c] = squares[c] / count;
 }
 
 void shk_dataset_statistics(const struct shk_dataset *d, float *mean, float *deviation) {
+    double m[SHK_MAX_CHANNELS], variance[SHK_MAX_CHANNELS];
+    if (d->bytes)
+        for (size_t c = 0; c < d->shape.channels; c++) sum_bytes(d, c, &m[c], &variance[c]);
+    else
+        sum_floats(d, m, variance);
     for (size_t c = 0; c < d->shape.channels; c++) {
-        double m, variance;
-        (d->bytes ? sum_bytes : sum_floats)(d, c, &m, &variance);
-        mean[c] = (float)m;
-        deviation[c] = (float)fmax(sqrt(fmax(variance, 0)), 1e-6);
+        mean[c] = (float)m[c];
+        deviation[c] = (float)fmax(sqrt(fmax(variance[c], 0)), 1e-6);
     }
 }
 
 void shk_dataset_normalise(struct shk_dataset *d, const float *mean, const float *deviation) {
-    const size_t channels = d->shape.channels, count = d->bytes ? channels * 256 : d->n * shk_dataset_pixels_of(d);
-    float *x = d->bytes ? d->of_byte : d->images;
-    for (size_t i = 0; i < count; i++) {
-        const size_t c = d->bytes ? i / 256 : i % channels;
-        x[i] = (x[i] - mean[c]) / deviation[c];
+    const size_t channels = d->shape.channels;
+    if (d->bytes) {
+        for (size_t c = 0; c < channels; c++) normalise(d->of_byte + c * 256, 256, 1, mean + c, deviation + c);
+    } else {
+        d->fetch = fetch_normalised;
+        d->room_floats = shk_dataset_pixels_of(d);
     }
     d->prepared.normalised = true;
     memcpy(d->prepared.mean, mean, channels * sizeof *mean);

@@ -7,12 +7,14 @@
 #include "base/names.h"
 #include <shikaku/shikaku.h>
 
-// Pixels are held as bytes or as floats, [n][height][width][channels].
+// Pixels are held as bytes or as floats, [n][height][width][channels], or made when they are needed.
 struct shk_dataset {
     size_t n;
     struct shk_shape shape;
     uint8_t *bytes;
     float *images;
+    struct shk_image_maker maker; // make is NULL: there is none
+    float *room;                  // of an image, for the maker
     uint32_t *labels;
     float *of_byte;                    // [channels][256]: what a byte is as a pixel
     struct shk_preprocessing prepared; // how the pixels came to be what they are
@@ -31,11 +33,11 @@ static inline size_t shk_dataset_pixels_of(const struct shk_dataset *d) {
     return d->shape.height * d->shape.width * d->shape.channels;
 }
 
-// What is held of a sample, to be read ahead.
+// What is held of a sample, to be read ahead: NULL and 0 bytes where nothing is.
 static inline const void *shk_dataset_stored(const struct shk_dataset *d, size_t sample, size_t *bytes) {
     const size_t pixels = shk_dataset_pixels_of(d);
-    *bytes = d->bytes ? pixels : pixels * sizeof(float);
-    return d->bytes ? (const void *)(d->bytes + sample * pixels) : d->images + sample * pixels;
+    *bytes = d->bytes ? pixels : d->images ? pixels * sizeof(float) : 0;
+    return d->bytes ? (const void *)(d->bytes + sample * pixels) : d->images ? d->images + sample * pixels : NULL;
 }
 
 static inline const float *shk_dataset_image(const struct shk_dataset *d, size_t sample) {

@@ -2,9 +2,9 @@
 // Opens NumPy's arrays: a .npz, a folder of .npy files, or one .npy file of images with its labels beside it.
 #include "base/file.h"
 #include "data/arrays/pairs.h"
+#include <minizip/unzip.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <minizip/unzip.h>
 
 static const char wanted[] =
     "x_train and y_train, train_images and train_labels, or x and y (val, test for other parts)";

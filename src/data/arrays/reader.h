@@ -21,8 +21,8 @@ struct shk_reader {
 // A regular file.
 bool shk_reader_open(struct shk_reader *, const char *path, struct shk_error *);
 // A file within a zip of so many bytes, an unzFile of minizip, by its name there; one at a time.
-bool shk_reader_open_in_zip(struct shk_reader *, void *zip, const char *zip_path, uint64_t zip_bytes,
-                            const char *name, struct shk_error *);
+bool shk_reader_open_in_zip(struct shk_reader *, void *zip, const char *zip_path, uint64_t zip_bytes, const char *name,
+                            struct shk_error *);
 // Exactly so many bytes; what they are goes into the error where there are fewer.
 bool shk_reader_read(struct shk_reader *, void *to, uint64_t bytes, const char *what, struct shk_error *);
 // Whether so many bytes can follow, before memory is taken for them.
