@@ -663,8 +663,8 @@ static void test_open(void **state) {
     assert_non_null(m);
     assert_true(metrics_step(m, &(struct shk_step){1, 2, 2.5}, &err));
     assert_true(metrics_step(m, &(struct shk_step){1, 4, 2.25}, &err));
-    assert_true(
-        metrics_epoch(m, &(struct shk_epoch){.epoch = 1, .train_loss = 2.375, .test = {2, 0.5}, .best = true}, &err));
+    assert_true(metrics_epoch(m, &(struct shk_epoch){.epoch = 1, .train_loss = 2.375, .test = {2, 0.5}, .best = true},
+                              "test", &err));
     assert_true(metrics_sync(m, &err));
     metrics_close(m);
     strcpy(text, read_back(FOLDER_METRICS));
@@ -672,15 +672,16 @@ static void test_open(void **state) {
     assert_non_null(strstr(
         text, "{\"epoch\": 1, \"train_loss\": 2.375, \"test_loss\": 2.0, \"test_accuracy\": 0.5, \"best\": true"));
     m = open_at(1, 0);
-    assert_true(metrics_epoch(m, &(struct shk_epoch){.epoch = 2, .test = {NAN, 0}}, &err));
+    assert_true(metrics_epoch(m, &(struct shk_epoch){.epoch = 2, .test = {NAN, 0}}, "test", &err));
     assert_non_null(strstr(read_back(FOLDER_METRICS), "\"test_loss\": null, \"test_accuracy\": 0.0"));
     // Whatever JSON cannot hold is null: a clock that stands still, a loss that is none.
     assert_true(metrics_step(m, &(struct shk_step){2, 2, NAN}, &err));
-    assert_true(metrics_epoch(m, &(struct shk_epoch){2, INFINITY, {-INFINITY, NAN}, false, INFINITY, 1.0 / 0.0}, &err));
+    assert_true(
+        metrics_epoch(m, &(struct shk_epoch){2, INFINITY, {-INFINITY, NAN}, false, INFINITY, 1.0 / 0.0}, "val", &err));
     assert_non_null(
         strstr(read_back(FOLDER_METRICS),
-               "\"step\": 2, \"loss\": null}\n{\"epoch\": 2, \"train_loss\": null, \"test_loss\": null, "
-               "\"test_accuracy\": null, \"best\": false, \"seconds\": null, \"samples_per_second\": null}\n"));
+               "\"step\": 2, \"loss\": null}\n{\"epoch\": 2, \"train_loss\": null, \"val_loss\": null, "
+               "\"val_accuracy\": null, \"best\": false, \"seconds\": null, \"samples_per_second\": null}\n"));
     metrics_close(m);
     m = open_at(1, 0); // all of the first epoch stay
     assert_true(metrics_step(m, &(struct shk_step){2, 2, 2}, &err));

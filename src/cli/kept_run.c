@@ -165,8 +165,8 @@ static bool on_epoch(const struct shk_epoch *epoch, void *user) {
         r->has_best = true;
         r->lost_best = false;
     }
-    return metrics_epoch(r->metrics, epoch, &r->error) && has_folder(r) && !signals_caught() && !is_due(r) &&
-           !is_out_of_time(r, false);
+    return metrics_epoch(r->metrics, epoch, run_choice(&r->run), &r->error) && has_folder(r) && !signals_caught() &&
+           !is_due(r) && !is_out_of_time(r, false);
 }
 
 static bool is_complete(const struct kept_run *r) {

@@ -250,10 +250,13 @@ bool metrics_step(struct metrics *m, const struct shk_step *s, struct shk_error 
                   err);
 }
 
-bool metrics_epoch(struct metrics *m, const struct shk_epoch *e, struct shk_error *err) {
+bool metrics_epoch(struct metrics *m, const struct shk_epoch *e, const char *choice, struct shk_error *err) {
+    char loss[32], accuracy[32];
+    snprintf(loss, sizeof loss, "%s_loss", choice);
+    snprintf(accuracy, sizeof accuracy, "%s_accuracy", choice);
     return append(m,
                   json_pack("{s:I, s:o, s:o, s:o, s:b, s:o, s:o}", "epoch", (json_int_t)e->epoch, "train_loss",
-                            shk_json_number(e->train_loss), "test_loss", shk_json_number(e->test.loss), "test_accuracy",
+                            shk_json_number(e->train_loss), loss, shk_json_number(e->test.loss), accuracy,
                             shk_json_number(e->test.accuracy), "best", (int)e->best, "seconds",
                             shk_json_number(e->train_seconds), "samples_per_second",
                             shk_json_number(e->samples_per_second)),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // metrics.jsonl: a line of JSON for every n-th step, {"epoch", "step", "loss"}, and one for every epoch, {"epoch", "train_loss",
-// "test_loss", "test_accuracy", "best", "seconds", "samples_per_second"}.
+// "val_loss", "val_accuracy", "best", "seconds", "samples_per_second"}, or "test_loss" and "test_accuracy" where there is no val.
 #ifndef SHK_REPORT_METRICS_H
 #define SHK_REPORT_METRICS_H
 
@@ -20,7 +20,8 @@ metrics_warning(const struct metrics *); // a sentence about lines that are miss
 void metrics_close(struct metrics *);
 // A line that cannot be written whole is taken back.
 bool metrics_step(struct metrics *, const struct shk_step *, struct shk_error *);
-bool metrics_epoch(struct metrics *, const struct shk_epoch *, struct shk_error *);
+// choice: "val" or "test", what the epoch's test was on.
+bool metrics_epoch(struct metrics *, const struct shk_epoch *, const char *choice, struct shk_error *);
 bool metrics_sync(struct metrics *, struct shk_error *); // to the disk
 
 // Whether the file is still the one of that name in the folder.
