@@ -319,6 +319,8 @@ for limit in OMP_THREAD_LIMIT=1 OMP_MAX_ACTIVE_LEVELS=0; do
     export "${limit?}"
     good 'auto +threads: 1 of .*, 1 can be started\); .*' " +warning: ${limit%=*} allows 1 of 3 threads: .*" -- topo --threads 3
     good 'auto +threads: 8 of .*' -- topo --synthetic 'core:8 pu:1'
+    ! "$bin" tune --model cnn:channels=2,hidden=0 --batch 8 --quick --out "$dir/limited.json" 2>"$dir/err" | grep '^[a-z0-9]*  *[2-9]  '
+    count $? "tune measures threads that cannot start ($limit)"
     unset "${limit%=*}"
 done
 good 'machine: .*' 'allowed: .*' 'auto +threads: .*' 'cores +threads: .* pinned to CPU.*' 'none +threads: .* not pinned.*' -- topo

@@ -190,6 +190,11 @@ while [ $status -eq 5 ] && [ $calls -lt 100 ]; do
 done
 [ $status -eq 0 ] && [ "$(sed -n 's/.*weights //p' out)" = "$reference" ]
 check "exit $status, or other weights, after $calls calls with --max-seconds" $?
+# shellcheck disable=SC2086
+"$bin" train $small --epochs 3000 --max-seconds 0.0001 --out late >out 2>err
+[ $? -eq 1 ]
+check "time that is over before the first step asks for another call" $?
+says '^shikaku: --max-seconds 0.0001 was over before the first step: the start alone took .* s, give it more time$'
 
 # ---- Text of others ----
 

@@ -32,6 +32,7 @@ struct kept_run {
     struct shk_position saved;
     bool has_saved;         // since the beginning or in the folder
     bool has_news;          // something has happened since the last checkpoint
+    bool has_stepped;       // this process has trained
     bool has_best;          // the best weights are not yet in the folder
     bool lost_best;         // nor can they be written
     enum fate fate;         // of the folder
@@ -39,6 +40,7 @@ struct kept_run {
     double since;           // time of the last checkpoint
     double write_seconds;   // what it took
     double begun;           // time when this process began
+    double ready;           // time when it could begin to train
     double last_step;       // time when it ended
     double step_seconds;    // of the longest step
     double test_seconds;    // of the last test
@@ -146,7 +148,7 @@ static bool on_step(const struct shk_step *step, void *user) {
     r->last_step = time;
     job_end_step(&r->job, step);
     r->steps++;
-    r->has_news = true;
+    r->has_news = r->has_stepped = true;
     if (count % r->run.settings.values.metrics_every == 0 &&
         !(metrics_step(r->metrics, step, &r->error) && has_folder(r)))
         return false;
@@ -160,7 +162,7 @@ static bool on_epoch(const struct shk_epoch *epoch, void *user) {
     job_end_epoch(&r->job, &r->run, epoch); // a lost reader of the lines is no loss
     log_line(r->log, "epoch %zu: loss %.4f, %s loss %.4f, accuracy %.3f%s", epoch->epoch, epoch->train_loss,
              run_choice(&r->run), epoch->test.loss, epoch->test.accuracy, epoch->best ? ", the best so far" : "");
-    r->has_news = true;
+    r->has_news = r->has_stepped = true;
     if (epoch->best) {
         r->has_best = true;
         r->lost_best = false;
@@ -181,7 +183,7 @@ static bool goes_on(struct kept_run *r) {
 static void train(struct kept_run *r) {
     const struct shk_callbacks callbacks = {.on_step = on_step, .on_epoch = on_epoch, .user = r};
     struct shk_error error = {0};
-    r->since = shk_seconds();
+    r->since = r->ready = shk_seconds();
     job_work(&r->job, &r->run);
     while (goes_on(r)) {
         r->last_step = shk_seconds();
@@ -436,12 +438,21 @@ static void print_interrupt(struct kept_run *r, const char *why) {
     cli_note("%s after %s, go on with: shikaku resume %s", why, place, cli_quoted(folder_of(r)).text);
 }
 
+// Another call would get no further, so that this one may not ask for it.
+static int print_no_time(const struct kept_run *r) {
+    log_line(r->log, "--max-seconds was over before a step");
+    cli_note("--max-seconds %g was over before the first step: the start alone took %.2f s, give it more time",
+             r->settings->run.values.max_seconds, r->ready - r->begun);
+    return CLI_FAILED;
+}
+
 static int end(struct kept_run *r) {
     const int signal = is_complete(r) ? 0 : signals_caught();
     if (r->fate != FOLDER_STANDS) {
         print_lost(r);
         return CLI_FAILED;
     }
+    if (!is_complete(r) && !signal && !r->has_stepped) return print_no_time(r);
     if (is_complete(r))
         print_end(r);
     else

@@ -99,9 +99,15 @@ static size_t list_isas(const char *isas[4]) {
     return n;
 }
 
-static void add_count(unsigned *counts, size_t *n, unsigned threads, size_t tasks) {
+// Whether so many would start: OpenMP and the system have limits.
+static bool can_start(const struct shk_machine *m, unsigned threads) {
+    struct shk_choice c;
+    return shk_machine_choose(m, &(struct shk_choice_options){.threads = threads}, &c, NULL) && c.threads == threads;
+}
+
+static void add_count(const struct shk_machine *m, unsigned *counts, size_t *n, unsigned threads, size_t tasks) {
     size_t at = 0;
-    if (threads < 1 || threads > tasks || threads > SHK_MAX_THREADS) return;
+    if (threads < 1 || threads > tasks || threads > SHK_MAX_THREADS || !can_start(m, threads)) return;
     while (at < *n && counts[at] < threads) at++;
     if (at < *n && counts[at] == threads) return;
     memmove(counts + at + 1, counts + at, (*n - at) * sizeof *counts);
@@ -118,11 +124,11 @@ static size_t list_threads(const struct shk_machine *m, const struct shk_choice 
         counts[0] = standard->threads;
         return 1;
     }
-    for (unsigned t = 1; t < info->allowed_cpus; t *= 2) add_count(counts, &n, t, tasks);
-    add_count(counts, &n, standard->threads, tasks);
-    add_count(counts, &n, info->allowed_cores, tasks);
-    add_count(counts, &n, info->allowed_cpus, tasks);
-    if (tasks <= info->allowed_cpus) add_count(counts, &n, (unsigned)tasks, tasks);
+    for (unsigned t = 1; t < info->allowed_cpus; t *= 2) add_count(m, counts, &n, t, tasks);
+    add_count(m, counts, &n, standard->threads, tasks);
+    add_count(m, counts, &n, info->allowed_cores, tasks);
+    add_count(m, counts, &n, info->allowed_cpus, tasks);
+    if (tasks <= info->allowed_cpus) add_count(m, counts, &n, (unsigned)tasks, tasks);
     return n;
 }
 
