@@ -127,6 +127,20 @@ answers 'tuned.json is not there: shikaku tune --model tinycnn --batch 64 --out 
 bad help nosuch
 bad help train more
 bad version 2
+bad data frobnicate
+bad data info
+bad data info squares more
+bad data info --frobnicate squares
+bad data info --train-data squares squares
+bad data info squares --normalise none
+bad data info squares --split 0.5
+bad data info squares --size 7
+bad data info squares --json=yes
+answers "did you mean 'info'" data inof
+answers "as in 'shikaku data info pictures'" data info
+answers "without an option, as in 'shikaku data info pictures'" data info --data squares
+answers "as in 'squares --size 16 " data info squares:size=16
+answers 'is one argument too many' data info squares out
 
 # Numbers
 for option in epochs batch shards threads train-samples test-samples size square; do
@@ -301,7 +315,7 @@ for command in --version version 'train --version' 'topo -V'; do
     good 'shikaku [0-9]+\.[0-9]+\.[0-9]+ \(numerics version [0-9]+\)' -- $command
 done
 good '.* The pictures are yours, in a folder for each' '  shikaku train --model tinyvit --epochs 50 --out runs/a' --
-[ "$(sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/out" | head -n 11 | tr '\n' ' ')" = 'train resume eval predict export compare topo tune profile help version ' ]
+[ "$(sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/out" | head -n 12 | tr '\n' ' ')" = 'train resume eval predict export data compare topo tune profile help version ' ]
 count $? 'the commands are not in the order of work'
 good 'Usage: shikaku .*' '  train .*' -- help
 good 'Usage: shikaku .*' '  train .*' -- --

@@ -38,6 +38,16 @@ for command in $commands; do
     same "options of $command" "$(listed "$help")"
 done
 
+"$build/shikaku" data --help >"$help"
+commands_of_data=$(sed -n '/^Commands/,$s/^  \([a-z]*\) SPEC.*/\1/p' "$help" | paste -sd' ')
+[ -n "$commands_of_data" ] || { echo 'no commands in data --help' && exit 1; }
+offers data ''
+same 'commands of data' "$commands_of_data $(listed "$help")"
+for command in $commands_of_data; do
+    "$build/shikaku" data "$command" --help >"$help"
+    offers data "$command" --
+    same "options of data $command" "$(listed "$help")"
+done
 offers help ''
 same 'commands that have a help' "$(printf '%s\n' $commands | grep -vx -e help -e version | paste -sd' ')"
 offers version ''

@@ -59,7 +59,7 @@ static struct shk_data *opened(const char *spec, const char *train, const char *
     return d;
 }
 
-static void refuses(const char *spec, const char *first, const char *second) {
+static inline void refuses(const char *spec, const char *first, const char *second) {
     struct shk_error err;
     struct shk_data *d = open_data(spec, NULL, NULL, &err);
     if (d) fail_msg("%s is taken", spec);
@@ -67,6 +67,6 @@ static void refuses(const char *spec, const char *first, const char *second) {
         fail_msg("%s: neither '%s' nor '%s' in: %s", spec, first, second, err.text);
 }
 
-static bool noted(const char *text) { return strstr(notes, text) != NULL; }
+static inline bool noted(const char *text) { return strstr(notes, text) != NULL; }
 
 #endif

@@ -98,6 +98,28 @@ static void test_left_out(void **state) {
     shk_data_free(d);
 }
 
+// Links to pictures and to folders of them are followed, and count where they lie; one that leads to nothing is a bad file.
+static void test_links(void **state) {
+    (void)state;
+    tree_clear();
+    put("/d/store/others/0.png", 1);
+    put("/d/store/others/1.png", 2);
+    put("/d/train/normal/0.png", 3);
+    put("/d/train/normal/deep/er/1.png", 4);
+    put("/d/train/abnormal/2.png", 5);
+    put("/d/test/normal/0.png", 6);
+    link_to("../../store/others/0.png", "/d/train/abnormal/0.png");
+    link_to("../store/others", "/d/train/linked");
+    link_to("..", "/d/train/normal/loop");
+    link_to("nowhere.png", "/d/train/normal/gone.png");
+    refuses("/d", "1 of 8 pictures cannot be read", "normal/gone.png cannot be read: No such file");
+    skip_bad = true;
+    struct shk_data *d = opened("/d", NULL, NULL, "folder");
+    skip_bad = false;
+    check_part(d, SHK_PART_TRAIN, "1:abnormal 5:abnormal 1:linked 2:linked 3:normal 4:normal ");
+    shk_data_free(d);
+}
+
 static void test_classes(void **state) {
     (void)state;
     tree_clear();
@@ -251,9 +273,9 @@ static void test_normalised(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),   cmocka_unit_test(test_numbers),    cmocka_unit_test(test_left_out),
-        cmocka_unit_test(test_classes), cmocka_unit_test(test_bad),        cmocka_unit_test(test_split),
-        cmocka_unit_test(test_sizes),   cmocka_unit_test(test_normalised),
+        cmocka_unit_test(test_order), cmocka_unit_test(test_numbers), cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_links), cmocka_unit_test(test_classes), cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_split), cmocka_unit_test(test_sizes),   cmocka_unit_test(test_normalised),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

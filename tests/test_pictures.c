@@ -98,6 +98,9 @@ static void test_png_depths(void **state) {
     check(&f, 255, 1, eight, 4);
     make_png(&(struct png_case){5, 1, 16, PNG_COLOR_TYPE_GRAY, .rows = wide, .row_bytes = 10}, &f);
     check(&f, 255, 1, (const unsigned char[]){0, 1, 1, 128, 255}, 5); // v / 257, rounded: 255 is 0.99, 256 is 0.996
+    static const unsigned char colours[] = {0, 0, 1, 0, 0x10, 0x10, 0x4e, 0x20, 0x9c, 0x40, 0xff, 0xff};
+    make_png(&(struct png_case){2, 1, 16, PNG_COLOR_TYPE_RGB, .rows = colours, .row_bytes = 12}, &f);
+    check(&f, 255, 3, (const unsigned char[]){0, 1, 16, 78, 156, 255}, 6);
 }
 
 // Over white and over black; colours that nobody sees are not seen.

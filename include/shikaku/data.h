@@ -123,6 +123,29 @@ void shk_data_free(struct shk_data *);
 const char *shk_data_source(const struct shk_data *); // "squares", "folder", "idx", ...
 // Belongs to the handle; NULL: there is none.
 const struct shk_dataset *shk_data_part(const struct shk_data *, enum shk_part part);
+// What a sample is called: the path of its file, within the folder of classes or as the list has it. NULL: it has a number only.
+const char *shk_data_sample(const struct shk_data *, enum shk_part part, size_t index);
+
+// ---- What stands out in data ----
+
+struct shk_sample {
+    enum shk_part part;
+    size_t index;
+};
+// A sample, and the first one, by part and then by number, that shows the same picture.
+struct shk_same {
+    struct shk_sample sample, first;
+    bool equal; // pixel for pixel; else they are alike: the picture was encoded again
+};
+struct shk_findings {
+    size_t constants, sames;
+    struct shk_sample *constant; // [constants] without any structure: each channel has one value
+    struct shk_same *same;       // [sames] each sample once
+};
+// All equal ones are found. Of those that are alike nearly all are: each sample is held against 192 others at most, those with
+// the nearest hashes of what is brighter than what. On the runtime's threads, or, where that is NULL, on the calling one.
+struct shk_findings *shk_data_findings(const struct shk_data *, const struct shk_runtime *, struct shk_error *error);
+void shk_findings_free(struct shk_findings *);
 
 // ---- Pictures that a model is asked about ----
 

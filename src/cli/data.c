@@ -10,18 +10,30 @@
 struct listener {
     bool quiet;
     size_t bad;
+    struct data_said *said; // keeps all sentences; NULL: they are printed
 };
+
+static void keep(struct shk_names *sentences, const char *sentence) {
+    struct shk_error error;
+    if (!shk_names_add(sentences, sentence, &error)) cli_die_error(&error);
+}
 
 static void on_note(const char *sentence, void *user) {
     const struct listener *l = user;
-    if (!l->quiet) cli_print("data: %s\n", cli_shown(sentence).text);
+    if (l->said)
+        keep(&l->said->notes, sentence);
+    else if (!l->quiet)
+        cli_print("data: %s\n", cli_shown(sentence).text);
 }
 
 enum { MOST_BAD_LINES = 100 };
 
 static void on_bad(const char *sentence, void *user) {
     struct listener *l = user;
-    if (l->bad++ < MOST_BAD_LINES) cli_warn("%s", sentence);
+    if (l->said)
+        keep(&l->said->bad, sentence);
+    else if (l->bad++ < MOST_BAD_LINES)
+        cli_warn("%s", sentence);
 }
 
 // "0.5,0.4,0.3", or one number for all channels.
@@ -99,9 +111,9 @@ static void check_given(const struct run_settings *s) {
         cli_die(CLI_USAGE, "--test-data goes with --train-data; test data that are in --data are found there");
 }
 
-static struct shk_data *open(const struct shk_model *m, const struct run_settings *s,
-                             const struct shk_runtime *runtime) {
-    struct listener listener = {.quiet = s->values.quiet};
+static struct shk_data *open(const struct shk_model *m, const struct run_settings *s, const struct shk_runtime *runtime,
+                             struct data_said *said) {
+    struct listener listener = {.quiet = s->values.quiet, .said = said};
     struct shk_error error = {0};
     check_given(s);
     const struct shk_data_options o = options_of(&s->values, &listener);
@@ -112,10 +124,20 @@ static struct shk_data *open(const struct shk_model *m, const struct run_setting
 }
 
 struct shk_data *data_open(const struct run_settings *s, const struct shk_runtime *runtime) {
-    return open(NULL, s, runtime);
+    return open(NULL, s, runtime, NULL);
+}
+
+struct shk_data *data_look(const struct run_settings *s, const struct shk_runtime *runtime, struct data_said *said) {
+    *said = (struct data_said){0};
+    return open(NULL, s, runtime, said);
+}
+
+void data_said_free(struct data_said *said) {
+    shk_names_free(&said->notes);
+    shk_names_free(&said->bad);
 }
 
 struct shk_data *data_open_for(const struct shk_model *m, const struct run_settings *s,
                                const struct shk_runtime *runtime) {
-    return open(m, s, runtime);
+    return open(m, s, runtime, NULL);
 }

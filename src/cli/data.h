@@ -3,11 +3,18 @@
 #ifndef SHK_CLI_DATA_H
 #define SHK_CLI_DATA_H
 
+#include "base/names.h"
 #include "cli/options.h"
 
 // For a training. Ends the program in one sentence where they cannot be read; notes go to stdout unless it is quiet, files
 // that cannot be read to stderr, each on a line.
 struct shk_data *data_open(const struct run_settings *, const struct shk_runtime *);
+// The same, but the sentences are kept.
+struct data_said {
+    struct shk_names notes, bad; // what was done; files that cannot be read
+};
+struct shk_data *data_look(const struct run_settings *, const struct shk_runtime *, struct data_said *);
+void data_said_free(struct data_said *);
 // For a model, whose shape, classes and preprocessing count in place of the settings'.
 struct shk_data *data_open_for(const struct shk_model *, const struct run_settings *, const struct shk_runtime *);
 

@@ -25,6 +25,7 @@ static const struct command {
     {"eval", cli_eval, "test a run's weights, or a file of weights"},
     {"predict", cli_predict, "say what a model takes pictures for"},
     {"export", cli_export, "write a model for other programs"},
+    {"data", cli_data, "show what data hold, write them in another form, or draw them"},
     {"compare", cli_compare, "train several models on the same data, then a table"},
     {"topo", cli_topo, "show this machine, and which threads would be used"},
     {"tune", cli_tune, "find the fastest threads, pinning and instruction set"},
@@ -93,6 +94,7 @@ static const struct argp argp = {
         "The pictures are yours, in a folder for each class, or squares that are drawn.\v"
         "Examples:\n"
         "  shikaku compare                                  the experiment, in seconds\n"
+        "  shikaku data info pictures                       what they hold, and doubtful ones\n"
         "  shikaku train --data pictures --model tinycnn --out runs/p\n"
         "  shikaku predict runs/p photo.jpg\n"
         "  shikaku export runs/p model.onnx\n"

@@ -82,12 +82,10 @@ static bool walk_folder(const struct walk *, const char *path, const struct plac
 
 static bool take(const struct walk *w, const char *path, const struct place *above) {
     struct stat s;
-    char shown[SHK_SHOWN_PATH];
-    if (stat(path, &s) != 0) {
-        if (errno == ELOOP) return ++w->list->left_out.loops, true;
-        return shk_fail(w->err, SHK_BAD_INPUT, "%s cannot be read: %s", shk_shown_path(path, shown), strerror(errno));
-    }
-    if (S_ISREG(s.st_mode)) return shk_file_list_add(w->list, path, w->root, w->label, w->part, w->err);
+    const bool there = stat(path, &s) == 0;
+    if (!there && errno == ELOOP) return ++w->list->left_out.loops, true;
+    // Reading what is not there, such as where a link leads to nothing, fails, and then it is a bad file among others.
+    if (!there || S_ISREG(s.st_mode)) return shk_file_list_add(w->list, path, w->root, w->label, w->part, w->err);
     if (S_ISDIR(s.st_mode)) return walk_folder(w, path, above, &s);
     w->list->left_out.others++;
     return true;

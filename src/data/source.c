@@ -168,3 +168,8 @@ void shk_data_free(struct shk_data *d) {
 
 const char *shk_data_source(const struct shk_data *d) { return d->source->name; }
 const struct shk_dataset *shk_data_part(const struct shk_data *d, enum shk_part part) { return d->parts[part]; }
+
+const char *shk_data_sample(const struct shk_data *d, enum shk_part part, size_t index) {
+    const struct shk_names *names = &d->samples[part];
+    return index < names->count ? names->names[index] : NULL;
+}
