@@ -136,6 +136,15 @@ bad data info squares --normalise none
 bad data info squares --split 0.5
 bad data info squares --size 7
 bad data info squares --json=yes
+bad data make squares
+bad data make squares a b
+bad data make squares "$dir/made" --as zip
+bad data make squares "$dir/made" --as
+bad data make squares "$dir/made.npz" --mean 3
+bad data make squares "$dir/made" --force
+bad data make squares "$dir" --as idx
+answers "as in 'shikaku data make squares OUT'" data make
+answers 'one argument too many, since --train-data names' data make --train-data squares squares out
 answers "did you mean 'info'" data inof
 answers "as in 'shikaku data info pictures'" data info
 answers "without an option, as in 'shikaku data info pictures'" data info --data squares

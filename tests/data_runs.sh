@@ -54,5 +54,65 @@ run 2 data info bad
 run 2 data info nowhere
 says 'nowhere cannot be read'
 
+# ---- make ----
+
+# However they are held, the squares train to the same weights.
+train='train --model cnn:channels=2-4,hidden=8 --epochs 1 --batch 8 --threads 1 --seed 3'
+weights() { sed -n 's/.*weights //p' out; }
+squares='squares --train-samples 90 --test-samples 30 --seed 3'
+# shellcheck disable=SC2086 # words
+{
+    run 0 $train --train-samples 90 --test-samples 30
+    hash=$(weights)
+    for form in folder idx cifar csv npz; do
+        run 0 data make $squares made.$form --as $form
+        says "^made: 90 train, 30 test, images of 32x32 pixels, 1 channel, 9 classes -> made.$form"
+    done
+    run 0 data make $squares other.npz
+    cmp -s made.npz other.npz
+    check 'the same data are other bytes' $?
+    for made in made.idx made.npz made.csv/data.csv; do
+        run 0 $train --data $made --normalise none
+        [ "$(weights)" = "$hash" ]
+        check "$made: other weights" $?
+    done
+
+    # What is there stays.
+    before=$(ls -d m* o*)
+    run 2 data make $squares made.npz
+    says 'made.npz is there already: .*--force'
+    run 2 data make $squares made.idx --as idx
+    says 'made.idx is there already and is not empty'
+    run 2 data make $squares made.idx --force
+    says 'a folder is never replaced'
+    run 2 data make made.npz more.npz --as folders
+    run 2 data make made.npz more --as cifar --test-samples 3
+    run 0 data make $squares made.npz --force
+    [ "$(ls -d m* o*)" = "$before" ]
+    check 'something was made' $?
+
+    # A signal in the middle leaves nothing.
+    "$bin" data make squares big --train-samples 100000 --size 8 --square 2 >out 2>err &
+    making=$!
+    while kill -0 $making 2>&- && [ -z "$(ls -d big.*.new 2>&-)" ]; do sleep 0.02; done
+    kill $making
+    wait $making
+    [ $? -eq 143 ] && [ -z "$(ls -d big* 2>&-)" ] && grep -q 'SIGTERM: nothing is written' err
+    check 'after a signal something is left' $?
+}
+
+# The name of a class, not its number, is said of a picture.
+for class in 2 10 9; do
+    mkdir -p "numbers/train/$class" "numbers/test/$class"
+    cp made.folder/train/1/*.png "numbers/train/$class"
+    cp made.folder/train/2/*.png "numbers/test/$class"
+done
+# shellcheck disable=SC2086 # words
+run 0 $train --data numbers --out run
+run 0 data info numbers
+says '^       0  .*  2$' && says '^       2  .*  10$'
+run 0 predict run numbers/test/9 --top 3
+says '[ ,:] 10 0\.[0-9]{4}'
+
 echo "data_runs: $passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -147,6 +147,31 @@ struct shk_findings {
 struct shk_findings *shk_data_findings(const struct shk_data *, const struct shk_runtime *, struct shk_error *error);
 void shk_findings_free(struct shk_findings *);
 
+// ---- Data into files ----
+
+enum shk_form {
+    SHK_FORM_FOLDER, // train/, val/, test/, in each a folder for each class, in it a PNG for each sample, in their order
+    SHK_FORM_IDX,    // a folder of IDX with MNIST's names
+    SHK_FORM_CIFAR, // a folder of CIFAR-10's binary files, of CIFAR-100's where there are more than 10 classes; 32 x 32 only
+    SHK_FORM_NPZ, // a file of x_train, y_train, and so on for val and test
+    SHK_FORM_CSV, // a folder of data.csv and the PNG files that it lists, in the order of samples
+    SHK_FORMS
+};
+// Whether nothing stands where a form would be written: a folder that is there must be empty; a .npz is replaced.
+bool shk_form_fits(enum shk_form form, const char *path, struct shk_error *error);
+// Writes all parts, whole or not at all, as they are before normalisation. Pixels become bytes, and where one is none they are
+// refused; a .npz holds floats, too. What a form cannot hold is refused, or said. options, and each in it: NULL allowed.
+struct shk_write_options {
+    void (*on_note)(const char *sentence, void *user);
+    bool (*goes_on)(void *user); // asked before each sample; where it says false, nothing is written
+    void *user;
+};
+bool shk_data_write(const struct shk_data *, enum shk_form form, const char *path,
+                    const struct shk_write_options *options, struct shk_error *error);
+// A PNG of 8 bits, whole or not at all: pixels [height][width][channels], 1 channel (grey) or 3 (RGB).
+bool shk_write_png(const char *path, const uint8_t *pixels, size_t height, size_t width, size_t channels,
+                   struct shk_error *error);
+
 // ---- Pictures that a model is asked about ----
 
 struct shk_pictures;

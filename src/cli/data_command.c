@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include <string.h>
+#include <sys/stat.h>
 
 // ---- Which data ----
 
@@ -63,12 +64,18 @@ error_t data_parse(struct data_arguments *a, const char *example, int key, char 
     }
 }
 
+void data_check_out(const char *out, bool force) {
+    struct stat info;
+    if (!force && lstat(out, &info) == 0)
+        cli_die(CLI_USAGE, "%s is there already: name another file, or replace it with --force", out);
+}
+
 // ---- Commands ----
 
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"info", data_info}};
+} commands[] = {{"info", data_info}, {"make", data_make}};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 struct choice {
@@ -104,11 +111,13 @@ int cli_data(int argc, char **argv) {
         .options = options,
         .parser = parse_option,
         .args_doc = "COMMAND SPEC [OPTION...]",
-        .doc = "Shows what data hold. SPEC is what train takes as --data: a folder of pictures in a folder for each "
+        .doc = "Shows what data hold, or writes them in another form. SPEC is what train takes as --data: a folder of "
+               "pictures in a folder for each "
                "class, "
                "a .csv of path,label lines, IDX, .npz, .npy, CIFAR, or squares.\v"
                "Commands ('shikaku data COMMAND --help' lists the options of each):\n"
-               "  info SPEC         shape, classes, statistics, doubtful files, duplicates and leaks",
+               "  info SPEC         shape, classes, statistics, doubtful files, duplicates and leaks\n"
+               "  make SPEC OUT     writes them: a folder of pictures, IDX, CIFAR, .npz, or a CSV and its pictures",
     };
     struct choice choice = {0};
     cli_parse(&argp, "shikaku data", argc, argv, &choice);

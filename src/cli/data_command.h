@@ -20,6 +20,10 @@ const struct argp *data_argp(void);
 // ARGP_KEY_INIT, _ARG and _END; an example of the usage for sentences, as in "info pictures". Other keys: cli_parse_common.
 error_t data_parse(struct data_arguments *, const char *example, int key, char *arg, struct argp_state *);
 
+// Ends the program where OUT is a file that is there, and not to be replaced.
+void data_check_out(const char *out, bool force);
+
 int data_info(int argc, char **argv);
+int data_make(int argc, char **argv);
 
 #endif

@@ -17,7 +17,7 @@ enum { MOST_DEPTH = 32, MOST_CLASSES = 65536 };
 
 static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-static bool hidden(const char *name) {
+bool shk_file_is_hidden(const char *name) {
     return name[0] == '.' || strcmp(name, "__MACOSX") == 0 || strcmp(name, "Thumbs.db") == 0 ||
            strcmp(name, "desktop.ini") == 0;
 }
@@ -36,7 +36,7 @@ static bool read_names(const char *path, struct shk_names *n, struct shk_left_ou
     struct dirent *entry;
     while (ok && (errno = 0, entry = readdir(folder))) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-        if (hidden(entry->d_name))
+        if (shk_file_is_hidden(entry->d_name))
             out->hidden++;
         else
             ok = shk_names_add(n, entry->d_name, err);

@@ -29,6 +29,8 @@ struct shk_file_list {
     struct shk_left_out left_out;
 };
 
+// Whether a name is one of the hidden ones.
+bool shk_file_is_hidden(const char *name);
 // Adds a file; its path is copied.
 bool shk_file_list_add(struct shk_file_list *, const char *path, size_t name, size_t label, enum shk_part,
                        struct shk_error *);

@@ -24,6 +24,12 @@ bool shk_picture_decode(const unsigned char *bytes, size_t size, const char *nam
 // Its upright size and its channels alone, from its header; pixels: NULL.
 bool shk_picture_look(const unsigned char *bytes, size_t size, const char *name, struct shk_picture *,
                       struct shk_error *);
+// A picture as a PNG of 8 bits. All zero at first; the memory of one picture serves the next.
+struct shk_png {
+    unsigned char *bytes; // shk_free
+    size_t size, room;
+};
+bool shk_png_encode(const struct shk_picture *, struct shk_png *, struct shk_error *);
 // Whether a file begins as a PNG or a JPEG does; else the error says what it is.
 bool shk_picture_known(const unsigned char *begin, size_t size, const char *name, struct shk_error *);
 void shk_picture_free(struct shk_picture *);
