@@ -143,6 +143,10 @@ bad data make squares "$dir/made" --as
 bad data make squares "$dir/made.npz" --mean 3
 bad data make squares "$dir/made" --force
 bad data make squares "$dir" --as idx
+bad data sheet squares
+bad data sheet squares "$dir/sheet.jpg"
+for value in 0 101 -1 x ''; do bad data sheet squares "$dir/sheet.png" --samples "$value"; done
+answers 'its name must end in .png' data sheet squares "$dir/sheet"
 answers "as in 'shikaku data make squares OUT'" data make
 answers 'one argument too many, since --train-data names' data make --train-data squares squares out
 answers "did you mean 'info'" data inof

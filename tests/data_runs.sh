@@ -101,6 +101,24 @@ squares='squares --train-samples 90 --test-samples 30 --seed 3'
     check 'after a signal something is left' $?
 }
 
+# ---- sheet ----
+
+# shellcheck disable=SC2086 # words
+{
+    run 0 data sheet $squares sheet.png
+    says '^sheet: 9 classes, 624x624 pixels -> sheet.png$'
+    run 0 data sheet made.folder other.png
+    cmp -s sheet.png other.png
+    check 'the same samples are other pictures' $?
+    run 2 data sheet $squares sheet.png
+    says 'sheet.png is there already: .*--force'
+    run 0 data sheet $squares sheet.png --force --samples 3
+    says '^sheet: 9 classes, 284x624 pixels'
+    run 0 data sheet made.npz small.png --samples 100
+}
+
+# ---- Names ----
+
 # The name of a class, not its number, is said of a picture.
 for class in 2 10 9; do
     mkdir -p "numbers/train/$class" "numbers/test/$class"

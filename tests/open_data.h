@@ -51,7 +51,7 @@ static struct shk_data *open_data(const char *spec, const char *train, const cha
     return shk_data_open(&o, NULL, err);
 }
 
-static struct shk_data *opened(const char *spec, const char *train, const char *test, const char *source) {
+static inline struct shk_data *opened(const char *spec, const char *train, const char *test, const char *source) {
     struct shk_error err;
     struct shk_data *d = open_data(spec, train, test, &err);
     if (!d) fail_msg("%s: %s", spec ? spec : train, err.text);

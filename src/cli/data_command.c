@@ -75,7 +75,7 @@ void data_check_out(const char *out, bool force) {
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"info", data_info}, {"make", data_make}};
+} commands[] = {{"info", data_info}, {"make", data_make}, {"sheet", data_sheet}};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 struct choice {
@@ -111,13 +111,15 @@ int cli_data(int argc, char **argv) {
         .options = options,
         .parser = parse_option,
         .args_doc = "COMMAND SPEC [OPTION...]",
-        .doc = "Shows what data hold, or writes them in another form. SPEC is what train takes as --data: a folder of "
+        .doc = "Shows what data hold, writes them in another form, or draws them. SPEC is what train takes as --data: "
+               "a folder of "
                "pictures in a folder for each "
                "class, "
                "a .csv of path,label lines, IDX, .npz, .npy, CIFAR, or squares.\v"
                "Commands ('shikaku data COMMAND --help' lists the options of each):\n"
-               "  info SPEC         shape, classes, statistics, doubtful files, duplicates and leaks\n"
-               "  make SPEC OUT     writes them: a folder of pictures, IDX, CIFAR, .npz, or a CSV and its pictures",
+               "  info SPEC            show shape, classes, statistics, duplicates, leaks\n"
+               "  make SPEC OUT        write them as pictures, IDX, CIFAR, .npz or CSV\n"
+               "  sheet SPEC OUT.png   draw some samples of each class",
     };
     struct choice choice = {0};
     cli_parse(&argp, "shikaku data", argc, argv, &choice);

@@ -25,5 +25,6 @@ void data_check_out(const char *out, bool force);
 
 int data_info(int argc, char **argv);
 int data_make(int argc, char **argv);
+int data_sheet(int argc, char **argv);
 
 #endif
