@@ -192,7 +192,7 @@ check: $(UNIT_BIN) ## the unit tests alone
 	@tests/run.sh $(UNIT_BIN)
 
 # Runs that are interrupted, killed or short of something; RUNS= leaves them out. Behind -- are those that need all CPUs.
-RUNS ?= "tests/run_folders.sh $(BIN)" "tests/array_runs.sh $(BIN)" "tests/data_runs.sh $(BIN)" "tests/export_runs.sh $(BIN) $(EXPORT_CASE)" "tests/folder_attacks.sh $(BIN)" "tests/output_runs.sh $(BIN)" "tests/kill_runs.sh $(BIN) 20" "tests/memory_runs.sh $(BIN)"
+RUNS ?= "tests/run_folders.sh $(BIN)" "tests/array_runs.sh $(BIN)" "tests/data_runs.sh $(BIN)" "tests/export_runs.sh $(BIN) $(EXPORT_CASE)" "tests/folder_attacks.sh $(BIN)" "tests/output_runs.sh $(BIN)" "tests/kill_runs.sh $(BIN) 20" "tests/memory_runs.sh $(BIN)" "tests/fine_tuning.sh $(BIN)"
 TESTS ?= $(RUNS) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/cli_usage.sh $(BIN)" "tests/symbols.sh $(BUILD)" \
     "tests/install_example.sh $(BUILD)" "tests/completion.sh $(BUILD)" "tests/decimal_comma.sh $(BUILD)" tests/hardened.sh tests/deps.sh -- "tests/machine_runs.sh $(BIN)"
 test: all $(TEST_BIN) $(REPLAY_BIN) $(EXPORT_CASE) ## all tests; TESTS='command...' runs others; the last line counts them

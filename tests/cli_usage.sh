@@ -204,6 +204,12 @@ for value in nan NaN -nan inf -inf -1 -1e-3 0 0.0 -0 abc '' 1e-3x ' 1' +1 0x1p-3
     bad train --model tinycnn --lr "$value"
     bad compare --lr "$value"
 done
+bad train --model tinycnn --init ''
+bad train --model tinycnn --init /nowhere/model
+bad train --model tinycnn --init "$0"
+bad train --init /dev/null
+bad compare --init "$0"
+bad profile --model tinycnn --init "$0"
 for value in nan -inf -1 0 +inf abc '' Inf infinity; do bad train --model tinycnn --clip-norm "$value"; done
 for value in nosuch '' Squares; do bad compare --data "$value"; done
 # Other names of options

@@ -4,6 +4,7 @@
 #include "training.h"
 
 #include "formats/model_file.h"
+#include <unistd.h>
 
 static const struct shk_shape shape = {8, 8, 2, 5};
 
@@ -146,7 +147,136 @@ static void test_refusals(void **state) {
             "more numbers than memory can hold");
 }
 
+// ---- A model that starts from a file
+
+static char folder[] = "/tmp/shikaku-import-XXXXXX", path[100];
+
+static struct shk_start *start_of(const struct shk_model *m, struct variant v) {
+    struct shk_error err = {0};
+    struct shk_bytes file = file_of(m, v);
+    assert_true(shk_write_file(path, file.data, file.size, &err));
+    free(file.data);
+    struct shk_start *start = shk_start_open(path, &err);
+    if (!start) fail_msg("%s", err.text);
+    return start;
+}
+
+static struct shk_model *model_of_classes(const char *description, size_t classes, uint64_t seed) {
+    struct shk_shape s = shape;
+    s.classes = classes;
+    struct shk_model *m = shk_model_create(description, &s, seed, NULL);
+    assert_non_null(m);
+    return m;
+}
+
+// All tensors of a model come from a file, but for the last two where it has other classes.
+static void check_started(const char *description, size_t classes, const char *head) {
+    static const struct variant others = {"BF16", "module.", "", true, NULL, 0};
+    struct shk_error err = {0};
+    struct shk_started started;
+    struct shk_model *from = model_of_classes(description, 5, 3), *m = model_of_classes(description, classes, 4),
+                     *drawn = model_of_classes(description, classes, 4);
+    struct shk_start *start = start_of(from, others);
+    assert_null(shk_start_description(start));
+    if (!shk_model_start(m, start, &started, &err)) fail_msg("%s", err.text);
+    assert_int_equal(started.classes, 5);
+    if (head)
+        assert_string_equal(started.new_head, head);
+    else
+        assert_null(started.new_head);
+    const size_t tensors = shk_model_tensor_count(m);
+    for (size_t i = 0; i < tensors; i++) {
+        const bool is_new = head && strncmp(shk_model_tensor(m, i).name, head, strlen(head)) == 0;
+        const size_t n = shk_model_tensor(m, i).size;
+        float *got = malloc(n * sizeof *got), *want = malloc(n * sizeof *want);
+        shk_model_get_tensor(m, i, got);
+        shk_model_get_tensor(is_new ? drawn : from, i, want);
+        for (size_t k = 0; k < n; k++) assert_true(got[k] == (is_new ? want[k] : rounded(want[k], "BF16")));
+        free(got);
+        free(want);
+    }
+    assert_true(!head == (started.hash == shk_model_hash(m)));
+    shk_start_free(start);
+    shk_model_free(from);
+    shk_model_free(m);
+    shk_model_free(drawn);
+}
+
+static void test_start(void **state) {
+    (void)state;
+    check_started("tinycnn", 5, NULL);
+    check_started("tinycnn", 3, "fc2");
+    check_started("cnn:channels=3,hidden=0", 7, "fc1");
+    check_started("vit:dim=16,depth=1,heads=2,ff=20", 9, "head");
+}
+
+static void refuses_start(const char *description, struct variant v, const char *says) {
+    struct shk_error err = {0};
+    struct shk_model *from = model_of_classes("cnn:channels=3,hidden=4", 5, 3),
+                     *m = model_of_classes(description, 3, 4);
+    const uint64_t hash = shk_model_hash(m);
+    struct shk_start *start = start_of(from, v);
+    if (shk_model_start(m, start, NULL, &err) || err.code != SHK_BAD_INPUT || !strstr(err.text, says))
+        fail_msg("'%s' does not say '%s'", err.text, says);
+    assert_true(shk_model_hash(m) == hash);
+    shk_start_free(start);
+    shk_model_free(from);
+    shk_model_free(m);
+}
+
+static void test_start_refusals(void **state) {
+    (void)state;
+    static const struct variant plain = {"F32", "", "", false, NULL, 0};
+    refuses_start("cnn:channels=4,hidden=4", plain,
+                  "tensor 'conv1.weight' has the shape [3, 2, 3, 3], but must have [4");
+    refuses_start("cnn:channels=3,hidden=5", plain, "tensor 'fc1.weight'");
+    refuses_start("cnn:channels=3,hidden=0", plain, "tensor 'fc2.bias', which its model lacks");
+    refuses_start("cnn:channels=3,hidden=4", (struct variant){"F32", "", "", false, NULL, 1},
+                  "lacks the tensor 'fc2.bias'");
+    refuses_start(
+        "cnn:channels=3,hidden=4",
+        (struct variant){"F32", "", "", false, "\"n\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}", 0},
+        "tensor 'n'");
+}
+
+// Of ours, the file says what it is, and what pixels its weights expect.
+static void test_start_of_ours(void **state) {
+    (void)state;
+    struct shk_error err = {0};
+    struct shk_model *from = shk_model_create("tinycnn", &shape, 3, NULL),
+                     *m = shk_model_create("tinycnn", &shape, 4, NULL);
+    struct shk_preprocessing p;
+    struct shk_started started;
+    from->input.prepared = (struct shk_preprocessing){.normalised = true, .mean = {0.5f, 0.25f}, .deviation = {2, 3}};
+    assert_true(shk_model_save(from, path, NULL, 0, &err));
+    struct shk_start *start = shk_start_open(path, &err);
+    assert_non_null(start);
+    assert_string_equal(shk_start_description(start), shk_model_description(from));
+    assert_true(shk_start_preprocessing(start, &p) && p.normalised && p.mean[1] == 0.25f && p.deviation[1] == 3);
+    assert_true(shk_model_start(m, start, &started, &err));
+    assert_true(shk_model_hash(m) == shk_model_hash(from) && started.hash == shk_model_hash(m) && !started.new_head);
+    shk_start_free(start);
+    assert_null(shk_start_open("nowhere", &err));
+    shk_model_free(from);
+    shk_model_free(m);
+    remove(path);
+}
+
+static int begin(void **state) {
+    (void)state;
+    if (!mkdtemp(folder)) return 1;
+    snprintf(path, sizeof path, "%s/file", folder);
+    return 0;
+}
+
+static int end(void **state) {
+    (void)state;
+    return rmdir(folder);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants), cmocka_unit_test(test_refusals)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants), cmocka_unit_test(test_refusals),
+                                       cmocka_unit_test(test_start), cmocka_unit_test(test_start_refusals),
+                                       cmocka_unit_test(test_start_of_ours)};
+    return cmocka_run_group_tests(tests, begin, end);
 }

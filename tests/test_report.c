@@ -135,6 +135,7 @@ static void test_parse(void **state) {
         const char *name, *good[5], *bad[8];
     } cases[] = {
         {"model", {"tinycnn", "x"}, {""}},
+        {"init", {"a", "a/b c.safetensors"}, {""}},
         {"data", {"pictures", "a/b c.npz", "squares"}, {""}},
         {"train_data", {"a"}, {""}},
         {"test_data", {"a"}, {""}},

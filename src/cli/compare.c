@@ -102,7 +102,7 @@ int cli_compare(int argc, char **argv) {
     cli_forgive(list);
     const size_t count = split_models(list, descriptions, MOST_MODELS);
 
-    struct run run = run_create(&settings.run);
+    struct run run = run_create(&settings.run, (struct initial){0});
     struct job jobs[MOST_MODELS];
     for (size_t i = 0; i < count; i++) jobs[i] = job_create(&run, descriptions[i]);
     int code = CLI_DONE;

@@ -304,7 +304,6 @@ static void check_best(struct kept_run *r) {
 // All is read and checked before anything changes.
 static void go_on(struct kept_run *r) {
     struct shk_error error = {0};
-    r->has_saved = folder_has(&r->folder, FOLDER_CHECKPOINT);
     if (r->has_saved) check_settings(r);
     if (!config_same_data(&r->found, &r->run.settings.values, r->folder.path[FOLDER_CONFIG], &error))
         cli_die_error(&error);
@@ -356,12 +355,33 @@ static void hash_data(struct run *run) {
     }
 }
 
+// A checkpoint has all weights: the file from which they started need not be there any more.
+static struct initial initial_of(const struct kept_run *r, struct run_settings *s, bool is_new) {
+    return r->has_saved ? (struct initial){0} : initial_open(s, is_new);
+}
+
+// A run that begins once more begins with the same weights.
+static void keep_initial(struct kept_run *r) {
+    char *hash = r->run.settings.values.init_hash;
+    const char *was = r->found.init_hash;
+    if (!r->run.initial.weights) {
+        snprintf(hash, 17, "%s", was);
+        return;
+    }
+    snprintf(hash, 17, "%016" PRIx64, r->run.initial.started.hash);
+    if (*was && strcmp(was, hash) != 0)
+        cli_die(CLI_USAGE, "%s: the run began with the weights %s, %s now has %s: go on with the file of then",
+                folder_of(r), was, r->run.settings.values.init, hash);
+}
+
 static void begin(struct kept_run *r) {
     const bool goes_on = find_run(r);
     struct run_settings s = r->run.settings;
     if (!goes_on) run_need_model("train", &s);
-    r->run = run_create(&s);
+    r->has_saved = goes_on && folder_has(&r->folder, FOLDER_CHECKPOINT);
+    r->run = run_create(&s, initial_of(r, &s, !goes_on));
     r->job = job_create(&r->run, s.values.model);
+    keep_initial(r);
     r->run.settings.values.train.shards = shk_trainer_shards(r->job.trainer);
     hash_data(&r->run);
     if (!goes_on) check_folder(r);

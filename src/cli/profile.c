@@ -217,7 +217,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
 }
 
 static bool takes(const struct shk_setting *s) {
-    return s->section != SHK_SECTION_RUN && s->section != SHK_SECTION_OUTPUT && s != shk_setting_named("epochs");
+    return s->section != SHK_SECTION_RUN && s->section != SHK_SECTION_OUTPUT && s != shk_setting_named("epochs") &&
+           s != shk_setting_named("init");
 }
 
 static struct profile_settings parse(int argc, char **argv) {
@@ -247,7 +248,7 @@ static struct shk_profile *measure(const struct profile_settings *s, const struc
 
 int cli_profile(int argc, char **argv) {
     const struct profile_settings settings = parse(argc, argv);
-    struct run run = run_create(&settings.run);
+    struct run run = run_create(&settings.run, (struct initial){0});
     const struct shk_shape shape = shk_dataset_shape(run.train);
     struct shk_error error = {0};
     struct shk_model *model =

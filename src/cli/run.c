@@ -21,8 +21,8 @@ struct shk_runtime *run_make_runtime(const struct run_settings *s, size_t tasks)
     return runtime;
 }
 
-struct run run_create(const struct run_settings *settings) {
-    struct run run = {.settings = *settings};
+struct run run_create(const struct run_settings *settings, struct initial initial) {
+    struct run run = {.settings = *settings, .initial = initial};
     run.runtime = run_make_runtime(settings, shk_train_shards(&settings->values.train));
     run.data = data_open(settings, run.runtime);
     const struct shk_dataset *val = shk_data_part(run.data, SHK_PART_VAL),
@@ -35,6 +35,7 @@ struct run run_create(const struct run_settings *settings) {
 }
 
 void run_free(struct run *run) {
+    initial_free(&run->initial);
     shk_data_free(run->data);
     shk_runtime_free(run->runtime);
 }
@@ -91,12 +92,13 @@ void run_check_output(const struct run_settings *s) {
 
 // ---- One model ----
 
-struct job job_create(const struct run *run, const char *description) {
+struct job job_create(struct run *run, const char *description) {
     const struct shk_train_options options = run->settings.values.train;
     const struct shk_shape shape = shk_dataset_shape(run->train);
     struct shk_error error = {0};
     struct job c = {.model = shk_model_create(description, &shape, options.seed, &error)};
     if (!c.model) cli_die_error(&error);
+    initial_apply(&run->initial, c.model);
     c.trainer = shk_trainer_create(c.model, run->runtime, &options, &error);
     if (!c.trainer) cli_die_error(&error);
     const char *title = shk_model_title(c.model);
@@ -140,6 +142,7 @@ void job_print_beginning(const struct job *c, const struct run *run) {
     if (is_quiet(run)) return;
     cli_print("model: %s (%s), %zu parameters\n", shk_model_title(c->model), shk_model_description(c->model),
               shk_model_parameters(c->model));
+    initial_print(&run->initial, &run->settings, c->model);
     print_settings(c, run);
 }
 

@@ -3,7 +3,7 @@
 #ifndef SHK_CLI_RUN_H
 #define SHK_CLI_RUN_H
 
-#include "cli/options.h"
+#include "cli/initial.h"
 #include "cli/progress.h"
 
 // Machine and data of a run. Creating ends the program in one sentence where a setting makes no sense.
@@ -11,11 +11,13 @@ struct run {
     struct run_settings settings;
     struct shk_runtime *runtime;
     unsigned warned; // warnings of the runtime that have been printed
+    struct initial initial;
     struct shk_data *data;
     const struct shk_dataset *train, *choice; // choice: val, or, where there is none, test
     const struct shk_dataset *test; // to be looked at once, at the end; NULL: it is the choice, or there is none
 };
-struct run run_create(const struct run_settings *settings);
+// The weights from which its models start, or none, become the run's.
+struct run run_create(const struct run_settings *settings, struct initial initial);
 void run_free(struct run *);
 struct shk_runtime *run_make_runtime(const struct run_settings *, size_t tasks);
 bool run_print_device(struct run *); // and warnings, to stderr
@@ -42,7 +44,7 @@ struct job {
     struct progress progress;
     char title[41]; // of the model; a long one is cut
 };
-struct job job_create(const struct run *, const char *description);
+struct job job_create(struct run *, const char *description);
 void job_free(struct job *);
 // The model, and the settings in force.
 void job_print_beginning(const struct job *, const struct run *);

@@ -126,7 +126,8 @@ int cli_train(int argc, char **argv) {
     struct tuned tuned;
     if (settings.tuned) use_tuned(settings.tuned_file, &settings.kept.run, &tuned);
     if (run_was_given(&settings.kept.run, "out")) return kept_run_train(&settings.kept);
-    struct run run = run_create(&settings.kept.run);
+    const struct initial initial = initial_open(&settings.kept.run, true);
+    struct run run = run_create(&settings.kept.run, initial);
     struct job job = job_create(&run, run.settings.values.model);
     int code = CLI_DONE;
     signals_catch();

@@ -77,24 +77,25 @@ void weights_missing(const char *folder) {
     cli_die(CLI_USAGE, "%s holds no weights yet: neither last.ckpt nor best.safetensors is there", folder);
 }
 
-struct weights weights_load_best(const char *path) {
+char *weights_best_path(const char *path) {
     static const enum folder_file files[] = {FOLDER_BEST, FOLDER_CHECKPOINT};
-    if (!weights_is_folder(path)) {
-        const struct weights w = weights_load(path);
-        if (shk_model_guessed(w.model)) cli_note("%s is %s %s", path, shk_model_title(w.model), w.place);
-        return w;
-    }
-    for (size_t i = 0; i < 2; i++) {
-        char *file = join(path, folder_name(files[i]));
-        if (!folder_exists(file)) {
-            free(file);
-            continue;
-        }
-        struct weights w = weights_load(file);
+    char *file = weights_is_folder(path) ? NULL : strdup(path);
+    for (size_t i = 0; weights_is_folder(path) && i < 2; i++) {
+        file = join(path, folder_name(files[i]));
+        if (folder_exists(file)) return file;
         free(file);
-        return w;
     }
-    weights_missing(path);
+    if (weights_is_folder(path)) weights_missing(path);
+    if (!file) cli_die(CLI_FAILED, "out of memory");
+    return file;
+}
+
+struct weights weights_load_best(const char *path) {
+    char *file = weights_best_path(path);
+    struct weights w = weights_load(file);
+    free(file);
+    if (shk_model_guessed(w.model)) cli_note("%s is %s %s", path, shk_model_title(w.model), w.place);
+    return w;
 }
 
 struct run_settings weights_settings(const struct weights *w, const struct run_settings *typed) {

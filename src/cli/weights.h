@@ -13,6 +13,8 @@ struct weights {
 };
 // Ends the program in one sentence where it is no such file.
 struct weights weights_load(const char *path);
+// The file of a run's folder that weights_load_best loads, or the file itself; to be freed.
+char *weights_best_path(const char *run_or_file);
 // Of a run's folder best.safetensors, or, where that is not there, last.ckpt.
 struct weights weights_load_best(const char *run_or_file);
 void weights_free(struct weights *);

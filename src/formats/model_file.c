@@ -186,8 +186,7 @@ static bool read_shape(const struct shk_st *f, struct shk_shape *shape, struct s
     return true;
 }
 
-// A model as the file describes it, without weights.
-static struct shk_model *outline(const struct shk_st *f, struct shk_error *err) {
+struct shk_model *shk_st_outline(const struct shk_st *f, struct shk_error *err) {
     struct shk_shape shape;
     struct shk_error why = {0};
     const char *description = shk_need_text(f, "model", err), *preset = shk_st_text(f, "preset");
@@ -205,8 +204,7 @@ static struct shk_model *outline(const struct shk_st *f, struct shk_error *err) 
     return m;
 }
 
-// Whether all other tensors are those that a checkpoint has beside the weights.
-static bool check_others(struct shk_st *f, struct shk_error *err) {
+bool shk_check_others(struct shk_st *f, struct shk_error *err) {
     bool checkpoint = !f->foreign && !strcmp(shk_st_text(f, "kind"), "checkpoint");
     for (size_t i = 0; i < f->count; i++) {
         const char *name = f->tensors[i].name;
@@ -218,10 +216,12 @@ static bool check_others(struct shk_st *f, struct shk_error *err) {
 
 static struct shk_model *model_of(struct shk_st *f, struct shk_error *err) {
     const float *values[SHK_MAX_PARAMS];
-    struct shk_model *m = f->foreign ? shk_st_guess(f, err) : shk_check_kind(f, NULL, err) ? outline(f, err) : NULL;
+    struct shk_model *m = f->foreign                     ? shk_st_guess(f, err)
+                          : shk_check_kind(f, NULL, err) ? shk_st_outline(f, err)
+                                                         : NULL;
     if (!m) return NULL;
     if ((!f->foreign && !shk_read_input(f, m, err)) || !shk_take_params(f, m, "", false, values, err) ||
-        !check_others(f, err) || !shk_model_allocate(m, err)) {
+        !shk_check_others(f, err) || !shk_model_allocate(m, err)) {
         shk_model_free(m);
         return NULL;
     }

@@ -35,7 +35,11 @@ bool shk_need_real(const struct shk_st *, const char *key, double *out, struct s
 // The tensors of all parameters: values[i] are those of parameter i, all finite, and not negative where that is asked.
 bool shk_take_params(struct shk_st *, const struct shk_model *, const char *prefix, bool not_negative,
                      const float **values, struct shk_error *);
+// Whether the tensors that nobody took are those that a checkpoint has beside the weights.
+bool shk_check_others(struct shk_st *, struct shk_error *);
 bool shk_check_values(const struct shk_st *, const struct shk_st_tensor *, bool not_negative, struct shk_error *);
+// The model as a file of ours describes it, without place for weights.
+struct shk_model *shk_st_outline(const struct shk_st *, struct shk_error *);
 // The model of a file in memory (shk_st_parse).
 struct shk_model *shk_model_from_bytes(const char *path, const struct shk_bytes *, struct shk_error *);
 

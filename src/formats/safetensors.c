@@ -153,7 +153,7 @@ const char *shk_st_text(const struct shk_st *f, const char *key) {
     return json_string_value(json_object_get(json_object_get(f->header, "__metadata__"), key));
 }
 
-static struct shk_st_tensor *find(const struct shk_st *f, const char *name) {
+struct shk_st_tensor *shk_st_find(const struct shk_st *f, const char *name) {
     const struct shk_st_tensor wanted = {.name = name};
     return bsearch(&wanted, f->tensors, f->count, sizeof wanted, by_name);
 }
@@ -168,7 +168,7 @@ static const char *dims_text(unsigned ndim, const size_t *dims, char text[100]) 
 
 const struct shk_st_tensor *shk_st_take(struct shk_st *f, const char *name, unsigned ndim, const size_t *dims,
                                         struct shk_error *err) {
-    struct shk_st_tensor *t = find(f, name);
+    struct shk_st_tensor *t = shk_st_find(f, name);
     char has[100], wanted[100];
     if (!t) {
         shk_st_fail(f->path, err, "lacks the tensor '%s'", name);

@@ -47,7 +47,8 @@ bool shk_st_check_begin(const char *path, const unsigned char *begin, size_t siz
 // Checks all of a file in memory; `bytes` is aligned to 64 bytes and outlives *out.
 bool shk_st_parse(const char *path, const void *bytes, size_t size, struct shk_st *out, struct shk_error *);
 void shk_st_free(struct shk_st *);
-const char *shk_st_text(const struct shk_st *, const char *key); // of the metadata; NULL: none
+const char *shk_st_text(const struct shk_st *, const char *key);            // of the metadata; NULL: none
+struct shk_st_tensor *shk_st_find(const struct shk_st *, const char *name); // NULL: there is none
 // A tensor of that name and those dimensions, which is taken then.
 const struct shk_st_tensor *shk_st_take(struct shk_st *, const char *name, unsigned ndim, const size_t *dims,
                                         struct shk_error *);

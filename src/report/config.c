@@ -74,7 +74,7 @@ static json_t *section_to_json(enum shk_section section, const struct shk_run_se
     return NULL;
 }
 
-static const char hashes_key[] = "data_hashes";
+static const char hashes_key[] = "data_hashes", init_key[] = "init_hash";
 
 static const char *const parts[SHK_PARTS] = {"train", "val", "test"};
 
@@ -93,6 +93,7 @@ json_t *config_to_json(const struct shk_run_settings *c) {
     bool ok = object != NULL;
     if (ok && *c->hashes.of[SHK_PART_TRAIN])
         ok = json_object_set_new(object, hashes_key, hashes_to_json(&c->hashes)) == 0;
+    if (ok && *c->init_hash) ok = json_object_set_new(object, init_key, json_string(c->init_hash)) == 0;
     for (int i = 0; ok && i < SHK_SECTION_MACHINE; i++)
         ok = json_object_set_new(object, shk_section_names[i], section_to_json((enum shk_section)i, c)) == 0;
     if (ok) return object;
@@ -175,10 +176,19 @@ static bool read_hashes(const json_t *object, const char *where, struct shk_data
                where, hashes_key);
 }
 
+// A run that started from a file's weights has their hash.
+static bool read_init(const json_t *object, const char *where, struct shk_run_settings *c, struct shk_error *err) {
+    const json_t *hash = json_object_get(object, init_key);
+    if (hash ? *c->init && hash_from_json(hash, c->init_hash) : !*c->init) return true;
+    return shk_fail(err, SHK_BAD_INPUT,
+                    "%.250s: \"%s\" must be 16 hexadecimal digits, and go with \"init\" of \"model\"", where, init_key);
+}
+
 bool config_from_json(const json_t *object, const char *where, struct shk_run_settings *out, struct shk_error *err) {
     struct shk_run_settings c = shk_settings_defaults();
     const bool flat = json_is_string(json_object_get(object, "model"));
-    if (!(flat ? read_flat : read_sections)(object, where, &c, err) || !read_hashes(object, where, &c.hashes, err))
+    if (!(flat ? read_flat : read_sections)(object, where, &c, err) || !read_hashes(object, where, &c.hashes, err) ||
+        !read_init(object, where, &c, err))
         return false;
     if (!*c.model) return shk_fail(err, SHK_BAD_INPUT, "%.250s names no model", where);
     *out = c;

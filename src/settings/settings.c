@@ -34,6 +34,8 @@ static const char *const progresses[] = {"auto", "none", "line", "bar", NULL};
 const struct shk_setting shk_settings[] = {
     {"model", FREE(model), MODEL, .placeholder = "MODEL",
      .sentence = "A preset or a description, see 'shikaku --help'"},
+    {"init", PATH(init), MODEL, .placeholder = "FILE",
+     .sentence = "Start from these weights: a file of ours or another tool's, or a run's folder"},
 
     {"data",
      {"source", "dataset"},

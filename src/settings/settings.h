@@ -32,7 +32,9 @@ struct shk_data_hashes {
 // A value for each row of the table, and what is not chosen but found.
 struct shk_run_settings {
     struct shk_data_hashes hashes;
-    char model[400]; // a preset or a description
+    char init_hash[17]; // shk_model_hash of the weights from which it started; empty: they were drawn
+    char model[400];    // a preset or a description
+    char init[4096];    // a file of weights
     struct shk_data_settings data;
     size_t epochs;
     struct shk_train_options train;
