@@ -204,6 +204,11 @@ for value in nan NaN -nan inf -inf -1 -1e-3 0 0.0 -0 abc '' 1e-3x ' 1' +1 0x1p-3
     bad train --model tinycnn --lr "$value"
     bad compare --lr "$value"
 done
+bad train --model tinycnn --freeze ''
+bad train --model tinycnn --freeze 'conv9*'
+bad train --model tinycnn --freeze '*'
+bad compare --models tinycnn,tinyvit --freeze 'conv*'
+bad profile --model tinycnn --freeze 'conv*'
 bad train --model tinycnn --init ''
 bad train --model tinycnn --init /nowhere/model
 bad train --model tinycnn --init "$0"

@@ -25,6 +25,7 @@ train='train --model cnn:channels=2-4,hidden=8 --batch 8 --threads 2 --epochs 2'
 
 # shellcheck disable=SC2086 # words
 {
+    set -f # patterns are the command's
     run 0 $train --data five --out old
     run 0 export old old.onnx
     hash=$(weights) # of the best epoch
@@ -46,6 +47,26 @@ train='train --model cnn:channels=2-4,hidden=8 --batch 8 --threads 2 --epochs 2'
     [ "$(weights)" != "$fresh" ]
     check 'the initial weights have no effect' $?
     run 0 $train --init old/last.ckpt --data five
+
+    # What stays as it is
+    frozen='--data five --init old --freeze conv*,fc1.bias'
+    run 0 $train $frozen --out still
+    says '^settings: .* freeze conv\*,fc1.bias, seed 0'
+    grep -q '"freeze": "conv\*,fc1.bias"' still/config.json
+    check 'what is frozen is not kept' $?
+    run 2 resume still --freeze 'fc*'
+    says '--freeze conv\*,fc1.bias, a resumed run cannot change it'
+    run 0 resume still --epochs 3
+    resumed=$(weights)
+    run 0 $train $frozen --epochs 3
+    same 'a run that was resumed, with what is frozen' "$resumed"
+    run 0 $train --data five --init old --epochs 3
+    [ "$(weights)" != "$resumed" ]
+    check '--freeze has no effect' $?
+    run 2 $train --data five --freeze 'conv3*'
+    says "no tensor fits 'conv3\*'; the model has conv1.weight, .*, fc2.bias"
+    run 2 $train --data five --freeze 'conv*,fc*'
+    says 'leaves nothing to train'
 
     # What does not fit
 

@@ -105,6 +105,8 @@ struct shk_train_options { // 0 stands for the default
     double clip_norm;      // largest L2 norm of all gradients together, which are scaled down to it; INFINITY: none;
                            // 0: none, in fewer passes over the gradients and with the same bits
     uint64_t seed;         // of shuffling and dropout; 0 is a seed
+    char freeze[256]; // tensors that stay as they are: patterns as fnmatch has them, with commas between, on the names
+                      // of shk_model_tensor; empty: none
 };
 // Adam, cross-entropy, shuffled every epoch, last short batch included. The trainer keeps
 // the optimizer's state; model and runtime must outlive it.

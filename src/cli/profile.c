@@ -218,7 +218,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
 
 static bool takes(const struct shk_setting *s) {
     return s->section != SHK_SECTION_RUN && s->section != SHK_SECTION_OUTPUT && s != shk_setting_named("epochs") &&
-           s != shk_setting_named("init");
+           s != shk_setting_named("init") && s != shk_setting_named("freeze");
 }
 
 static struct profile_settings parse(int argc, char **argv) {

@@ -128,7 +128,8 @@ static void print_settings(const struct job *c, const struct run *run) {
     cli_print("settings: ");
     for (const struct shk_setting *s = shk_settings; s->name; s++) {
         char option[SHK_SETTING_NAME], value[SHK_SETTING_TEXT];
-        const bool unset = s->unset && s->type == SHK_REAL && shk_setting_real(s, &settings) == 0;
+        const bool unset = s->type == SHK_FREE ? !*shk_setting_text(s, &settings)
+                                               : s->unset && s->type == SHK_REAL && shk_setting_real(s, &settings) == 0;
         if (s->section != SHK_SECTION_TRAINING || unset) continue;
         shk_setting_option(s, option);
         shk_setting_print(s, &settings, value);

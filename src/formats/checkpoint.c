@@ -31,7 +31,8 @@ static struct shk_run_settings settings_of(const struct shk_trainer *t) {
 static bool is_same(const struct shk_st *f, const char *key, const char *saved, const char *own,
                     struct shk_error *err) {
     if (!strcmp(saved, own)) return true;
-    return shk_st_fail(f->path, err, "was made with %s %.120s, but this trainer has %.120s", key, saved, own);
+    return shk_st_fail(f->path, err, "was made with %s %.120s, but this trainer has %.120s", key,
+                       *saved ? saved : "none", *own ? own : "none");
 }
 
 static bool must_be(const struct shk_st *f, const char *key, const char *own, struct shk_error *err) {
@@ -167,7 +168,7 @@ static void describe(struct shk_st_out *o, const struct shk_trainer *t, struct p
     for (const struct shk_setting *s = shk_settings; s->name; s++) {
         if (!shk_setting_trains(s)) continue;
         shk_setting_print(s, &settings, text);
-        shk_st_add_text(o, s->name, text);
+        if (*text) shk_st_add_text(o, s->name, text);
     }
     for (unsigned i = 0; i < WHOLES; i++) {
         shk_whole_text(*whole_of(p, i), text);

@@ -107,6 +107,8 @@ const struct shk_setting shk_settings[] = {
      .sentence = "What Adam adds to the root by which it divides"},
     {"clip_norm", REAL(train.clip_norm, 0, 0), TRAINING, .above = true, .infinite = true, .unset = "not clipped",
      .sentence = "Scale the gradients of a step down where their norm together exceeds X; inf never does"},
+    {"freeze", FREE(train.freeze), TRAINING, .placeholder = "PATTERN,...",
+     .sentence = "Leave the tensors as they are whose names fit, as in 'conv1.*,*.bias'"},
     {"seed", WHOLE(train.seed, 0, UINT64_MAX), TRAINING, .evaluation = true,
      .sentence = "Seed of data, weights, shuffling and dropout"},
     {"shards", WHOLE(train.shards, 1, SHK_MAX_SHARDS), TRAINING, .standard = 64,
@@ -360,13 +362,14 @@ bool shk_setting_may_become(const struct shk_setting *s, const struct shk_run_se
 
 // 0 stands for the default.
 static bool complete(const struct shk_setting *s, struct shk_run_settings *run, struct shk_error *err) {
-    char has[SHK_SETTING_TEXT], range[SHK_SETTING_TEXT];
-    if (number_is_zero(s, run)) {
+    char has[SHK_SETTING_TEXT] = "a longer one", range[SHK_SETTING_TEXT];
+    if (is_text(s) && memchr(shk_setting_text(s, run), 0, s->size)) return true;
+    if (!is_text(s) && number_is_zero(s, run)) {
         set_default(s, run);
         return true;
     }
-    if (number_fits(s, run)) return true;
-    shk_setting_print(s, run, has);
+    if (!is_text(s) && number_fits(s, run)) return true;
+    if (!is_text(s)) shk_setting_print(s, run, has);
     shk_setting_range(s, range);
     return shk_fail(err, SHK_BAD_INPUT, "%s must be %.200s, not %s", s->name, range, has);
 }

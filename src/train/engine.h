@@ -19,6 +19,7 @@ struct shk_engine {
     unsigned workers, spin; // of the team
     uint64_t seed;
     struct shk_train_options options; // complete; the update rule reads its own
+    bool frozen[SHK_MAX_PARAMS];      // parameters of the model that get no updates
     size_t steps;                     // taken so far
     float *workspaces;                // [workers][workspace_stride]
     size_t workspace_stride;
@@ -70,6 +71,9 @@ static inline float *shk_engine_scratch(const struct shk_engine *e, unsigned wor
 // Where a worker's images are made that are not held as they are: [plan->slice][height][width][channels].
 static inline float *shk_engine_room(const struct shk_engine *e, unsigned worker) {
     return shk_engine_scratch(e, worker) + SHK_TASK_SCRATCH;
+}
+static inline bool shk_is_frozen(const struct shk_engine *e, const struct shk_param *p) {
+    return e->frozen[p - e->model->params];
 }
 static inline size_t shk_engine_norm_blocks(const struct shk_engine *e) {
     return (e->model->weight_floats + SHK_NORM_BLOCK - 1) / SHK_NORM_BLOCK;

@@ -156,11 +156,15 @@ static bool measure_peaks(struct peaks *p, const struct shk_team *team, struct s
     return true;
 }
 
-static bool check_profile(const struct shk_model *model, const struct shk_dataset *data, size_t batch, size_t steps,
-                          struct shk_error *err) {
+static bool check_profile(const struct shk_model *model, const struct shk_dataset *data,
+                          const struct shk_train_options *options, size_t steps, struct shk_error *err) {
     if (!shk_shapes_agree(model, data, err) || !shk_model_trainable(model, err)) return false;
     if (steps < 1) return shk_fail(err, SHK_BAD_INPUT, "a profile of 0 steps is asked for, but it takes at least 1");
-    if (data->n < batch) return shk_fail(err, SHK_BAD_INPUT, "%zu samples do not fill a batch of %zu", data->n, batch);
+    if (*options->freeze)
+        return shk_fail(err, SHK_BAD_INPUT, "a profile is one of a whole step: leave freeze empty, not '%.100s'",
+                        options->freeze);
+    if (data->n < options->batch)
+        return shk_fail(err, SHK_BAD_INPUT, "%zu samples do not fill a batch of %zu", data->n, options->batch);
     return true;
 }
 
@@ -169,7 +173,7 @@ bool shk_profile_train(struct shk_model *model, const struct shk_runtime *runtim
                        struct shk_error *err) {
     *out = (struct shk_profile){0};
     struct shk_train_options o;
-    if (!shk_settings_check(options, &o, err) || !check_profile(model, data, o.batch, steps, err)) return false;
+    if (!shk_settings_check(options, &o, err) || !check_profile(model, data, &o, steps, err)) return false;
     const struct shk_team team = shk_team_for(&runtime->team, shk_train_shards(&o));
     out->threads = team.workers;
     struct recording r = {.samples = data->n, .steps = steps, .batch_size = o.batch};

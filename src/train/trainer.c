@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "train/evaluate.h"
 #include "train/failure.h"
+#include "train/freeze.h"
 #include "train/settings.h"
 #include <math.h>
 #include <string.h>
@@ -26,7 +27,8 @@ struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk
         t->train.spin = runtime->team.spin; // not all workers take the steps where there are too many
         t->train.options = o;
         const struct shk_team team = shk_team_for(&runtime->team, shk_train_shards(&o));
-        if ((o.clip_norm == 0 || shk_engine_clip(&t->train, &team, o.clip_norm, err)) &&
+        if ((!*o.freeze || shk_engine_freeze(&t->train, o.freeze, err)) &&
+            (o.clip_norm == 0 || shk_engine_clip(&t->train, &team, o.clip_norm, err)) &&
             (!team.many_nodes || shk_engine_first_touch(&t->train, &team, err)))
             return t;
     }

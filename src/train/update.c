@@ -29,6 +29,13 @@ static void report(const struct shk_updater *u, const struct shk_update *task, c
     if (!finite && rank > *u->bad) *u->bad = rank;
 }
 
+static bool is_frozen(const struct shk_updater *u, const struct shk_param *p) { return shk_is_frozen(u->engine, p); }
+
+// Whether neither the update's parameter nor the bias that it takes in changes.
+static bool is_idle(const struct shk_updater *u, const struct shk_update *task) {
+    return is_frozen(u, task->param) && (!task->bias || is_frozen(u, task->op->bias));
+}
+
 // Gradients: the sum of some buffers, in groups (struct shk_apply_rule).
 struct sources {
     const float *first;
@@ -94,6 +101,7 @@ static void join(const struct shk_updater *u, const struct target *t, size_t at,
 
 // The gradients of floats at .. at + n - 1 of the weights.
 static void take(const struct shk_updater *u, const struct target *t, size_t at, size_t n, struct sources s) {
+    if (is_frozen(u, t->param)) return;
     if (t->blocks == 1 && !u->engine->gradients) {
         apply(u, t->task, t->param, at, n, s);
         return;
@@ -117,7 +125,7 @@ static void apply_at_once(const struct shk_updater *u, const struct shk_whole_ba
 // The packings that follow from the update's weights.
 static void derive(const struct shk_engine *e, const struct shk_update *task) {
     const struct shk_param *p = task->param;
-    if (!task->derives) return;
+    if (!task->derives || shk_is_frozen(e, p)) return;
     const size_t width = p->layout == SHK_INPUT_TILES ? shk_tile_width(p, task->panel) : 16;
     for (size_t i = 0; i < shk_update_pieces(task); i++)
         shk_model_derive_rows(e->model, p, task->panel + i, task->row, task->length / width, e->k);
@@ -139,7 +147,8 @@ static void add_block(const struct shk_updater *u, const struct shk_round *r, co
                       size_t block) {
     const struct shk_whole_batch w = shk_block_of(u->engine, r, block);
     struct target t = {task, task->param, block, r->cut.blocks};
-    const bool at_once = t.blocks == 1 && !u->engine->gradients && shk_plan_applies_at_once(task);
+    const bool at_once =
+        t.blocks == 1 && !u->engine->gradients && shk_plan_applies_at_once(task) && !is_frozen(u, task->param);
     if (at_once)
         apply_at_once(u, &w, task);
     else if (task->of_batch)
@@ -155,18 +164,19 @@ static void add_block(const struct shk_updater *u, const struct shk_round *r, co
 
 void shk_update_run(const struct shk_updater *u, const struct shk_round *r, const struct shk_update *task,
                     size_t block) {
+    if (is_idle(u, task)) return;
     add_block(u, r, task, block);
     if (block + 1 == r->cut.blocks && !u->engine->gradients) derive(u->engine, task);
 }
 
 void shk_update_apply(const struct shk_updater *u, const struct shk_update *task) {
     const float *gradients = u->engine->gradients;
-    for (size_t i = 0; i < shk_update_pieces(task); i++) {
+    for (size_t i = 0; !is_frozen(u, task->param) && i < shk_update_pieces(task); i++) {
         const size_t at = shk_update_at(task, i);
         apply(u, task, task->param, at, task->length, one_source(gradients + at));
     }
     derive(u->engine, task);
-    if (!task->bias) return;
+    if (!task->bias || is_frozen(u, task->op->bias)) return;
     const struct shk_param *bias = task->op->bias;
     size_t count, first = shk_update_bias(task, &count);
     apply(u, task, bias, bias->offset + first, count, one_source(gradients + bias->offset + first));

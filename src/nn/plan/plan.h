@@ -128,6 +128,8 @@ struct shk_plan *shk_plan_create(const struct shk_model *, const struct shk_op_t
 void shk_plan_free(struct shk_plan *);
 // Finds place for the buffers that hold all samples of a round, of at most so many.
 void shk_plan_hold(struct shk_plan *, size_t samples);
+// Of a training step: no op before `first` is run backward, since none of their parameters is updated.
+void shk_plan_end_at(struct shk_plan *, unsigned first);
 
 // The parts of an update that are consecutive in the weights: where the first `length` floats are, and so on.
 static inline size_t shk_update_pieces(const struct shk_update *u) { return u->of_batch && u->panels ? u->panels : 1; }

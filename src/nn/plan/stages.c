@@ -39,3 +39,13 @@ void shk_plan_stages(struct shk_plan *p) {
     *s++ = (struct shk_stage){.kind = SHK_GRADIENT_NORM, .publishes = SHK_PUBLISHES_SQUARES};
     *s++ = (struct shk_stage){.kind = SHK_RULE, .publishes = SHK_PUBLISHES_WEIGHTS, .updates = p->update_count};
 }
+
+static unsigned lower(unsigned a, unsigned b) { return a < b ? a : b; }
+
+void shk_plan_end_at(struct shk_plan *p, unsigned first) {
+    for (struct shk_stage *s = p->stages; s < p->stages + p->stage_count; s++) {
+        if (s->kind == SHK_SLICES && s->backward < first) s->backward = lower(first, s->backward_end);
+        if (s->kind == SHK_TASKS && s->phase != SHK_FORWARD && s->op < first)
+            *s = (struct shk_stage){.kind = SHK_UPDATES, .publishes = s->publishes}; // none
+    }
+}
