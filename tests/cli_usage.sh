@@ -209,6 +209,11 @@ bad train --model tinycnn --freeze 'conv9*'
 bad train --model tinycnn --freeze '*'
 bad compare --models tinycnn,tinyvit --freeze 'conv*'
 bad profile --model tinycnn --freeze 'conv*'
+bad eval "$0" --model ''
+bad eval "$0" --model tinycat
+bad eval "$0" --size 7
+bad predict "$0" --size 0 x.png
+bad export "$0" x.onnx --model
 bad train --model tinycnn --init ''
 bad train --model tinycnn --init /nowhere/model
 bad train --model tinycnn --init "$0"

@@ -92,6 +92,9 @@ run 0 export r 'my model-2.c'
 says 'my model-2.c'
 grep -q '^int my_model_2_self_test(void);' 'my model-2.c'
 check 'the name of what is exported' $?
+run 0 export r/best.safetensors model.onnx --force --model tinycnn --size 32
+run 2 export r/best.safetensors model.onnx --force --model tinyvit
+says 'says that its model is cnn:'
 run 2 export r model.tflite
 says 'must end in .onnx or .c'
 run 2 export r/config.json model2.onnx

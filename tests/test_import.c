@@ -147,18 +147,18 @@ static void test_refusals(void **state) {
             "more numbers than memory can hold");
 }
 
-// ---- A model that starts from a file
+// ---- Weights of a file
 
 static char folder[] = "/tmp/shikaku-import-XXXXXX", path[100];
 
-static struct shk_start *start_of(const struct shk_model *m, struct variant v) {
+static struct shk_weights *weights_of(const struct shk_model *m, struct variant v) {
     struct shk_error err = {0};
     struct shk_bytes file = file_of(m, v);
     assert_true(shk_write_file(path, file.data, file.size, &err));
     free(file.data);
-    struct shk_start *start = shk_start_open(path, &err);
-    if (!start) fail_msg("%s", err.text);
-    return start;
+    struct shk_weights *weights = shk_weights_open(path, &err);
+    if (!weights) fail_msg("%s", err.text);
+    return weights;
 }
 
 static struct shk_model *model_of_classes(const char *description, size_t classes, uint64_t seed) {
@@ -169,6 +169,38 @@ static struct shk_model *model_of_classes(const char *description, size_t classe
     return m;
 }
 
+// What a file is where its model is named; and with another name or size, why it is not.
+static void check_named(const char *description, size_t size, const char *other, size_t other_size, const char *says) {
+    struct shk_error err = {0};
+    struct shk_model *from = model_of_classes(description, 5, 3);
+    struct shk_weights *weights = weights_of(from, (struct variant){"F32", "", "", true, NULL, 0});
+    assert_null(shk_weights_model(weights, NULL, 0, &err));
+    assert_non_null(strstr(err.text, "--model"));
+    struct shk_model *m = shk_weights_model(weights, description, size, &err);
+    if (!m) fail_msg("%s", err.text);
+    assert_true(shk_model_guessed(m) && shk_model_hash(m) == shk_model_hash(from));
+    assert_int_equal(shk_model_shape(m).channels, shape.channels);
+    assert_int_equal(shk_model_shape(m).classes, 5);
+    if (size) assert_int_equal(shk_model_shape(m).height, size);
+    assert_null(shk_weights_model(weights, other, other_size, &err));
+    if (err.code != SHK_BAD_INPUT || !strstr(err.text, says)) fail_msg("'%s' does not say '%s'", err.text, says);
+    shk_model_free(m);
+    shk_model_free(from);
+    shk_weights_free(weights);
+}
+
+static void test_named(void **state) {
+    (void)state;
+    static const char cnn[] = "cnn:channels=3-4,hidden=0", vit[] = "vit:dim=16,depth=1,heads=2,ff=20";
+    check_named(cnn, 0, "cnn:channels=3-5,hidden=0", 0,
+                "tensor 'conv2.weight' has the shape [4, 3, 3, 3], but must have [5");
+    check_named(cnn, 8, cnn, 16, "tensor 'fc1.weight' has the shape [5, 16], but must have [5, 64]");
+    check_named(cnn, 11, "tinyvit", 0, "lacks the tensor 'cls_token'");
+    check_named(vit, 0, "vit:dim=16,depth=1,heads=2,ff=24", 0, "'encoder.layers.0.linear1.weight'");
+    check_named(vit, 8, "vit:dim=16,heads=2,ff=20,depth=0", 8, "depth");
+    check_named(vit, 8, "vit:dim=16,depth=2,heads=2,ff=20", 8, "lacks the tensor 'encoder.layers.1");
+}
+
 // All tensors of a model come from a file, but for the last two where it has other classes.
 static void check_started(const char *description, size_t classes, const char *head) {
     static const struct variant others = {"BF16", "module.", "", true, NULL, 0};
@@ -176,9 +208,9 @@ static void check_started(const char *description, size_t classes, const char *h
     struct shk_started started;
     struct shk_model *from = model_of_classes(description, 5, 3), *m = model_of_classes(description, classes, 4),
                      *drawn = model_of_classes(description, classes, 4);
-    struct shk_start *start = start_of(from, others);
-    assert_null(shk_start_description(start));
-    if (!shk_model_start(m, start, &started, &err)) fail_msg("%s", err.text);
+    struct shk_weights *weights = weights_of(from, others);
+    assert_null(shk_weights_description(weights));
+    if (!shk_model_start(m, weights, &started, &err)) fail_msg("%s", err.text);
     assert_int_equal(started.classes, 5);
     if (head)
         assert_string_equal(started.new_head, head);
@@ -196,7 +228,7 @@ static void check_started(const char *description, size_t classes, const char *h
         free(want);
     }
     assert_true(!head == (started.hash == shk_model_hash(m)));
-    shk_start_free(start);
+    shk_weights_free(weights);
     shk_model_free(from);
     shk_model_free(m);
     shk_model_free(drawn);
@@ -215,11 +247,11 @@ static void refuses_start(const char *description, struct variant v, const char 
     struct shk_model *from = model_of_classes("cnn:channels=3,hidden=4", 5, 3),
                      *m = model_of_classes(description, 3, 4);
     const uint64_t hash = shk_model_hash(m);
-    struct shk_start *start = start_of(from, v);
-    if (shk_model_start(m, start, NULL, &err) || err.code != SHK_BAD_INPUT || !strstr(err.text, says))
+    struct shk_weights *weights = weights_of(from, v);
+    if (shk_model_start(m, weights, NULL, &err) || err.code != SHK_BAD_INPUT || !strstr(err.text, says))
         fail_msg("'%s' does not say '%s'", err.text, says);
     assert_true(shk_model_hash(m) == hash);
-    shk_start_free(start);
+    shk_weights_free(weights);
     shk_model_free(from);
     shk_model_free(m);
 }
@@ -249,14 +281,21 @@ static void test_start_of_ours(void **state) {
     struct shk_started started;
     from->input.prepared = (struct shk_preprocessing){.normalised = true, .mean = {0.5f, 0.25f}, .deviation = {2, 3}};
     assert_true(shk_model_save(from, path, NULL, 0, &err));
-    struct shk_start *start = shk_start_open(path, &err);
-    assert_non_null(start);
-    assert_string_equal(shk_start_description(start), shk_model_description(from));
-    assert_true(shk_start_preprocessing(start, &p) && p.normalised && p.mean[1] == 0.25f && p.deviation[1] == 3);
-    assert_true(shk_model_start(m, start, &started, &err));
+    struct shk_weights *weights = shk_weights_open(path, &err);
+    assert_non_null(weights);
+    struct shk_model *named = shk_weights_model(weights, "tinycnn", 8, &err);
+    assert_true(named && shk_model_hash(named) == shk_model_hash(from));
+    shk_model_free(named);
+    assert_null(shk_weights_model(weights, "tinyvit", 0, &err));
+    assert_non_null(strstr(err.text, "says that its model is cnn:channels=16-32,hidden=128 on images of 8x8"));
+    assert_null(shk_weights_model(weights, NULL, 9, &err));
+    assert_null(shk_weights_model(weights, "tinycat", 0, &err));
+    assert_string_equal(shk_weights_description(weights), shk_model_description(from));
+    assert_true(shk_weights_preprocessing(weights, &p) && p.normalised && p.mean[1] == 0.25f && p.deviation[1] == 3);
+    assert_true(shk_model_start(m, weights, &started, &err));
     assert_true(shk_model_hash(m) == shk_model_hash(from) && started.hash == shk_model_hash(m) && !started.new_head);
-    shk_start_free(start);
-    assert_null(shk_start_open("nowhere", &err));
+    shk_weights_free(weights);
+    assert_null(shk_weights_open("nowhere", &err));
     shk_model_free(from);
     shk_model_free(m);
     remove(path);
@@ -275,8 +314,8 @@ static int end(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants), cmocka_unit_test(test_refusals),
-                                       cmocka_unit_test(test_start), cmocka_unit_test(test_start_refusals),
-                                       cmocka_unit_test(test_start_of_ours)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants),       cmocka_unit_test(test_refusals),
+                                       cmocka_unit_test(test_named),          cmocka_unit_test(test_start),
+                                       cmocka_unit_test(test_start_refusals), cmocka_unit_test(test_start_of_ours)};
     return cmocka_run_group_tests(tests, begin, end);
 }

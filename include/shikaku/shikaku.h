@@ -219,13 +219,18 @@ bool shk_model_save(const struct shk_model *, const char *path, const struct shk
 // them: then it is the preset, on square images, whose tensors are in the file, and there are no others.
 struct shk_model *shk_model_load(const char *path, struct shk_error *error);
 bool shk_model_guessed(const struct shk_model *); // its file did not say what it is
-// The weights of a file to start models from, for fine-tuning: one that shk_model_load reads, but another tool's of any model.
-struct shk_start;
-struct shk_start *shk_start_open(const char *path, struct shk_error *error);
-void shk_start_free(struct shk_start *);
+// Such a file, read once: for its model and notes, or for weights to start other models from (fine-tuning).
+struct shk_weights;
+struct shk_weights *shk_weights_open(const char *path, struct shk_error *error);
+void shk_weights_free(struct shk_weights *);
 // What the file says: of which model the weights are, and which preprocessing they expect; NULL, false: it does not say.
-const char *shk_start_description(const struct shk_start *);
-bool shk_start_preprocessing(const struct shk_start *, struct shk_preprocessing *out);
+const char *shk_weights_description(const struct shk_weights *);
+bool shk_weights_preprocessing(const struct shk_weights *, struct shk_preprocessing *out);
+const char *shk_weights_note(const struct shk_weights *, const char *key); // NULL: none; it belongs to the handle
+// Its model. Another tool's file may be of a description that the caller knows, and of images of size x size pixels; NULL and 0:
+// of any preset and size that fits. A file that says what it is must be that.
+struct shk_model *shk_weights_model(struct shk_weights *, const char *description, size_t size,
+                                    struct shk_error *error);
 struct shk_started {
     uint64_t hash;        // of the file's weights, as shk_model_hash has it
     size_t classes;       // of the file
@@ -233,7 +238,7 @@ struct shk_started {
 };
 // Sets the model's weights to those of the file. The number of classes may be another one; a tensor that is missing, one more,
 // or another shape is refused, and nothing has changed then. `started` may be NULL.
-bool shk_model_start(struct shk_model *, struct shk_start *, struct shk_started *started, struct shk_error *error);
+bool shk_model_start(struct shk_model *, struct shk_weights *, struct shk_started *started, struct shk_error *error);
 
 // A note of such a file, to be freed with free(); NULL: it has none (error->code is SHK_OK) or cannot be read.
 char *shk_file_note(const char *path, const char *key, struct shk_error *error);

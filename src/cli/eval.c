@@ -31,7 +31,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     struct eval_settings *s = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &s->run;
+        state->child_inputs[0] = state->child_inputs[1] = &s->run;
         return 0;
     case KEY_JSON:
         s->json = true;
@@ -94,7 +94,7 @@ static void eval_run(const struct eval_settings *s, struct shk_runtime *runtime,
     if (!there[0] && !there[1]) weights_missing(s->path);
     for (size_t i = 0; i < 2; i++) {
         if (!there[i]) continue;
-        struct weights w = weights_load(paths[i]);
+        struct weights w = weights_load(paths[i], &s->run);
         eval_weights(&w, s, runtime, i == 1 || !there[1], array);
         if (i == 0) needs_best = is_beyond_first(&w);
         weights_free(&w);
@@ -108,7 +108,7 @@ static void eval_run(const struct eval_settings *s, struct shk_runtime *runtime,
 static bool takes(const struct shk_setting *s) { return s->evaluation; }
 
 int cli_eval(int argc, char **argv) {
-    const struct argp_child children[] = {{run_argp(takes), 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{run_argp(takes), 0, NULL, 0}, {&weights_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
@@ -127,7 +127,7 @@ int cli_eval(int argc, char **argv) {
     if (weights_is_folder(settings.path)) {
         eval_run(&settings, runtime, array);
     } else {
-        struct weights w = weights_load(settings.path);
+        struct weights w = weights_load(settings.path, &settings.run);
         eval_weights(&w, &settings, runtime, true, array);
         weights_free(&w);
     }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 struct export_settings {
+    struct run_settings run;
     const char *model, *out;
     bool force;
 };
@@ -22,6 +23,9 @@ static const struct argp_option options[] = {
 static error_t parse_option(int key, char *arg, struct argp_state *state) {
     struct export_settings *s = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &s->run;
+        return 0;
     case KEY_FORCE:
         s->force = true;
         return 0;
@@ -71,21 +75,23 @@ static const struct form *find_form(const char *path) {
 }
 
 int cli_export(int argc, char **argv) {
+    const struct argp_child children[] = {{&weights_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
         .args_doc = "DIR|FILE OUT",
         .doc = "Writes a model for other programs: the best weights of a run, or a file of weights, as ONNX "
                "(OUT.onnx) or as one file of plain C (OUT.c).",
+        .children = children,
     };
-    struct export_settings settings = {0};
+    struct export_settings settings = {.run = run_defaults()};
     struct shk_error error = {0};
     struct stat info;
     cli_parse(&argp, "shikaku export", argc, argv, &settings);
     const struct form *form = find_form(settings.out);
     if (!settings.force && lstat(settings.out, &info) == 0)
         cli_die(CLI_USAGE, "%s is there already: name another file, or replace it with --force", settings.out);
-    struct weights w = weights_load_best(settings.model);
+    struct weights w = weights_load_best(settings.model, &settings.run);
     if (!form->write(w.model, settings.out, &error)) cli_die_error(&error);
     cli_print("[%s] %s%sweights %016" PRIx64 ", %s -> %s\n", shk_model_title(w.model),
               w.place ? cli_shown(w.place).text : "", w.place ? " - " : "", shk_model_hash(w.model),

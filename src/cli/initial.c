@@ -35,9 +35,9 @@ static void adopt(const struct shk_preprocessing *p, struct run_settings *s, cha
     snprintf(pixels, 200, "pixels are normalised by mean and deviation of the file, as its weights expect");
 }
 
-static void choose_pixels(const struct shk_start *w, struct run_settings *s, char pixels[200]) {
+static void choose_pixels(const struct shk_weights *w, struct run_settings *s, char pixels[200]) {
     struct shk_preprocessing p = {0};
-    const bool known = shk_start_preprocessing(w, &p), typed = run_was_given(s, "normalise") || *s->values.data.mean;
+    const bool known = shk_weights_preprocessing(w, &p), typed = run_was_given(s, "normalise") || *s->values.data.mean;
     if (shk_settings_draw(&s->values))
         snprintf(pixels, 200, "%s", p.normalised ? "squares are not normalised, but the weights expect it" : "");
     else if (typed)
@@ -53,19 +53,19 @@ struct initial initial_open(struct run_settings *s, bool is_new) {
     struct initial in = {0};
     if (!*s->values.init) return in;
     char *path = weights_best_path(s->values.init);
-    in.weights = shk_start_open(path, &error);
+    in.weights = shk_weights_open(path, &error);
     free(path);
     if (!in.weights) cli_die_error(&error);
     if (is_new) choose_pixels(in.weights, s, in.pixels);
     return in;
 }
 
-void initial_free(struct initial *in) { shk_start_free(in->weights); }
+void initial_free(struct initial *in) { shk_weights_free(in->weights); }
 
 void initial_apply(struct initial *in, struct shk_model *m) {
     struct shk_error error = {0};
     if (!in->weights) return;
-    const char *description = shk_start_description(in->weights);
+    const char *description = shk_weights_description(in->weights);
     if (!shk_model_start(m, in->weights, &in->started, &error)) cli_die_error(&error);
     in->other_model = description && strcmp(description, shk_model_description(m)) != 0;
 }
@@ -75,7 +75,7 @@ void initial_print(const struct initial *in, const struct run_settings *s, const
     if (!in->weights) return;
     cli_print("init: %s, weights %016" PRIx64, cli_shown(s->values.init).text, a->hash);
     if (in->other_model)
-        cli_print(", of %s, whose tensors are those of this model", shk_start_description(in->weights));
+        cli_print(", of %s, whose tensors are those of this model", shk_weights_description(in->weights));
     if (a->new_head)
         cli_print("; %s is new, for %zu classes in place of %zu", a->new_head, shk_model_shape(m).classes, a->classes);
     cli_print("%s%s\n", *in->pixels ? "; " : "", in->pixels);

@@ -7,8 +7,8 @@
 
 // A file, and what it was used for.
 struct initial {
-    struct shk_start *weights; // NULL: the weights are drawn
-    char pixels[200];          // a sentence about the normalisation, or empty
+    struct shk_weights *weights; // NULL: the weights are drawn
+    char pixels[200];            // a sentence about the normalisation, or empty
     struct shk_started started;
     bool other_model; // the file says that its weights are of another description
 };

@@ -43,7 +43,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     struct predict_settings *s = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &s->run;
+        state->child_inputs[0] = state->child_inputs[1] = &s->run;
         return 0;
     case KEY_JSON:
         s->json = true;
@@ -188,7 +188,7 @@ static size_t predict(const struct predict_settings *s, const struct shk_model *
 static bool takes(const struct shk_setting *s) { return s->section == SHK_SECTION_MACHINE; }
 
 int cli_predict(int argc, char **argv) {
-    const struct argp_child children[] = {{run_argp(takes), 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{run_argp(takes), 0, NULL, 0}, {&weights_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
@@ -203,7 +203,7 @@ int cli_predict(int argc, char **argv) {
     };
     struct predict_settings s = {.run = run_defaults()};
     cli_parse(&argp, "shikaku predict", argc, argv, &s);
-    struct weights w = weights_load_best(s.model);
+    struct weights w = weights_load_best(s.model, &s.run);
     struct shk_runtime *runtime = run_make_runtime(&s.run, 0);
     json_t *array = s.json ? json_array() : NULL;
     if (s.json && !array) cli_die(CLI_FAILED, "out of memory");

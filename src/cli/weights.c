@@ -9,44 +9,59 @@
 #include <string.h>
 #include <sys/stat.h>
 
-// A note of the file, to be freed, or NULL.
-static char *note(const char *path, const char *key) {
-    struct shk_error error = {0};
-    char *text = shk_file_note(path, key, &error);
-    if (!text && error.code != SHK_OK) cli_die_error(&error);
-    return text;
+// A copy of a note, to be freed, or NULL.
+static char *note(const struct shk_weights *file, const char *key) {
+    const char *text = shk_weights_note(file, key);
+    char *copy = text ? strdup(text) : NULL;
+    if (text && !copy) cli_die(CLI_FAILED, "out of memory");
+    return copy;
 }
-
-static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
 
 // In the place of a position, what the model was taken for where its file does not say it.
 static void say_guess(struct weights *w) {
     const struct shk_shape s = shk_model_shape(w->model);
     if (!shk_model_guessed(w->model)) return;
-    free(w->place);
     if (asprintf(&w->place, "by its tensors, %zux%zu pixels of %zu channel%s", s.height, s.width, s.channels,
                  s.channels == 1 ? "" : "s") < 0)
         cli_die(CLI_FAILED, "out of memory");
 }
 
-// A training may replace the file at any moment: what is read before and after must agree.
-struct weights weights_load(const char *path) {
+struct weights weights_load(const char *path, const struct run_settings *typed) {
+    const struct shk_run_settings *v = &typed->values;
     struct shk_error error = {0};
-    for (;;) {
-        struct weights w = {.path = strdup(path), .place = note(path, "place"), .settings = note(path, "settings")};
-        if (!w.path) cli_die(CLI_FAILED, "out of memory");
-        w.model = shk_model_load(path, &error);
-        if (!w.model) cli_die_error(&error);
-        char *after = note(path, "place");
-        const bool same = same_text(w.place, after);
-        free(after);
-        if (same) {
-            say_guess(&w);
-            return w;
-        }
-        weights_free(&w);
-    }
+    struct shk_weights *file = shk_weights_open(path, &error);
+    struct weights w = {.path = strdup(path)};
+    if (!w.path) cli_die(CLI_FAILED, "out of memory");
+    if (file) w.model = shk_weights_model(file, *v->model ? v->model : NULL, v->data.size, &error);
+    if (!w.model) cli_die_error(&error);
+    w.place = note(file, "place");
+    w.settings = note(file, "settings");
+    shk_weights_free(file);
+    say_guess(&w);
+    return w;
 }
+
+enum { KEY_MODEL = 2048, KEY_SIZE };
+
+static error_t parse_option(int key, char *arg, struct argp_state *state) {
+    struct run_settings *s = state->input;
+    struct shk_error error = {0};
+    if (key != KEY_MODEL && key != KEY_SIZE) return ARGP_ERR_UNKNOWN;
+    if (key == KEY_MODEL) cli_forgive(arg);
+    const struct shk_setting *row = shk_setting_named(key == KEY_MODEL ? "model" : "size");
+    if (!shk_setting_parse(row, &s->values, arg, &error)) cli_die_error(&error);
+    return 0;
+}
+
+const struct argp weights_argp = {
+    .options =
+        (const struct argp_option[]){
+            {"model", KEY_MODEL, "MODEL", 0, "What a file of another tool is, where it is no preset", 0},
+            {"size", KEY_SIZE, "N", 0, "Height and width of its images in pixels (32, or the smallest that fits)", 0},
+            {0},
+        },
+    .parser = parse_option,
+};
 
 void weights_free(struct weights *w) {
     shk_model_free(w->model);
@@ -90,9 +105,9 @@ char *weights_best_path(const char *path) {
     return file;
 }
 
-struct weights weights_load_best(const char *path) {
+struct weights weights_load_best(const char *path, const struct run_settings *typed) {
     char *file = weights_best_path(path);
-    struct weights w = weights_load(file);
+    struct weights w = weights_load(file, typed);
     free(file);
     if (shk_model_guessed(w.model)) cli_note("%s is %s %s", path, shk_model_title(w.model), w.place);
     return w;

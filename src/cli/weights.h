@@ -12,11 +12,13 @@ struct weights {
     char *settings; // those of its training, as config_from_note reads them; NULL: none
 };
 // Ends the program in one sentence where it is no such file.
-struct weights weights_load(const char *path);
+// The options --model and --size, which say what the file of another tool is; their parser's input is a run_settings.
+extern const struct argp weights_argp;
+struct weights weights_load(const char *path, const struct run_settings *typed);
 // The file of a run's folder that weights_load_best loads, or the file itself; to be freed.
 char *weights_best_path(const char *run_or_file);
 // Of a run's folder best.safetensors, or, where that is not there, last.ckpt.
-struct weights weights_load_best(const char *run_or_file);
+struct weights weights_load_best(const char *run_or_file, const struct run_settings *typed);
 void weights_free(struct weights *);
 // The settings of their training, but for what was typed; typed ones where the file has none.
 struct run_settings weights_settings(const struct weights *, const struct run_settings *typed);

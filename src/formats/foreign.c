@@ -98,45 +98,68 @@ static size_t fitting(const struct shk_st *f, const struct shk_model *m) {
     return fit;
 }
 
-// Channels and classes are those of the first weight and the last bias.
-static bool ends_of(const struct shk_st *f, struct shk_shape *shape) {
-    static const char *const firsts[] = {"conv1.weight", "patch_embed.weight"}, *const lasts[] = {"fc2.bias",
-                                                                                                  "head.bias"};
-    for (unsigned i = 0; i < 2; i++) {
-        const struct shk_st_tensor *first = named(f, firsts[i]), *last = named(f, lasts[i]);
-        if (!first || !last || first->ndim != 4 || last->ndim != 1) continue;
-        shape->channels = first->dims[1];
-        shape->classes = last->dims[0];
-        return true;
-    }
-    return false;
-}
-
-// The usual size comes first, since some models fit several.
-static struct shk_model *try_sizes(const struct shk_st *f, const char *preset, struct shk_shape shape) {
-    enum { USUAL = 32, MOST = 256 };
-    for (size_t side = 0; side <= MOST; side++) {
-        shape.height = shape.width = side ? side : USUAL;
-        struct shk_model *m = shk_model_outline(preset, &shape, NULL);
-        if (m && m->param_count == f->count && fitting(f, m) == f->count) return m;
-        shk_model_free(m);
+static const struct shk_st_tensor *first_of(const struct shk_st *f, const char *const *names, unsigned ndim) {
+    for (; *names; names++) {
+        const struct shk_st_tensor *t = named(f, *names);
+        if (t && t->ndim == ndim) return t;
     }
     return NULL;
 }
 
-struct shk_model *shk_st_guess(const struct shk_st *f, struct shk_error *err) {
+// Channels and classes are those of the first weight and the last bias.
+static bool ends_of(const struct shk_st *f, struct shk_shape *shape) {
+    static const char *const firsts[] = {"conv1.weight", "patch_embed.weight", NULL}, *const lasts[] = {
+                                                                                          "fc2.bias", "fc1.bias",
+                                                                                          "head.bias", NULL};
+    const struct shk_st_tensor *first = first_of(f, firsts, 4), *last = first_of(f, lasts, 1);
+    if (first) shape->channels = first->dims[1];
+    if (last) shape->classes = last->dims[0];
+    return first && last;
+}
+
+static bool fits_all(const struct shk_st *f, const struct shk_model *m) {
+    return m->param_count == f->count && fitting(f, m) == f->count;
+}
+
+// What the description is for the size with the most tensors that fit, or for the given one; NULL: it is nothing for any. The
+// usual size comes first, since some models fit several.
+static struct shk_model *closest(const struct shk_st *f, const char *description, struct shk_shape shape, size_t size) {
+    enum { USUAL = 32, MOST = 256 };
+    struct shk_model *best = NULL;
+    for (size_t side = 0; side <= (size ? 0 : MOST) && !(best && fits_all(f, best)); side++) {
+        shape.height = shape.width = side ? side : size ? size : USUAL;
+        struct shk_model *m = shk_model_outline(description, &shape, NULL);
+        const bool better = m && (!best || fitting(f, m) > fitting(f, best));
+        shk_model_free(better ? best : m);
+        if (better) best = m;
+    }
+    if (best) best->guessed = true;
+    return best;
+}
+
+struct shk_model *shk_st_guess(const struct shk_st *f, size_t size, struct shk_error *err) {
     static const char *const presets[] = {"tinycnn", "tinyvit", "tinyvit-pre", "tinyvit-nopos"};
     struct shk_shape shape = {0};
-    struct shk_model *m = NULL;
-    for (size_t i = 0; i < sizeof presets / sizeof *presets && ends_of(f, &shape) && !m; i++)
-        m = try_sizes(f, presets[i], shape);
-    if (m)
-        m->guessed = true;
-    else
+    for (size_t i = 0; i < sizeof presets / sizeof *presets && ends_of(f, &shape); i++) {
+        struct shk_model *m = closest(f, presets[i], shape, size);
+        if (m && fits_all(f, m)) return m;
+        shk_model_free(m);
+    }
+    shk_st_fail(f->path, err,
+                "was not written by shikaku, and its %zu tensors are not those of tinycnn, tinyvit, tinyvit-pre or "
+                "tinyvit-nopos on square images of at most 256 pixels, and no other: name its model (--model)",
+                f->count);
+    return NULL;
+}
+
+struct shk_model *shk_st_fit(const struct shk_st *f, const char *description, size_t size, struct shk_error *err) {
+    struct shk_shape shape = {size ? size : 32, size ? size : 32, 0, 0};
+    if (!ends_of(f, &shape)) {
         shk_st_fail(f->path, err,
-                    "was not written by shikaku, and its %zu tensors are not those of tinycnn, tinyvit, "
-                    "tinyvit-pre or tinyvit-nopos on square images of at most 256 pixels: each must be "
-                    "there, with its shape, and no other",
-                    f->count);
-    return m;
+                    "lacks the first weight or the last bias of a cnn (conv1.weight, fc2.bias or fc1.bias) or a vit "
+                    "(patch_embed.weight, head.bias)");
+        return NULL;
+    }
+    struct shk_model *m = closest(f, description, shape, size);
+    return m ? m : shk_model_outline(description, &shape, err);
 }

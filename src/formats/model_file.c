@@ -214,12 +214,34 @@ bool shk_check_others(struct shk_st *f, struct shk_error *err) {
     return !unknown || shk_st_fail(f->path, err, "has the tensor '%.100s', which its model lacks", unknown);
 }
 
-static struct shk_model *model_of(struct shk_st *f, struct shk_error *err) {
+// What was named must be what the file says.
+static struct shk_model *own_outline(const struct shk_st *f, const char *description, size_t size,
+                                     struct shk_error *err) {
+    struct shk_description named;
+    struct shk_model *m = shk_check_kind(f, NULL, err) ? shk_st_outline(f, err) : NULL;
+    if (!m || (description && !shk_description_parse(description, &named, err))) {
+        shk_model_free(m);
+        return NULL;
+    }
+    const bool other = description && strcmp(named.description, m->config.description) != 0;
+    if (!other && (!size || (size == m->shape.height && size == m->shape.width))) return m;
+    shk_st_fail(f->path, err, "says that its model is %.150s on images of %zux%zu: no other one can be named",
+                m->config.description, m->shape.height, m->shape.width);
+    shk_model_free(m);
+    return NULL;
+}
+
+static struct shk_model *outline_of(const struct shk_st *f, const char *description, size_t size,
+                                    struct shk_error *err) {
+    if (!f->foreign) return own_outline(f, description, size, err);
+    return description ? shk_st_fit(f, description, size, err) : shk_st_guess(f, size, err);
+}
+
+struct shk_model *shk_st_model(struct shk_st *f, const char *description, size_t size, struct shk_error *err) {
     const float *values[SHK_MAX_PARAMS];
-    struct shk_model *m = f->foreign                     ? shk_st_guess(f, err)
-                          : shk_check_kind(f, NULL, err) ? shk_st_outline(f, err)
-                                                         : NULL;
+    struct shk_model *m = outline_of(f, description, size, err);
     if (!m) return NULL;
+    for (size_t i = 0; i < f->count; i++) f->tensors[i].taken = false;
     if ((!f->foreign && !shk_read_input(f, m, err)) || !shk_take_params(f, m, "", false, values, err) ||
         !shk_check_others(f, err) || !shk_model_allocate(m, err)) {
         shk_model_free(m);
@@ -234,39 +256,14 @@ bool shk_model_guessed(const struct shk_model *m) { return m->guessed; }
 struct shk_model *shk_model_from_bytes(const char *path, const struct shk_bytes *bytes, struct shk_error *err) {
     struct shk_st f;
     if (!shk_st_parse(path, bytes->data, bytes->size, &f, err)) return NULL;
-    struct shk_model *m = model_of(&f, err);
+    struct shk_model *m = shk_st_model(&f, NULL, 0, err);
     shk_st_free(&f);
     return m;
 }
 
-struct shk_model *shk_model_load(const char *path, struct shk_error *err) {
-    struct shk_bytes bytes;
-    if (!shk_file_read(path, shk_st_check_begin, &bytes, err)) return NULL;
-    struct shk_model *m = shk_model_from_bytes(path, &bytes, err);
-    shk_free(bytes.data);
-    return m;
-}
-
-static char *note_of(const struct shk_st *f, const char *key, struct shk_error *err) {
+const char *shk_st_note(const struct shk_st *f, const char *key) {
     char name[sizeof note_prefix + MAX_KEY];
-    if (strlen(key) > MAX_KEY || f->foreign || !shk_check_kind(f, NULL, err)) return NULL;
+    if (strlen(key) > MAX_KEY || f->foreign) return NULL;
     snprintf(name, sizeof name, "%s%s", note_prefix, key);
-    const char *text = shk_st_text(f, name);
-    char *copy = text ? strdup(text) : NULL;
-    if (text && !copy) shk_fail(err, SHK_FAILED, "out of memory for a note of %s", f->path);
-    return copy;
-}
-
-char *shk_file_note(const char *path, const char *key, struct shk_error *err) {
-    struct shk_bytes bytes;
-    struct shk_st f;
-    if (err) err->code = SHK_OK;
-    if (!shk_file_read(path, shk_st_check_begin, &bytes, err)) return NULL;
-    char *note = NULL;
-    if (shk_st_parse(path, bytes.data, bytes.size, &f, err)) {
-        note = note_of(&f, key, err);
-        shk_st_free(&f);
-    }
-    shk_free(bytes.data);
-    return note;
+    return shk_st_text(f, name);
 }

@@ -40,6 +40,9 @@ bool shk_check_others(struct shk_st *, struct shk_error *);
 bool shk_check_values(const struct shk_st *, const struct shk_st_tensor *, bool not_negative, struct shk_error *);
 // The model as a file of ours describes it, without place for weights.
 struct shk_model *shk_st_outline(const struct shk_st *, struct shk_error *);
+// The model of a file, with its weights; description and size are those of shk_weights_model.
+struct shk_model *shk_st_model(struct shk_st *, const char *description, size_t size, struct shk_error *);
+const char *shk_st_note(const struct shk_st *, const char *key); // NULL: there is none
 // The model of a file in memory (shk_st_parse).
 struct shk_model *shk_model_from_bytes(const char *path, const struct shk_bytes *, struct shk_error *);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Models start here from the weights of a file: all tensors must fit, but for those of the last linear layer, which may have
-// other classes.
+// A file of weights is read once, and asked for its model, its notes, or for weights to start others from: then all tensors must
+// fit, but for those of the last linear layer, which may have other classes.
 #include "base/memory.h"
 #include "formats/input.h"
 #include "formats/model_file.h"
@@ -10,49 +10,75 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-struct shk_start {
+struct shk_weights {
     char *path;
     struct shk_bytes bytes;
     struct shk_st file;
     struct shk_model *model; // what the file says that it is, without weights; NULL: another tool's file does not
 };
 
-static bool read_file(struct shk_start *i, struct shk_error *err) {
-    if (!shk_file_read(i->path, shk_st_check_begin, &i->bytes, err) ||
-        !shk_st_parse(i->path, i->bytes.data, i->bytes.size, &i->file, err))
+static bool read_file(struct shk_weights *w, struct shk_error *err) {
+    if (!shk_file_read(w->path, shk_st_check_begin, &w->bytes, err) ||
+        !shk_st_parse(w->path, w->bytes.data, w->bytes.size, &w->file, err))
         return false;
-    if (i->file.foreign) return true;
-    i->model = shk_check_kind(&i->file, NULL, err) ? shk_st_outline(&i->file, err) : NULL;
-    return i->model && shk_read_input(&i->file, i->model, err);
+    if (w->file.foreign) return true;
+    w->model = shk_check_kind(&w->file, NULL, err) ? shk_st_outline(&w->file, err) : NULL;
+    return w->model && shk_read_input(&w->file, w->model, err);
 }
 
-struct shk_start *shk_start_open(const char *path, struct shk_error *err) {
-    struct shk_start *i = shk_alloc(1, sizeof *i, "initial weights", err);
-    if (!i) return NULL;
-    i->path = strdup(path);
-    if (!i->path) shk_fail(err, SHK_FAILED, "out of memory for the name of %.200s", path);
-    if (i->path && read_file(i, err)) return i;
-    shk_start_free(i);
+struct shk_weights *shk_weights_open(const char *path, struct shk_error *err) {
+    struct shk_weights *w = shk_alloc(1, sizeof *w, "a file of weights", err);
+    if (!w) return NULL;
+    w->path = strdup(path);
+    if (!w->path) shk_fail(err, SHK_FAILED, "out of memory for the name of %.200s", path);
+    if (w->path && read_file(w, err)) return w;
+    shk_weights_free(w);
     return NULL;
 }
 
-void shk_start_free(struct shk_start *i) {
-    if (!i) return;
-    shk_st_free(&i->file);
-    shk_model_free(i->model);
-    shk_free(i->bytes.data);
-    free(i->path);
-    shk_free(i);
+void shk_weights_free(struct shk_weights *w) {
+    if (!w) return;
+    shk_st_free(&w->file);
+    shk_model_free(w->model);
+    shk_free(w->bytes.data);
+    free(w->path);
+    shk_free(w);
 }
 
-const char *shk_start_description(const struct shk_start *i) { return i->model ? i->model->config.description : NULL; }
-
-bool shk_start_preprocessing(const struct shk_start *i, struct shk_preprocessing *out) {
-    if (i->model) *out = i->model->input.prepared;
-    return i->model;
+const char *shk_weights_description(const struct shk_weights *w) {
+    return w->model ? w->model->config.description : NULL;
 }
 
-// ---- Tensors ----
+bool shk_weights_preprocessing(const struct shk_weights *w, struct shk_preprocessing *out) {
+    if (w->model) *out = w->model->input.prepared;
+    return w->model;
+}
+
+const char *shk_weights_note(const struct shk_weights *w, const char *key) { return shk_st_note(&w->file, key); }
+
+struct shk_model *shk_weights_model(struct shk_weights *w, const char *description, size_t size,
+                                    struct shk_error *err) {
+    return shk_st_model(&w->file, description, size, err);
+}
+
+struct shk_model *shk_model_load(const char *path, struct shk_error *err) {
+    struct shk_weights *w = shk_weights_open(path, err);
+    struct shk_model *m = w ? shk_weights_model(w, NULL, 0, err) : NULL;
+    shk_weights_free(w);
+    return m;
+}
+
+char *shk_file_note(const char *path, const char *key, struct shk_error *err) {
+    if (err) err->code = SHK_OK;
+    struct shk_weights *w = shk_weights_open(path, err);
+    const char *text = w ? shk_weights_note(w, key) : NULL;
+    char *copy = text ? strdup(text) : NULL;
+    if (text && !copy) shk_fail(err, SHK_FAILED, "out of memory for a note of %.200s", path);
+    shk_weights_free(w);
+    return copy;
+}
+
+// ---- Models that start from them ----
 
 // The last linear layer.
 static const struct shk_layer *head_of(const struct shk_model *m) {
@@ -81,20 +107,20 @@ static const struct shk_st_tensor *take(struct shk_st *f, const struct shk_model
 }
 
 // What the file's model is, where that explains why its tensors do not fit.
-static bool fail_misfit(const struct shk_start *i, const struct shk_error *why, struct shk_error *err) {
-    if (why->code != SHK_BAD_INPUT || !i->model)
+static bool fail_misfit(const struct shk_weights *w, const struct shk_error *why, struct shk_error *err) {
+    if (why->code != SHK_BAD_INPUT || !w->model)
         return shk_fail(err, why->code, "%s%s", why->text,
                         why->code == SHK_BAD_INPUT ? "; a model starts from weights of the same layers and image size"
                                                    : "");
-    const struct shk_shape s = i->model->shape;
+    const struct shk_shape s = w->model->shape;
     return shk_fail(err, SHK_BAD_INPUT,
                     "%s; a model starts from weights of the same layers, and these are of %.60s, %zux%zux%zu",
-                    why->text, i->model->config.title, s.height, s.width, s.channels);
+                    why->text, w->model->config.title, s.height, s.width, s.channels);
 }
 
-static bool take_all(struct shk_start *i, const struct shk_model *m, const struct shk_st_tensor **tensors,
+static bool take_all(struct shk_weights *w, const struct shk_model *m, const struct shk_st_tensor **tensors,
                      struct shk_started *s, struct shk_error *err) {
-    struct shk_st *f = &i->file;
+    struct shk_st *f = &w->file;
     struct shk_error why = {0};
     for (size_t k = 0; k < f->count; k++) f->tensors[k].taken = false;
     bool ok = true;
@@ -103,7 +129,7 @@ static bool take_all(struct shk_start *i, const struct shk_model *m, const struc
         ok = tensors[p] && shk_check_values(f, tensors[p], false, &why);
     }
     ok = ok && shk_check_others(f, &why);
-    return ok || fail_misfit(i, &why, err);
+    return ok || fail_misfit(w, &why, err);
 }
 
 // shk_model_hash of the model that the file has.
@@ -117,10 +143,10 @@ static uint64_t hash_of(const struct shk_model *m, const struct shk_st_tensor *c
     return XXH3_64bits_digest(&state);
 }
 
-bool shk_model_start(struct shk_model *m, struct shk_start *i, struct shk_started *started, struct shk_error *err) {
+bool shk_model_start(struct shk_model *m, struct shk_weights *w, struct shk_started *started, struct shk_error *err) {
     const struct shk_st_tensor *tensors[SHK_MAX_PARAMS];
     struct shk_started s = {0};
-    if (!take_all(i, m, tensors, &s, err)) return false;
+    if (!take_all(w, m, tensors, &s, err)) return false;
     s.hash = hash_of(m, tensors);
     s.new_head = s.classes != m->shape.classes ? head_of(m)->name : NULL;
     for (unsigned p = 0; p < m->param_count; p++)
