@@ -21,7 +21,7 @@ PRESETS = {
     "tinyvit-pre": "vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls,norm=pre,pos=learned,dropout=0,act=gelu",
     "tinyvit-nopos": "vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls,norm=post,pos=none,dropout=0.1,act=relu",
 }
-CHOICES = {"pool": ("cls", "mean"), "norm": ("pre", "post"), "pos": ("learned", "none"), "act": ("relu", "gelu")}
+CHOICES = {"pool": ("cls", "mean"), "norm": ("pre", "post"), "pos": ("learned", "none"), "act": ("relu", "gelu", "silu")}
 
 
 def _fields(text):
@@ -95,8 +95,10 @@ class Vit(nn.Module):
         self.cls_token = nn.Parameter(torch.randn(1, 1, dim) * 0.02) if fields["pool"] == "cls" else None
         self.pos_embed = nn.Parameter(torch.randn(1, tokens, dim) * 0.02) if fields["pos"] == "learned" else None
 
+        act = F.silu if fields["act"] == "silu" else fields["act"]
+
         def layer():
-            return nn.TransformerEncoderLayer(dim, fields["heads"], fields["ff"], fields["dropout"], fields["act"],
+            return nn.TransformerEncoderLayer(dim, fields["heads"], fields["ff"], fields["dropout"], act,
                                               batch_first=True, norm_first=fields["norm"] == "pre")
 
         self.encoder = nn.TransformerEncoder(layer(), fields["depth"])

@@ -37,7 +37,23 @@ run() { # run STATUS ARGUMENT...: the exit code; standard error has one line whe
 # What the last command said on standard error, but for what other programs are to blame for.
 errors() { grep -v '^shikaku: warning: the machine is busy: ' err; }
 
+lacks() { printf 'skipped: %s\n' "$1"; }
+python_with() { # python_with MODULE: a python3 that has it
+    for python in python3 /usr/bin/python3; do
+        "$python" -c "import $1" 2>/dev/null && echo "$python" && return
+    done
+    lacks "python3-$1" >&2
+}
+
 says() { # says PATTERN: the last command's output or error has such a line
     grep -Eq -- "$1" out err
     check "nothing matches: $1" $?
+}
+
+set_of() { # set_of FOLDER SIDE GREATEST TEXT: 60 images and their labels, 0 to GREATEST, as IDX
+    side=$(printf '\\000\\000\\000\\%03o' "$2")
+    mkdir -p "$1"
+    { printf "\\000\\000\\010\\003\\000\\000\\000\\074$side$side" && yes "$4" | head -c $((60 * $2 * $2)); } >"$1/train-images-idx3-ubyte"
+    { printf '\000\000\010\001\000\000\000\074' && yes "$(seq -s '' 0 "$3")" | tr -d '\n' | head -c 60 | tr 0-9 '\000-\011'; } \
+        >"$1/train-labels-idx1-ubyte"
 }

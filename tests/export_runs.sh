@@ -8,15 +8,9 @@ set -u
 case=${2:?usage: export_runs.sh BIN CASE}
 case $case in /*) ;; *) case=$OLDPWD/$case ;; esac
 
-lacks() { printf 'skipped: %s\n' "$1"; }
 small() { awk -v x="$1" -v most="$2" 'BEGIN { exit !(x != "" && x + 0 <= most + 0) }'; }
-python_with() { # python_with MODULE: a python3 that has it
-    for python in python3 /usr/bin/python3; do
-        "$python" -c "import $1" 2>/dev/null && echo "$python" && return
-    done
-    lacks "python3-$1" >&2
-}
 onnx=$(python_with onnx)
+torch=$(python_with torch)
 ort=yes
 node -e 'require("onnxruntime-node")' 2>/dev/null || { ort='' && lacks 'onnxruntime-node (NODE_PATH says where it is)'; }
 
@@ -78,6 +72,19 @@ model post vit:dim=24,depth=1,heads=3,ff=40 16 16 1 9
 model nopos vit:dim=24,depth=1,heads=1,ff=40,pos=none 16 12 1 9
 model silu vit:dim=24,depth=1,ff=40,pool=mean,norm=pre,act=silu,dropout=0 20 28 3 4
 model mean vit:dim=24,depth=2,heads=2,ff=40,pool=mean,pos=none,act=gelu 16 16 1 3
+
+# PyTorch's logits of all models, and its next step of Adam from a checkpoint: a batch is all images, in any order.
+if [ -n "$torch" ]; then
+    "$torch" "$tests/export/torch_logits.py" tinycnn cnn pre post nopos silu mean >out 2>err && small "$(cat out)" 1e-5
+    check "PyTorch's logits" $?
+    set_of digits 16 9 'some text for pixels'
+    for file in digits/train*; do cp "$file" "digits/test-${file#digits/train-}"; done
+    for epochs in 3 4; do
+        run 0 train --model tinycnn --data digits --batch 60 --epochs $epochs --out steps$epochs
+    done
+    "$torch" "$tests/export/torch_step.py" digits/train* steps3/last.ckpt steps4/last.ckpt >out 2>err && small "$(cat out)" 0.01
+    check "PyTorch's step from a checkpoint" $?
+fi
 
 run 0 train --model tinycnn --epochs 1 --train-samples 200 --test-samples 50 --out r
 run 0 export r model.onnx

@@ -5,13 +5,6 @@ set -u
 # shellcheck source=tests/begin_runs.sh
 . "$(dirname "$0")/begin_runs.sh"
 
-set_of() { # set_of FOLDER SIDE GREATEST TEXT: 60 images and their labels, 0 to GREATEST, as IDX
-    side=$(printf '\\000\\000\\000\\%03o' "$2")
-    mkdir -p "$1"
-    { printf "\\000\\000\\010\\003\\000\\000\\000\\074$side$side" && yes "$4" | head -c $((60 * $2 * $2)); } >"$1/train-images-idx3-ubyte"
-    { printf '\000\000\010\001\000\000\000\074' && yes "$(seq -s '' 0 "$3")" | tr -d '\n' | head -c 60 | tr 0-9 '\000-\011'; } \
-        >"$1/train-labels-idx1-ubyte"
-}
 weights() { sed -n 's/.*weights \([0-9a-f]*\).*/\1/p' out | tail -n 1; }
 same() { # same WHAT HASH
     [ "$(weights)" = "$2" ]
