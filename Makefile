@@ -192,7 +192,16 @@ check: $(UNIT_BIN) ## the unit tests alone
 	@tests/run.sh $(UNIT_BIN)
 
 # Runs that are interrupted, killed or short of something; RUNS= leaves them out. Behind -- are those that need all CPUs.
-RUNS ?= "tests/run_folders.sh $(BIN)" "tests/array_runs.sh $(BIN)" "tests/data_runs.sh $(BIN)" "tests/export_runs.sh $(BIN) $(EXPORT_CASE)" "tests/folder_attacks.sh $(BIN)" "tests/output_runs.sh $(BIN)" "tests/kill_runs.sh $(BIN) 20" "tests/memory_runs.sh $(BIN)" "tests/fine_tuning.sh $(BIN)"
+RUNS ?= "tests/run_folders.sh $(BIN)" \
+    "tests/array_runs.sh $(BIN)" \
+    "tests/data_runs.sh $(BIN)" \
+    "tests/export_runs.sh $(BIN) $(EXPORT_CASE)" \
+    "tests/folder_attacks.sh $(BIN)" \
+    "tests/output_runs.sh $(BIN)" \
+    "tests/kill_runs.sh $(BIN) 20" \
+    "tests/memory_runs.sh $(BIN)" \
+    "tests/fine_tuning.sh $(BIN)" \
+    "tests/snippets.sh $(BIN)"
 TESTS ?= $(RUNS) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/cli_usage.sh $(BIN)" "tests/symbols.sh $(BUILD)" \
     "tests/install_example.sh $(BUILD)" "tests/completion.sh $(BUILD)" "tests/decimal_comma.sh $(BUILD)" tests/hardened.sh tests/deps.sh -- "tests/machine_runs.sh $(BIN)"
 test: all $(TEST_BIN) $(REPLAY_BIN) $(EXPORT_CASE) ## all tests; TESTS='command...' runs others; the last line counts them
@@ -206,6 +215,7 @@ check-all: export WERROR := 1
 check-all: ## the tests with gcc and clang, plain, with Debian's flags and under sanitizers
 	$(MAKE) test test-faults CC=gcc BUILD=build/check/gcc
 	$(MAKE) all CC=gcc && tests/hardened.sh --build
+	tests/snippets.sh build/gcc/shikaku --whole
 	$(MAKE) test test-faults CC=clang BUILD=build/check/clang
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 $(MAKE) test test-faults CC=gcc BUILD=build/check/gcc-asan EXTRA='$(SANITIZE)'
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 $(MAKE) test test-faults CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
