@@ -55,11 +55,18 @@ compile() { # compile PROGRAM FILE: what pkg-config prints is for a shell to rea
 compile "$dir/version" "$dir/version.c"
 [ "$("$dir/version")" = "$version" ]
 
-# The example
+# The examples
 compile "$dir/train_squares" "$prefix/share/doc/shikaku/examples/train_squares.c"
 "$dir/train_squares" >"$dir/out"
 cat "$dir/out"
 grep -Eq '^test accuracy: (1\.000|0\.9[0-9]{2})$' "$dir/out"
+compile "$dir/train_folder" "$prefix/share/doc/shikaku/examples/train_folder.c"
+"$prefix/bin/shikaku" data make squares "$dir/pictures" --as folder --train-samples 500 --test-samples 20 >"$dir/out"
+picture=$(find "$dir/pictures/test/4" -name '*.png' | sort | head -n 1)
+"$dir/train_folder" "$dir/pictures/train" "$dir/model.safetensors" "$picture" >"$dir/out"
+cat "$dir/out"
+grep -Eq '^accuracy on val: (1\.000|0\.9[0-9]{2}) in epoch [0-9]+$' "$dir/out"
+grep -Eq '/test/4/[^/]*\.png: 4$' "$dir/out"
 
 # Nothing is left but folders that others use, too.
 make -s uninstall ${build:+BUILD="$build"} PREFIX="$prefix"
