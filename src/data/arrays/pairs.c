@@ -61,8 +61,10 @@ static void take_word(struct meaning *m, const char *word) {
         if (words[i].part != NOT_SAID) m->part = words[i].part;
         return;
     }
-    const size_t used = strlen(m->rest);
-    snprintf(m->rest + used, sizeof m->rest - used, "%s ", word);
+    const size_t used = strlen(m->rest), length = strlen(word);
+    if (used + length + 2 > sizeof m->rest) return; // of a name that is longer than a file's can be
+    memcpy(m->rest + used, word, length);
+    memcpy(m->rest + used + length, " ", 2);
 }
 
 static struct meaning meaning_of(const char *name) {
