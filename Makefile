@@ -259,6 +259,9 @@ check-bits: ## same bits on every thread count, instruction set and compiler (lo
 check-bits-ci: ## a part of that
 	tests/check_bits --ci
 
+check-export: all ## accuracy of exported models in other programs, on Fashion-MNIST; NODE_PATH: where onnxruntime-node is
+	tests/export_accuracy.sh $(BIN)
+
 # Benchmarks: every bench/bench_*.cc is one Google Benchmark program; bench/*.c are shared by them. BENCH_ARGS go to all of them.
 BENCH_SRC := $(wildcard bench/bench_*.cc)
 BENCH_BIN := $(BENCH_SRC:%.cc=$(BUILD)/%)
@@ -354,4 +357,4 @@ clean: ## removes build
 
 -include $(BUILD)/tests/core/bits.d $(EXPORT_CASE).d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(wildcard $(BUILD)/man/*.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
 
-.PHONY: all help demo demo-fashion check test test-faults test-neon fuzz check-all asan tsan check-bits check-bits-ci bench format check-format install uninstall clean
+.PHONY: all help demo demo-fashion check test test-faults test-neon fuzz check-all asan tsan check-bits check-bits-ci check-export bench format check-format install uninstall clean
