@@ -91,6 +91,15 @@ squares='squares --train-samples 90 --test-samples 30 --seed 3'
     [ "$(ls -d m* o*)" = "$before" ]
     check 'something was made' $?
 
+    # Where a write fails, nothing is left of it: files of at most 20 blocks are allowed.
+    for form in idx npz cifar; do
+        (ulimit -f 20 && "$bin" data make $squares short.$form --as $form >out 2>err)
+        [ $? -eq 1 ] && [ -z "$(ls -d short* 2>&-)" ] && grep -q 'short\.[^ ]* cannot be written: ' err
+        check "after a failed write of $form something is left" $?
+    done
+    run 1 data make $squares nowhere/x
+    says 'nowhere/x cannot be made: its folder is not there'
+
     # A signal in the middle leaves nothing.
     "$bin" data make squares big --train-samples 100000 --size 8 --square 2 >out 2>err &
     making=$!

@@ -213,7 +213,6 @@ static void test_places(void **state) {
     tree_write("/file", "mine");
     not_written(d, SHK_FORM_FOLDER, "/full", "is there already and is not empty");
     not_written(d, SHK_FORM_IDX, "/file", "is there already and is no folder");
-    not_written(d, SHK_FORM_CSV, "/no/folder", "No such file");
     holds(2);
     tree_write("/empty/x", "");
     assert_int_equal(remove(full("/empty/x")), 0);

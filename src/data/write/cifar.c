@@ -49,7 +49,7 @@ static bool put_record(const struct shk_writing *w, struct shk_file_out *f, enum
 static bool write_batch(const struct shk_writing *w, const char *name, enum shk_part part, size_t begin, size_t end,
                         struct shk_error *err) {
     struct shk_file_out f;
-    if (!shk_file_create(&f, w->fresh, name, err)) return false;
+    if (!shk_writing_create(w, &f, name, err)) return false;
     for (size_t i = begin; i < end; i++) {
         if (put_record(w, &f, part, i, err)) continue;
         shk_file_abandon(&f);
@@ -77,7 +77,7 @@ static bool write_names(const struct shk_writing *w, struct shk_error *err) {
     for (size_t i = 0; i < names->count; i++)
         if (strpbrk(names->names[i], "\r\n"))
             return shk_fail(err, SHK_BAD_INPUT, "the name of class %zu has several lines, which CIFAR cannot hold", i);
-    if (!shk_file_create(&f, w->fresh, names->count == FEW ? "batches.meta.txt" : "fine_label_names.txt", err))
+    if (!shk_writing_create(w, &f, names->count == FEW ? "batches.meta.txt" : "fine_label_names.txt", err))
         return false;
     for (size_t i = 0; i < names->count; i++) {
         shk_file_put(&f, names->names[i], strlen(names->names[i]));

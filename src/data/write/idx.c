@@ -21,7 +21,7 @@ static bool create(const struct shk_writing *w, struct shk_file_out *f, enum shk
     char name[64];
     snprintf(name, sizeof name, "%s-%s-idx%u-%s", part == SHK_PART_TEST ? "t10k" : shk_written_parts[part], what, dims,
              type);
-    return shk_file_create(f, w->fresh, name, err);
+    return shk_writing_create(w, f, name, err);
 }
 
 // [n][height][width], and channels behind where there are several.

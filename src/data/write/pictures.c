@@ -113,7 +113,7 @@ static bool put_part(const struct shk_writing *w, struct shk_file_out *f, enum s
 bool shk_write_csv(const struct shk_writing *w, struct shk_error *err) {
     static const char heading[] = "path,label,split\n";
     struct shk_file_out f;
-    if (!shk_writing_knows_classes(w, 0, err) || !shk_file_create(&f, w->fresh, "data.csv", err)) return false;
+    if (!shk_writing_knows_classes(w, 0, err) || !shk_writing_create(w, &f, "data.csv", err)) return false;
     shk_file_put(&f, heading, sizeof heading - 1);
     for (unsigned part = 0; part < SHK_PARTS; part++) {
         if (!w->data->parts[part] || put_part(w, &f, part, err)) continue;

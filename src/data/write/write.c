@@ -35,6 +35,16 @@ bool shk_writing_goes_on(const struct shk_writing *w, struct shk_error *err) {
            shk_fail(err, SHK_FAILED, "%s: the writing was stopped", w->path);
 }
 
+// Sentences name it by where it will be.
+bool shk_writing_create(const struct shk_writing *w, struct shk_file_out *f, const char *name, struct shk_error *err) {
+    const size_t size = strlen(w->path) + strlen(name) + 2;
+    char *path = shk_alloc(size, 1, "a file's name", err);
+    if (path) snprintf(path, size, "%s/%s", w->path, name);
+    const bool ok = path && shk_file_create(f, w->fresh, path, err);
+    shk_free(path);
+    return ok;
+}
+
 struct shk_shape shk_writing_shape(const struct shk_writing *w) {
     return w->data->parts[SHK_PART_TRAIN]->shape;
 }
@@ -116,7 +126,12 @@ static struct shk_folder *make_fresh(const char *path, struct shk_error *err) {
         made = mkdir(fresh, 0777);
     } while (made != 0 && errno == EEXIST);
     if (made == 0) folder = shk_folder_hold(fresh, size - 1);
-    if (!folder) shk_cannot(path, "made", errno, shk_reading_code(errno), err);
+    char shown[SHK_SHOWN_PATH];
+    if (!folder && errno == ENOENT)
+        shk_fail(err, SHK_FAILED, "%s cannot be made: its folder is not there, make it first",
+                 shk_shown_path(path, shown));
+    else if (!folder)
+        shk_cannot(path, "made", errno, SHK_FAILED, err);
     shk_free(fresh);
     return folder;
 }

@@ -28,6 +28,8 @@ extern const char *const shk_written_parts[SHK_PARTS]; // "train", ...
 void shk_writing_note(const struct shk_writing *, const char *sentence);
 // Before each sample: whether the caller still wants it.
 bool shk_writing_goes_on(const struct shk_writing *, struct shk_error *);
+// A file of that name in the folder.
+bool shk_writing_create(const struct shk_writing *, struct shk_file_out *, const char *name, struct shk_error *);
 // The shape of all parts.
 struct shk_shape shk_writing_shape(const struct shk_writing *);
 // A sample as bytes, in w->bytes; false: a pixel is no whole 255th.
