@@ -31,18 +31,19 @@ static struct features features(void) {
     return f;
 }
 
-static bool has_avx2(void) {
+static bool offers_avx2(struct features f) {
     const unsigned ymm = 0x6; // XMM and upper YMM
     const unsigned needed = bit_AVX2 | bit_BMI | bit_BMI2;
-    struct features f = features();
     return (f.state & ymm) == ymm && (f.leaf1_ecx & bit_FMA) && (f.leaf7_ebx & needed) == needed;
 }
+
+static bool has_avx2(void) { return offers_avx2(features()); }
 
 static bool has_avx512(void) {
     const unsigned zmm = 0xe0; // mask registers, upper ZMM0-15, ZMM16-31
     const unsigned needed = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
     struct features f = features();
-    return has_avx2() && (f.state & zmm) == zmm && (f.leaf7_ebx & needed) == needed;
+    return offers_avx2(f) && (f.state & zmm) == zmm && (f.leaf7_ebx & needed) == needed;
 }
 #elif defined(__aarch64__)
 static bool has_neon(void) { return getauxval(AT_HWCAP) & HWCAP_ASIMD; }
@@ -73,6 +74,7 @@ static const struct {
 };
 static const size_t count = sizeof isas / sizeof isas[0];
 
+// NULL where it is not.
 static const struct shk_kernels *usable(size_t i) { return isas[i].kernels && isas[i].runs() ? isas[i].kernels : NULL; }
 
 const struct shk_kernels *shk_kernels_at(size_t index) {
@@ -81,14 +83,16 @@ const struct shk_kernels *shk_kernels_at(size_t index) {
     return NULL;
 }
 
+// Each question to the CPU traps into a hypervisor, where there is one: no more are asked than must be.
+static const struct shk_kernels *best(void) {
+    const struct shk_kernels *k = NULL;
+    for (size_t i = count; i-- > 0 && !k;) k = usable(i);
+    return k;
+}
+
 const struct shk_kernels *shk_kernels_find(const char *isa, bool *exists) {
     *exists = true;
-    if (!isa || strcmp(isa, "auto") == 0) {
-        const struct shk_kernels *best = NULL;
-        for (size_t i = 0; i < count; i++)
-            if (usable(i)) best = usable(i);
-        return best;
-    }
+    if (!isa || strcmp(isa, "auto") == 0) return best();
     for (size_t i = 0; i < count; i++)
         if (strcmp(isa, isas[i].isa) == 0) return usable(i);
     *exists = false;

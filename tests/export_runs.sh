@@ -87,6 +87,12 @@ if [ -n "$torch" ]; then
 fi
 
 run 0 train --model tinycnn --epochs 1 --train-samples 200 --test-samples 50 --out r
+# One picture: the weights are read once, and no thread is started but the printer's.
+if strace -o trace true 2>/dev/null; then
+    strace -f -o trace -e trace=openat,clone,clone3 "$bin" predict r "$tests/fuzz/corpus/png/rgb" >out 2>err
+    [ "$(grep -c 'best.safetensors' trace)" -eq 1 ] && [ "$(grep -Ec ' clone3?\(' trace)" -eq 1 ]
+    check 'a prediction of one picture does too much' $?
+fi
 run 0 export r model.onnx
 says 'epoch 1 - weights [0-9a-f]{16}, r/best.safetensors -> model.onnx'
 cp model.onnx before

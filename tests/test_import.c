@@ -291,7 +291,8 @@ static void test_start_of_ours(void **state) {
     assert_null(shk_weights_model(weights, NULL, 9, &err));
     assert_null(shk_weights_model(weights, "tinycat", 0, &err));
     assert_string_equal(shk_weights_description(weights), shk_model_description(from));
-    assert_true(shk_weights_preprocessing(weights, &p) && p.normalised && p.mean[1] == 0.25f && p.deviation[1] == 3);
+    assert_true(shk_weights_preprocessing(weights, &p, &err) && p.normalised && p.mean[1] == 0.25f &&
+                p.deviation[1] == 3);
     assert_true(shk_model_start(m, weights, &started, &err));
     assert_true(shk_model_hash(m) == shk_model_hash(from) && started.hash == shk_model_hash(m) && !started.new_head);
     shk_weights_free(weights);

@@ -223,9 +223,10 @@ bool shk_model_guessed(const struct shk_model *); // its file did not say what i
 struct shk_weights;
 struct shk_weights *shk_weights_open(const char *path, struct shk_error *error);
 void shk_weights_free(struct shk_weights *);
-// What the file says: of which model the weights are, and which preprocessing they expect; NULL, false: it does not say.
+// What the file says: of which model the weights are, and which preprocessing they expect; NULL, false: it does not say, or
+// (error->code is not SHK_OK) what makes no sense.
 const char *shk_weights_description(const struct shk_weights *);
-bool shk_weights_preprocessing(const struct shk_weights *, struct shk_preprocessing *out);
+bool shk_weights_preprocessing(const struct shk_weights *, struct shk_preprocessing *out, struct shk_error *error);
 const char *shk_weights_note(const struct shk_weights *, const char *key); // NULL: none; it belongs to the handle
 // Its model. Another tool's file may be of a description that the caller knows, and of images of size x size pixels; NULL and 0:
 // of any preset and size that fits. A file that says what it is must be that.

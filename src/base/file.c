@@ -262,6 +262,7 @@ static bool read_open(int fd, const char *path, shk_file_check *check, struct sh
         return false;
     b->data = shk_alloc(b->size, 1, shk_shown_path(path, shown), err);
     if (!b->data) return false;
+    shk_populate(b->data, b->size);
     if (read_part(fd, path, b->data, b->size, err)) return true;
     shk_free(b->data);
     return false;

@@ -5,7 +5,6 @@
 #include "base/available.h"
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 enum { HEADER = 64, PAGE = 4096, HUGE_PAGE = 2 << 20, LARGE = 64 << 20 };
@@ -13,7 +12,7 @@ enum { HEADER = 64, PAGE = 4096, HUGE_PAGE = 2 << 20, LARGE = 64 << 20 };
 // Stands in the 64 bytes before a block.
 struct header {
     void *start;
-    size_t mapped; // bytes; 0: from aligned_alloc
+    size_t mapped; // bytes; 0: from calloc
 };
 
 // Starts on a multiple of `page`, which is at least 4096; its header is just before.
@@ -51,14 +50,15 @@ static void *too_large(size_t count, size_t size, const char *what, struct shk_e
     return NULL;
 }
 
-// Below HUGE_PAGE bytes. Of none, there are some all the same, so that the block's address is inside what was allocated.
+// Below HUGE_PAGE bytes. Of none, there are some all the same, so that the block's address is inside what was allocated. Pages
+// that come from the system are zero already, and are not touched here: calloc knows which, aligned_alloc and memset do not.
 static void *heap_block(size_t bytes) {
-    size_t total = HEADER + (((bytes ? bytes : 1) + 63) & ~(size_t)63);
-    char *start = aligned_alloc(64, total);
+    const size_t rounded = ((bytes ? bytes : 1) + 63) & ~(size_t)63;
+    char *start = calloc(1, HEADER + 63 + rounded);
     if (!start) return NULL;
-    memset(start, 0, total);
-    *(struct header *)(void *)start = (struct header){start, 0};
-    return start + HEADER;
+    char *block = (char *)(((uintptr_t)start + HEADER + 63) & ~(uintptr_t)63);
+    *(struct header *)(void *)(block - HEADER) = (struct header){start, 0};
+    return block;
 }
 
 void *shk_alloc(size_t count, size_t size, const char *what, struct shk_error *err) {
@@ -75,6 +75,17 @@ void *shk_alloc_untouched(size_t count, size_t size, size_t parts, const char *w
     if (!fits(bytes, what, err)) return NULL;
     void *block = map_block(bytes, bytes / parts >= 4 * (size_t)HUGE_PAGE ? HUGE_PAGE : PAGE);
     return block ? block : no_memory(bytes, what, err);
+}
+
+void shk_populate(void *block, size_t bytes) {
+#ifdef MADV_POPULATE_WRITE
+    const uintptr_t first = ((uintptr_t)block + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    const uintptr_t end = ((uintptr_t)block + bytes) & ~(uintptr_t)(PAGE - 1);
+    if (end > first) madvise((void *)first, end - first, MADV_POPULATE_WRITE); // a wish, too
+#else
+    (void)block;
+    (void)bytes;
+#endif
 }
 
 void shk_free(void *block) {

@@ -13,6 +13,8 @@ void *shk_alloc(size_t count, size_t size, const char *what, struct shk_error *e
 // The same, never touched: for memory of which `parts` threads on several NUMA nodes have an equal part each. On huge pages
 // only where a part holds several.
 void *shk_alloc_untouched(size_t count, size_t size, size_t parts, const char *what, struct shk_error *err);
+// Of a block that is about to be written as a whole: gets its pages at once, in about half the time.
+void shk_populate(void *block, size_t bytes);
 void shk_free(void *); // NULL is allowed
 
 #endif

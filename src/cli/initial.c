@@ -37,7 +37,10 @@ static void adopt(const struct shk_preprocessing *p, struct run_settings *s, cha
 
 static void choose_pixels(const struct shk_weights *w, struct run_settings *s, char pixels[200]) {
     struct shk_preprocessing p = {0};
-    const bool known = shk_weights_preprocessing(w, &p), typed = run_was_given(s, "normalise") || *s->values.data.mean;
+    struct shk_error error = {0};
+    const bool known = shk_weights_preprocessing(w, &p, &error),
+               typed = run_was_given(s, "normalise") || *s->values.data.mean;
+    if (error.code != SHK_OK) cli_die_error(&error);
     if (shk_settings_draw(&s->values))
         snprintf(pixels, 200, "%s", p.normalised ? "squares are not normalised, but the weights expect it" : "");
     else if (typed)

@@ -88,18 +88,26 @@ static void rank(struct answer *a) {
     }
 }
 
+// A line at once: each text that is printed wakes the printer.
 static void print_answer(const struct answer *a, const char *name, bool logits) {
-    cli_print("%s:", cli_shown(name).text);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *line = open_memstream(&text, &size);
+    if (!line) cli_die(CLI_FAILED, "out of memory");
+    fprintf(line, "%s:", cli_shown(name).text);
     for (size_t i = 0; i < a->top; i++) {
         const size_t label = a->order[i];
         const char *class = shk_model_class(a->model, label);
         if (class)
-            cli_print("%s %s %.4f", i ? "," : "", cli_shown(class).text, (double)a->probabilities[label]);
+            fprintf(line, "%s %s %.4f", i ? "," : "", cli_shown(class).text, (double)a->probabilities[label]);
         else
-            cli_print("%s %zu %.4f", i ? "," : "", label, (double)a->probabilities[label]);
+            fprintf(line, "%s %zu %.4f", i ? "," : "", label, (double)a->probabilities[label]);
     }
-    for (size_t c = 0; logits && c < a->classes; c++) cli_print("%s%.9g", c ? " " : "; logits ", (double)a->logits[c]);
-    cli_print("\n");
+    for (size_t c = 0; logits && c < a->classes; c++)
+        fprintf(line, "%s%.9g", c ? " " : "; logits ", (double)a->logits[c]);
+    if (fclose(line) != 0) cli_die(CLI_FAILED, "out of memory");
+    cli_print("%s\n", text);
+    free(text);
 }
 
 static json_t *answer_to_json(const struct answer *a, const char *name, bool logits) {
@@ -204,7 +212,8 @@ int cli_predict(int argc, char **argv) {
     struct predict_settings s = {.run = run_defaults()};
     cli_parse(&argp, "shikaku predict", argc, argv, &s);
     struct weights w = weights_load_best(s.model, &s.run);
-    struct shk_runtime *runtime = run_make_runtime(&s.run, 0);
+    const bool single = s.count == 1 && !weights_is_folder(s.paths[0]);
+    struct shk_runtime *runtime = run_make_runtime(&s.run, single); // one task takes one thread
     json_t *array = s.json ? json_array() : NULL;
     if (s.json && !array) cli_die(CLI_FAILED, "out of memory");
     const size_t bad = predict(&s, w.model, runtime, array);

@@ -14,16 +14,13 @@ struct shk_weights {
     char *path;
     struct shk_bytes bytes;
     struct shk_st file;
-    struct shk_model *model; // what the file says that it is, without weights; NULL: another tool's file does not
 };
 
 static bool read_file(struct shk_weights *w, struct shk_error *err) {
     if (!shk_file_read(w->path, shk_st_check_begin, &w->bytes, err) ||
         !shk_st_parse(w->path, w->bytes.data, w->bytes.size, &w->file, err))
         return false;
-    if (w->file.foreign) return true;
-    w->model = shk_check_kind(&w->file, NULL, err) ? shk_st_outline(&w->file, err) : NULL;
-    return w->model && shk_read_input(&w->file, w->model, err);
+    return w->file.foreign || shk_check_kind(&w->file, NULL, err);
 }
 
 struct shk_weights *shk_weights_open(const char *path, struct shk_error *err) {
@@ -39,19 +36,23 @@ struct shk_weights *shk_weights_open(const char *path, struct shk_error *err) {
 void shk_weights_free(struct shk_weights *w) {
     if (!w) return;
     shk_st_free(&w->file);
-    shk_model_free(w->model);
     shk_free(w->bytes.data);
     free(w->path);
     shk_free(w);
 }
 
 const char *shk_weights_description(const struct shk_weights *w) {
-    return w->model ? w->model->config.description : NULL;
+    return w->file.foreign ? NULL : shk_st_text(&w->file, "model");
 }
 
-bool shk_weights_preprocessing(const struct shk_weights *w, struct shk_preprocessing *out) {
-    if (w->model) *out = w->model->input.prepared;
-    return w->model;
+bool shk_weights_preprocessing(const struct shk_weights *w, struct shk_preprocessing *out, struct shk_error *err) {
+    if (err) err->code = SHK_OK;
+    if (w->file.foreign) return false;
+    struct shk_model *m = shk_st_outline(&w->file, err);
+    const bool ok = m && shk_read_input(&w->file, m, err);
+    if (ok) *out = m->input.prepared;
+    shk_model_free(m);
+    return ok;
 }
 
 const char *shk_weights_note(const struct shk_weights *w, const char *key) { return shk_st_note(&w->file, key); }
@@ -108,14 +109,17 @@ static const struct shk_st_tensor *take(struct shk_st *f, const struct shk_model
 
 // What the file's model is, where that explains why its tensors do not fit.
 static bool fail_misfit(const struct shk_weights *w, const struct shk_error *why, struct shk_error *err) {
-    if (why->code != SHK_BAD_INPUT || !w->model)
-        return shk_fail(err, why->code, "%s%s", why->text,
-                        why->code == SHK_BAD_INPUT ? "; a model starts from weights of the same layers and image size"
-                                                   : "");
-    const struct shk_shape s = w->model->shape;
-    return shk_fail(err, SHK_BAD_INPUT,
-                    "%s; a model starts from weights of the same layers, and these are of %.60s, %zux%zux%zu",
-                    why->text, w->model->config.title, s.height, s.width, s.channels);
+    struct shk_model *m = why->code == SHK_BAD_INPUT && !w->file.foreign ? shk_st_outline(&w->file, NULL) : NULL;
+    const char *more =
+        why->code == SHK_BAD_INPUT ? "; a model starts from weights of the same layers and image size" : "";
+    if (m)
+        shk_fail(err, SHK_BAD_INPUT,
+                 "%s; a model starts from weights of the same layers, and these are of %.60s, %zux%zux%zu", why->text,
+                 m->config.title, m->shape.height, m->shape.width, m->shape.channels);
+    else
+        shk_fail(err, why->code, "%s%s", why->text, more);
+    shk_model_free(m);
+    return false;
 }
 
 static bool take_all(struct shk_weights *w, const struct shk_model *m, const struct shk_st_tensor **tensors,

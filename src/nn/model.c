@@ -126,7 +126,10 @@ struct shk_model *shk_model_outline(const char *description, const struct shk_sh
 bool shk_model_allocate(struct shk_model *m, struct shk_error *err) {
     m->weights = shk_alloc(m->weight_floats, sizeof(float), "weights", err);
     m->derived = shk_alloc(m->derived_floats + 16, sizeof(float), "packed weights", err);
-    return m->weights && m->derived;
+    if (!m->weights || !m->derived) return false;
+    shk_populate(m->weights, m->weight_floats * sizeof(float));
+    shk_populate(m->derived, m->derived_floats * sizeof(float));
+    return true;
 }
 
 bool shk_model_draw(struct shk_model *m, uint64_t seed, struct shk_error *err) {
