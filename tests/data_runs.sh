@@ -141,5 +141,14 @@ says '^       0  .*  2$' && says '^       2  .*  10$'
 run 0 predict run numbers/test/9 --top 3
 says '[ ,:] 10 0\.[0-9]{4}'
 
+# ---- One reading for both weights of a run ----
+
+"$bin" data make squares pets --as folder --train-samples 60 --test-samples 10 --size 12 --square 3 >out 2>err
+: >pets/train/4/bad.png
+run 0 train --data pets --skip-bad --model cnn:channels=2,hidden=0 --epochs 1 --out pets.run
+run 0 eval pets.run
+[ "$(grep -c 'bad.png: this file is empty' err)" -eq 1 ] && [ "$(grep -c 'test loss' out)" -eq 2 ]
+check 'eval reads the same data twice' $?
+
 echo "data_runs: $passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -55,14 +55,48 @@ static const struct shk_dataset *best_part(const struct shk_data *data) {
     return part;
 }
 
+// Data for the weights that come next, too, where those want the same.
+struct opened {
+    struct shk_data *data; // NULL: none
+    struct run_settings settings;
+    struct shk_preprocessing prepared;
+};
+
+static bool are_same(const struct run_settings *a, const struct run_settings *b) {
+    for (const struct shk_setting *s = shk_settings; s->name; s++)
+        if (s->section != SHK_SECTION_OUTPUT && !shk_setting_equal(s, &a->values, &b->values)) return false;
+    return true;
+}
+
+static bool are_prepared_alike(const struct shk_preprocessing *a, const struct shk_preprocessing *b) {
+    return a->fit == b->fit && a->background == b->background && a->normalised == b->normalised &&
+           memcmp(a->mean, b->mean, sizeof a->mean) == 0 &&
+           memcmp(a->deviation, b->deviation, sizeof a->deviation) == 0;
+}
+
+static bool have_shape(const struct shk_dataset *d, struct shk_shape m) {
+    const struct shk_shape s = shk_dataset_shape(d);
+    return s.height == m.height && s.width == m.width && s.channels == m.channels && s.classes == m.classes;
+}
+
+static const struct shk_dataset *open_data(struct opened *o, const struct weights *w, const struct eval_settings *s,
+                                           const struct shk_runtime *runtime) {
+    struct run_settings c = weights_settings(w, &s->run);
+    const struct shk_preprocessing prepared = shk_model_preprocessing(w->model);
+    if (s->json) c.values.quiet = true;
+    if (o->data && are_same(&o->settings, &c) && are_prepared_alike(&o->prepared, &prepared) &&
+        have_shape(best_part(o->data), shk_model_shape(w->model)))
+        return best_part(o->data);
+    shk_data_free(o->data);
+    *o = (struct opened){data_open_for(w->model, &c, runtime), c, prepared};
+    return best_part(o->data);
+}
+
 // One file; with `all` the table of its classes, too.
 static void eval_weights(const struct weights *w, const struct eval_settings *s, struct shk_runtime *runtime, bool all,
-                         json_t *array) {
+                         struct opened *opened, json_t *array) {
     struct shk_error error = {0};
-    struct run_settings c = weights_settings(w, &s->run);
-    if (s->json) c.values.quiet = true;
-    struct shk_data *data = data_open_for(w->model, &c, runtime);
-    struct shk_evaluation *e = shk_evaluation_create(w->model, runtime, best_part(data), &error);
+    struct shk_evaluation *e = shk_evaluation_create(w->model, runtime, open_data(opened, w, s, runtime), &error);
     if (!e) cli_die_error(&error);
     if (array && json_array_append_new(array, scores_to_json(e, w)) != 0) cli_die(CLI_FAILED, "out of memory");
     if (!array)
@@ -71,7 +105,6 @@ static void eval_weights(const struct weights *w, const struct eval_settings *s,
                   shk_model_hash(w->model), cli_shown(w->path).text);
     if (!array && all) scores_print(e, w->model);
     shk_evaluation_free(e);
-    shk_data_free(data);
 }
 
 // Whether the run's checkpoint is of a time when there was a best epoch.
@@ -82,7 +115,7 @@ static bool is_beyond_first(const struct weights *checkpoint) {
 }
 
 // The last and the best weights of a run.
-static void eval_run(const struct eval_settings *s, struct shk_runtime *runtime, json_t *array) {
+static void eval_run(const struct eval_settings *s, struct shk_runtime *runtime, struct opened *opened, json_t *array) {
     static const enum folder_file files[] = {FOLDER_CHECKPOINT, FOLDER_BEST};
     char *paths[2];
     bool there[2];
@@ -95,7 +128,7 @@ static void eval_run(const struct eval_settings *s, struct shk_runtime *runtime,
     for (size_t i = 0; i < 2; i++) {
         if (!there[i]) continue;
         struct weights w = weights_load(paths[i], &s->run);
-        eval_weights(&w, s, runtime, i == 1 || !there[1], array);
+        eval_weights(&w, s, runtime, i == 1 || !there[1], opened, array);
         if (i == 0) needs_best = is_beyond_first(&w);
         weights_free(&w);
     }
@@ -124,14 +157,16 @@ int cli_eval(int argc, char **argv) {
     struct shk_runtime *runtime = run_make_runtime(&settings.run, 0);
     json_t *array = settings.json ? json_array() : NULL;
     if (settings.json && !array) cli_die(CLI_FAILED, "out of memory");
+    struct opened opened = {0};
     if (weights_is_folder(settings.path)) {
-        eval_run(&settings, runtime, array);
+        eval_run(&settings, runtime, &opened, array);
     } else {
         struct weights w = weights_load(settings.path, &settings.run);
-        eval_weights(&w, &settings, runtime, true, array);
+        eval_weights(&w, &settings, runtime, true, &opened, array);
         weights_free(&w);
     }
     if (array) cli_print_json(array);
+    shk_data_free(opened.data);
     shk_runtime_free(runtime);
     return cli_finish_output();
 }

@@ -29,7 +29,7 @@ static const struct {
     {"gzip", 0, 2, "\x1f\x8b"},
     {"zip", 0, 4, "PK\3\4"},
     {"PDF", 0, 4, "%PDF"},
-    {"XML or HTML", 0, 1, "<"},
+    {"markup (XML, HTML)", 0, 1, "<"},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
