@@ -211,6 +211,58 @@ static void test_copy(void **state) {
     assert_non_null(strstr(err.text, "label 2 is 4"));
 }
 
+// Floats are normalised where they are fetched: what is held, and the hash of it, stay as they were.
+static void test_normalised_floats(void **state) {
+    (void)state;
+    enum { N = 3, PIXELS = 8 * 8 * 2 };
+    struct shk_shape shape = {8, 8, 2, 4};
+    float images[N * PIXELS], mean[2], deviation[2], room[PIXELS];
+    const uint32_t labels[N] = {3, 0, 2};
+    for (size_t i = 0; i < N * PIXELS; i++) images[i] = (float)(i % 7) + (float)(i % 2) * 100;
+    struct shk_dataset *d = shk_dataset_copy(images, labels, N, &shape, NULL);
+    assert_non_null(d);
+    const uint64_t hash = shk_dataset_hash(d);
+    shk_dataset_statistics(d, mean, deviation);
+    shk_dataset_normalise(d, mean, deviation);
+    assert_true(shk_dataset_hash(d) == hash);
+    for (size_t n = 0; n < N; n++) {
+        shk_dataset_pixels(d, n, room);
+        for (size_t i = 0; i < PIXELS; i++)
+            assert_true(room[i] == (images[n * PIXELS + i] - mean[i % 2]) / deviation[i % 2]);
+    }
+    shk_dataset_free(d);
+}
+
+// Samples that are picked lie where they lay, and have the hash of a copy.
+static void test_pick(void **state) {
+    (void)state;
+    enum { N = 4, PIXELS = 8 * 8 };
+    struct shk_shape shape = {8, 8, 1, 4};
+    uint8_t images[N * PIXELS];
+    const uint32_t labels[N] = {3, 0, 2, 1}, places[] = {3, 1, 2}, again[] = {2, 0};
+    for (size_t i = 0; i < N * PIXELS; i++) images[i] = (uint8_t)(i * i % 251);
+    struct shk_dataset *all = shk_dataset_copy_bytes(images, labels, N, &shape, NULL);
+    struct shk_dataset *some = shk_dataset_pick(all, places, 3, NULL);
+    struct shk_dataset *two = shk_dataset_pick(some, again, 2, NULL); // samples 2 and 3
+    assert_true(all && some && two);
+    assert_ptr_equal(some->bytes, all->bytes);
+    shk_dataset_free(all);
+    shk_dataset_free(some);
+    struct shk_dataset *copy = shk_dataset_copy_bytes(images + 2 * PIXELS, labels + 2, 2, &shape, NULL);
+    assert_true(shk_dataset_hash(two) == shk_dataset_hash(copy));
+    float a[PIXELS], b[PIXELS], mean[2], deviation[2];
+    shk_dataset_statistics(two, mean, deviation);
+    shk_dataset_statistics(copy, mean + 1, deviation + 1);
+    assert_true(mean[0] == mean[1] && deviation[0] == deviation[1]);
+    for (size_t i = 0; i < 2; i++) {
+        shk_dataset_pixels(two, i, a);
+        shk_dataset_pixels(copy, i, b);
+        assert_memory_equal(a, b, sizeof a);
+    }
+    shk_dataset_free(two);
+    shk_dataset_free(copy);
+}
+
 // The hash tells sets apart in whatever a training depends on.
 static void test_hash(void **state) {
     (void)state;
@@ -312,6 +364,8 @@ int main(void) {
         cmocka_unit_test(test_streams),
         cmocka_unit_test(test_bad_squares),
         cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_normalised_floats),
+        cmocka_unit_test(test_pick),
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_bad_shapes),
         cmocka_unit_test(test_shuffle),

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include <math.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -16,12 +17,13 @@ enum { MAX_SAMPLES = 10000000 };
 
 static const float *fetch_own(const struct shk_dataset *d, size_t sample, float *room) {
     (void)room;
-    return d->images + sample * shk_dataset_pixels_of(d);
+    return shk_dataset_image(d, sample);
 }
 
 static const float *fetch_bytes(const struct shk_dataset *d, size_t sample, float *room) {
     const size_t channels = d->shape.channels, pixels = shk_dataset_pixels_of(d);
-    const uint8_t *from = d->bytes + sample * pixels;
+    size_t bytes;
+    const uint8_t *from = shk_dataset_stored(d, sample, &bytes);
     if (channels == 1)
         for (size_t i = 0; i < pixels; i++) room[i] = d->of_byte[from[i]];
     else
@@ -50,37 +52,49 @@ static const float *fetch_normalised(const struct shk_dataset *d, size_t sample,
     return room;
 }
 
-static bool alloc_floats(struct shk_dataset *d, struct shk_error *err) {
-    d->fetch = fetch_own;
-    d->images = shk_alloc(d->n, shk_dataset_pixels_of(d) * sizeof(float), "images", err);
-    return d->images;
+static void free_block(void *start, size_t mapped) {
+    if (mapped)
+        munmap(start, mapped);
+    else
+        shk_free(start);
 }
 
-static bool alloc_bytes(struct shk_dataset *d, struct shk_error *err) {
-    d->fetch = fetch_bytes;
-    d->room_floats = shk_dataset_pixels_of(d);
-    d->bytes = shk_alloc(d->n, shk_dataset_pixels_of(d), "images", err);
+struct shk_pixels *shk_pixels_new(void *start, size_t mapped, struct shk_error *err) {
+    struct shk_pixels *p = shk_alloc(1, sizeof *p, "images", err);
+    if (p)
+        *p = (struct shk_pixels){1, start, mapped};
+    else
+        free_block(start, mapped);
+    return p;
+}
+
+void shk_pixels_leave(struct shk_pixels *p) {
+    if (!p || --p->users) return;
+    free_block(p->start, p->mapped);
+    shk_free(p);
+}
+
+// ---- Data sets ----
+
+static bool make_table(struct shk_dataset *d, struct shk_error *err) {
     d->of_byte = shk_alloc(d->shape.channels * 256, sizeof(float), "a table of pixels", err);
-    if (!d->bytes || !d->of_byte) return false;
+    if (!d->of_byte) return false;
     for (size_t i = 0; i < d->shape.channels * 256; i++) d->of_byte[i] = (float)(i % 256) / 255.0f;
     return true;
 }
 
-// Labels, and nothing yet to fetch images from.
-static struct shk_dataset *new_dataset(size_t n, const struct shk_shape *shape, struct shk_error *err) {
-    if (!shk_shape_check(shape, err)) return NULL;
-    if (n < 1 || n > MAX_SAMPLES) {
-        shk_fail(err, SHK_BAD_INPUT, "a dataset of %zu samples is not supported: use 1 to %d", n, MAX_SAMPLES);
-        return NULL;
-    }
-    struct shk_dataset *d = shk_alloc(1, sizeof *d, "a dataset", err);
-    if (!d) return NULL;
-    d->n = n;
-    d->shape = *shape;
-    d->labels = shk_alloc(n, sizeof(uint32_t), "labels", err);
-    if (d->labels) return d;
-    shk_dataset_free(d);
-    return NULL;
+static bool check_size(size_t n, const struct shk_shape *shape, struct shk_error *err) {
+    return shk_shape_check(shape, err) &&
+           ((n >= 1 && n <= MAX_SAMPLES) ||
+            shk_fail(err, SHK_BAD_INPUT, "a dataset of %zu samples is not supported: use 1 to %d", n, MAX_SAMPLES));
+}
+
+bool shk_dataset_bytes(size_t n, const struct shk_shape *shape, bool bytes, size_t *size, struct shk_error *err) {
+    if (!check_size(n, shape, err)) return false;
+    const size_t pixels = shape->height * shape->width * shape->channels;
+    return !__builtin_mul_overflow(n, pixels * (bytes ? 1 : sizeof(float)), size) ||
+           shk_fail(err, SHK_FAILED, "out of memory: %zu images of %zu pixels are more than can be addressed", n,
+                    pixels);
 }
 
 // d, or NULL where something of it could not be made.
@@ -90,14 +104,47 @@ static struct shk_dataset *whole(struct shk_dataset *d, bool ok) {
     return NULL;
 }
 
-struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *shape, struct shk_error *err) {
+// Labels, and nothing yet to fetch images from.
+static struct shk_dataset *new_dataset(size_t n, const struct shk_shape *shape, struct shk_error *err) {
+    struct shk_dataset *d = check_size(n, shape, err) ? shk_alloc(1, sizeof *d, "a dataset", err) : NULL;
+    if (!d) return NULL;
+    d->n = n;
+    d->shape = *shape;
+    d->labels = shk_alloc(n, sizeof(uint32_t), "labels", err);
+    return whole(d, d->labels);
+}
+
+struct shk_dataset *shk_dataset_over(struct shk_pixels *pixels, void *images, bool bytes, size_t n,
+                                     const struct shk_shape *shape, struct shk_error *err) {
     struct shk_dataset *d = new_dataset(n, shape, err);
-    return whole(d, d && alloc_floats(d, err));
+    if (!d) return NULL;
+    d->pixels = pixels;
+    pixels->users++;
+    d->fetch = bytes ? fetch_bytes : fetch_own;
+    d->room_floats = bytes ? shk_dataset_pixels_of(d) : 0;
+    if (bytes)
+        d->bytes = images;
+    else
+        d->images = images;
+    return whole(d, !bytes || make_table(d, err));
+}
+
+static struct shk_dataset *in_memory(size_t n, const struct shk_shape *shape, bool bytes, struct shk_error *err) {
+    if (!check_size(n, shape, err)) return NULL;
+    const size_t pixels = shape->height * shape->width * shape->channels;
+    void *images = shk_alloc(n, pixels * (bytes ? 1 : sizeof(float)), "images", err);
+    struct shk_pixels *p = images ? shk_pixels_new(images, 0, err) : NULL;
+    struct shk_dataset *d = p ? shk_dataset_over(p, images, bytes, n, shape, err) : NULL;
+    shk_pixels_leave(p);
+    return d;
+}
+
+struct shk_dataset *shk_dataset_new(size_t n, const struct shk_shape *shape, struct shk_error *err) {
+    return in_memory(n, shape, false, err);
 }
 
 struct shk_dataset *shk_dataset_new_bytes(size_t n, const struct shk_shape *shape, struct shk_error *err) {
-    struct shk_dataset *d = new_dataset(n, shape, err);
-    return whole(d, d && alloc_bytes(d, err));
+    return in_memory(n, shape, true, err);
 }
 
 static bool check_labels(const uint32_t *labels, size_t n, const struct shk_shape *shape, struct shk_error *err) {
@@ -172,23 +219,23 @@ bool shk_dataset_name_classes(struct shk_dataset *d, const char *const *names, s
 
 struct shk_dataset *shk_dataset_pick(const struct shk_dataset *d, const uint32_t *places, size_t n,
                                      struct shk_error *err) {
-    struct shk_dataset *to = (d->bytes ? shk_dataset_new_bytes : shk_dataset_new)(n, &d->shape, err);
+    void *images = d->bytes ? (void *)d->bytes : d->images;
+    struct shk_dataset *to = shk_dataset_over(d->pixels, images, d->bytes, n, &d->shape, err);
     if (!to || !shk_dataset_set_names(to, &d->names, err)) return whole(to, false);
-    size_t bytes;
+    to->places = shk_alloc(n, sizeof *to->places, "places of images", err);
+    if (!to->places) return whole(to, false);
     for (size_t i = 0; i < n; i++) {
-        const void *from = shk_dataset_stored(d, places[i], &bytes);
-        memcpy(d->bytes ? (char *)to->bytes + i * bytes : (char *)to->images + i * bytes, from, bytes);
+        to->places[i] = d->places ? d->places[places[i]] : places[i];
         to->labels[i] = d->labels[places[i]];
     }
-    if (d->bytes) memcpy(to->of_byte, d->of_byte, d->shape.channels * 256 * sizeof(float));
     to->prepared = d->prepared;
     return to;
 }
 
 void shk_dataset_free(struct shk_dataset *d) {
     if (!d) return;
-    shk_free(d->images);
-    shk_free(d->bytes);
+    shk_pixels_leave(d->pixels);
+    shk_free(d->places);
     shk_free(d->of_byte);
     shk_free(d->room);
     shk_free(d->labels);
@@ -222,32 +269,39 @@ static const float *raw_floats(const struct shk_dataset *d, size_t sample) {
 }
 
 // In pieces, which gives the hash of the whole.
-static uint64_t hash_floats(const struct shk_dataset *d, XXH64_hash_t seed) {
+static uint64_t hash_images(const struct shk_dataset *d, XXH64_hash_t seed) {
     XXH3_state_t state;
+    size_t bytes;
     XXH3_INITSTATE(&state);
     XXH3_64bits_reset_withSeed(&state, seed);
     for (size_t i = 0; i < d->n; i++)
-        XXH3_64bits_update(&state, raw_floats(d, i), shk_dataset_pixels_of(d) * sizeof(float));
+        if (d->bytes)
+            XXH3_64bits_update(&state, shk_dataset_stored(d, i, &bytes), shk_dataset_pixels_of(d));
+        else
+            XXH3_64bits_update(&state, raw_floats(d, i), shk_dataset_pixels_of(d) * sizeof(float));
     return XXH3_64bits_digest(&state);
 }
 
 uint64_t shk_dataset_hash(const struct shk_dataset *d) {
     const uint64_t sizes[] = {d->n, d->shape.height, d->shape.width, d->shape.channels, d->shape.classes};
-    XXH64_hash_t hash = XXH3_64bits(sizes, sizeof sizes);
-    hash = XXH3_64bits_withSeed(d->labels, d->n * sizeof *d->labels, hash);
-    return d->bytes ? XXH3_64bits_withSeed(d->bytes, d->n * shk_dataset_pixels_of(d), hash) : hash_floats(d, hash);
+    const XXH64_hash_t hash = XXH3_64bits(sizes, sizeof sizes);
+    return hash_images(d, XXH3_64bits_withSeed(d->labels, d->n * sizeof *d->labels, hash));
 }
 
 // ---- Normalisation ----
 
 // The sums of bytes and of their squares are whole numbers.
 static void sum_bytes(const struct shk_dataset *d, size_t channel, double *mean, double *variance) {
-    const size_t count = d->n * shk_dataset_pixels_of(d), each = count / d->shape.channels;
+    const size_t pixels = shk_dataset_pixels_of(d), each = d->n * (pixels / d->shape.channels);
     uint64_t sum = 0, squares = 0;
-    for (size_t i = channel; i < count; i += d->shape.channels) {
-        const uint64_t b = d->bytes[i];
-        sum += b;
-        squares += b * b;
+    size_t bytes;
+    for (size_t sample = 0; sample < d->n; sample++) {
+        const uint8_t *image = shk_dataset_stored(d, sample, &bytes);
+        for (size_t i = channel; i < pixels; i += d->shape.channels) {
+            const uint32_t b = image[i];
+            sum += b;
+            squares += b * b;
+        }
     }
     *mean = (double)sum / (double)each;
     *variance = (double)squares / (double)each - *mean * *mean;
