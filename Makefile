@@ -194,6 +194,7 @@ check: $(UNIT_BIN) ## the unit tests alone
 # Runs that are interrupted, killed or short of something; RUNS= leaves them out. Behind -- are those that need all CPUs.
 RUNS ?= "tests/run_folders.sh $(BIN)" \
     "tests/array_runs.sh $(BIN)" \
+    "tests/cache_runs.sh $(BIN)" \
     "tests/data_runs.sh $(BIN)" \
     "tests/export_runs.sh $(BIN) $(EXPORT_CASE)" \
     "tests/folder_attacks.sh $(BIN)" \
@@ -207,7 +208,7 @@ TESTS ?= $(RUNS) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/cli_usage.sh $(BI
 test: all $(TEST_BIN) $(REPLAY_BIN) $(EXPORT_CASE) ## all tests; TESTS='command...' runs others; the last line counts them
 	@CC='$(CC)' tests/run.sh $(TESTS)
 test-faults: all $(FAULTS) ## trainings in which one call fails, each of many in turn
-	@tests/run.sh -- "tests/fault_runs.sh $(BIN) $(FAULTS) --quick"
+	@tests/run.sh -- "tests/fault_runs.sh $(BIN) $(FAULTS) --quick" "tests/cache_faults.sh $(BIN) $(FAULTS) --quick"
 
 # The tests themselves go through the instruction sets; here: compilers x sanitizers, a build folder each.
 SANITIZE := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

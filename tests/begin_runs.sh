@@ -9,6 +9,7 @@ dir=$(mktemp -d) || exit 1
 trap 'cd / && rm -rf "$dir"; "$tests/forget_killed.sh"' EXIT
 trap 'exit 1' HUP INT TERM
 cd "$dir" || exit 1
+export XDG_CACHE_HOME="$dir/cache-home"
 unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
 passed=0 failed=0
 : >out && : >err

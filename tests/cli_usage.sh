@@ -230,6 +230,9 @@ bad train --model tinycnn --learning-rate nan
 bad train --model tinycnn --output ''
 bad train --model tinycnn --progress
 bad train --model tinycnn --progress fast
+bad train --model tinycnn --cache
+bad train --model tinycnn --cache ''
+bad train --model tinycnn --cache none
 bad train --model tinycnn --progress bar
 bad train --model tinycnn --quiet=yes
 bad train --model tinycnn --quiet --progress line

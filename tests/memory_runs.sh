@@ -67,17 +67,44 @@ else
     fail '2.4 TiB of images'
 fi
 
+# in_group ARGUMENT...: in the control group
+in_group() {
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    timeout 60 sh -c 'echo $$ >"$1/tasks" && shift && exec "$@"' group "$group" "$bin" "$@" >"$dir/out" 2>"$dir/err"
+    status=$?
+}
+
 # A control group of 256 MiB: 655 MiB of images are refused, instead of the kernel killing the process.
 if mkdir "$group" 2>"$dir/no" && echo 268435456 >"$group/memory.limit_in_bytes"; then
-    # shellcheck disable=SC2016 # expanded by the inner shell
-    timeout 60 sh -c 'echo $$ >"$1/tasks" && shift && exec "$@"' group "$group" "$bin" train --model tinycnn --epochs 1 \
-        --threads 2 --train-samples 2500 --size 256 >"$dir/out" 2>"$dir/err"
-    status=$?
+    in_group train --model tinycnn --epochs 1 --threads 2 --train-samples 2500 --size 256
     if [ "$status" -eq 1 ] && grep -Eqx 'shikaku: out of memory: 625.0 MiB for images, but [0-9]{1,3}\.[0-9] MiB are available' "$dir/err"; then
         passed=$((passed + 1))
     else
         fail 'a control group of 256 MiB'
     fi
+    # One of 128 MiB, and 156 MiB of images in a file: refused with both figures without a cache, and mapped with one.
+    echo 134217728 >"$group/memory.limit_in_bytes"
+    idx() { # idx FOLDER N DIGITS: N images of 64x64, and their labels; N in octal escapes
+        mkdir "$dir/$1"
+        { printf "\\000\\000\\010\\003$3\\000\\000\\000\\100\\000\\000\\000\\100" && yes 'some fourteen' | head -c $(($2 * 4096)); } >"$dir/$1/train-images-idx3-ubyte"
+        { printf "\\000\\000\\010\\001$3" && yes 2>"$dir/no" | head -c "$2" | tr 'y\n' '\000\001'; } >"$dir/$1/train-labels-idx1-ubyte"
+    }
+    idx small 100 '\000\000\000\144'
+    idx large 40000 '\000\000\234\100'
+    sleep 2.1 # by then, the clock of files tells a change from what is there
+    train 0 --data "$dir/small" --model cnn:channels=1,hidden=0 --out "$dir/run" --cache none
+    set -- eval "$dir/run/last.ckpt" --data "$dir/large" --split 0.9 --threads 2 --cache
+    in_group "$@" none
+    if [ "$status" -eq 1 ] && grep -Eqx 'shikaku: out of memory: 156\.2 MiB for images, but [0-9]{1,3}\.[0-9] MiB are available; with a cache .*' "$dir/err"; then
+        passed=$((passed + 1))
+    else
+        fail '156 MiB of a file'
+    fi
+    for what in made found; do
+        in_group "$@" "$dir/cache"
+        loss=$(grep -o 'test loss: .*, weights' "$dir/out")
+        if [ "$status" -eq 0 ] && [ -n "$loss" ] && [ "${first:=$loss}" = "$loss" ]; then passed=$((passed + 1)); else fail "a cache of 156 MiB, $what"; fi
+    done
 fi
 
 echo "$succeeded done, $refused refused in a sentence, $foreign ended before main"

@@ -26,6 +26,7 @@ fi
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
+export XDG_CACHE_HOME="$dir/cache"
 : >"$dir/passed"
 : >"$dir/together"
 list=$dir/together count=0

@@ -103,8 +103,9 @@ struct shk_data_options {
     enum shk_normalise normalise;
     float mean[SHK_MAX_CHANNELS], deviation[SHK_MAX_CHANNELS]; // SHK_NORMALISE_GIVEN
     bool skip_bad;                                             // go on without files that cannot be read
-    size_t square, train_samples, test_samples;                // of squares; 0: 6, 5000, 1000
-    double invert;                                             // of squares
+    const char *cache; // a folder in which decoded images are kept for the next time; NULL: nowhere
+    size_t square, train_samples, test_samples; // of squares; 0: 6, 5000, 1000
+    double invert;                              // of squares
     // Each sentence about what was done, and about each file that cannot be read; NULL allowed. Called by the calling thread.
     void (*on_note)(const char *sentence, void *user);
     void (*on_bad)(const char *sentence, void *user);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -107,7 +108,7 @@ static bool open_fresh(struct shk_file_out *f, struct shk_error *err) {
     unsigned number = (unsigned)now.tv_nsec * 4u ^ (unsigned)now.tv_sec ^ (unsigned)getpid() << 16;
     do {
         snprintf(f->fresh, sizeof f->fresh, "%.200s.%08x.new", f->name, number++);
-        f->file = open_retrying(f->folder->handle, f->fresh, O_WRONLY | O_CREAT | O_EXCL);
+        f->file = open_retrying(f->folder->handle, f->fresh, O_RDWR | O_CREAT | O_EXCL);
     } while (f->file < 0 && errno == EEXIST);
     return f->file >= 0 || shk_cannot(f->path, "written", errno, SHK_FAILED, err);
 }
@@ -177,6 +178,16 @@ void shk_file_patch(struct shk_file_out *f, size_t offset, const void *bytes, si
             size -= (size_t)n;
         }
     }
+}
+
+void *shk_file_map(struct shk_file_out *f, size_t bytes) {
+    if (f->why) return NULL;
+    do f->why = posix_fallocate(f->file, 0, (off_t)bytes);
+    while (f->why == EINTR);
+    void *map = f->why ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, f->file, 0);
+    if (map != MAP_FAILED) return map;
+    keep_failure(f);
+    return NULL;
 }
 
 // To the disk, and then into its place, if that is still the one that was meant.

@@ -26,6 +26,9 @@ bool shk_file_create(struct shk_file_out *, const struct shk_folder *, const cha
 void shk_file_put(struct shk_file_out *, const void *bytes, size_t size);
 // Overwrites what was put at `offset`.
 void shk_file_patch(struct shk_file_out *, size_t offset, const void *bytes, size_t size);
+// Makes the file of a new one so many bytes long and maps them, to be written there; the disk's room is taken at once, so that a
+// write cannot find it full. munmap. NULL: the failure is kept.
+void *shk_file_map(struct shk_file_out *, size_t bytes);
 // To the disk and into its place. Where anything failed, what was written is gone and the place as it was; but for the very
 // last step, which makes the new name last: where that fails, the new file is in place. A folder that was moved or removed
 // meanwhile is a failure, unless it is the caller's.

@@ -11,6 +11,7 @@ struct listener {
     bool quiet;
     size_t bad;
     struct data_said *said; // keeps all sentences; NULL: they are printed
+    char cache[4096]; // its folder
 };
 
 static void keep(struct shk_names *sentences, const char *sentence) {
@@ -69,9 +70,24 @@ static void read_normalisation(const struct shk_data_settings *s, struct shk_dat
     read_channels("std", s->deviation, 0, o->deviation);
 }
 
+// Empty: there is none.
+static void find_cache(const char *setting, struct listener *l) {
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const bool is_auto = strcmp(setting, "auto") == 0;
+    if (!is_auto && strcmp(setting, "none") != 0)
+        snprintf(l->cache, sizeof l->cache, "%s", setting);
+    else if (is_auto && cache && *cache == '/')
+        snprintf(l->cache, sizeof l->cache, "%s/shikaku", cache);
+    else if (is_auto && home && *home)
+        snprintf(l->cache, sizeof l->cache, "%s/.cache/shikaku", home);
+    else if (is_auto)
+        on_note("decoded images are not kept for the next time: neither XDG_CACHE_HOME nor HOME is set", l);
+}
+
 static struct shk_data_options options_of(const struct shk_run_settings *run, struct listener *listener) {
     const struct shk_data_settings *s = &run->data;
     const bool apart = *s->train;
+    if (!shk_settings_draw(run)) find_cache(run->cache, listener);
     struct shk_data_options o = {
         .spec = apart ? NULL : s->spec,
         .train = apart ? s->train : NULL,
@@ -83,6 +99,7 @@ static struct shk_data_options options_of(const struct shk_run_settings *run, st
         .fit = fit_of(s->fit),
         .background = s->background,
         .skip_bad = s->skip_bad,
+        .cache = *listener->cache ? listener->cache : NULL,
         .square = s->square,
         .train_samples = s->train_samples,
         .test_samples = s->test_samples,

@@ -2,6 +2,7 @@
 // Opens CIFAR-10 and CIFAR-100 in their binary form: records of one label or two, and planes of 32x32 red, green and blue.
 #include "base/file.h"
 #include "data/arrays/pairs.h"
+#include "data/cache.h"
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -154,9 +155,9 @@ static bool read_names(const struct shk_request *r, const struct batches *b, str
     return true;
 }
 
-static bool check_classes(const struct shk_request *r, const struct shk_data *d, const struct batches *b,
-                          const struct shk_names *names, struct shk_error *err) {
-    const size_t wanted = shk_part_classes(r, d);
+static bool check_classes(const struct shk_request *r, const struct batches *b, const struct shk_names *names,
+                          struct shk_error *err) {
+    const size_t wanted = r->shape.classes;
     if (wanted && wanted != b->format->classes)
         return shk_fail(err, SHK_BAD_INPUT, "%s has %zu classes, but wanted are %zu", b->format->name,
                         b->format->classes, wanted);
@@ -167,27 +168,62 @@ static bool check_classes(const struct shk_request *r, const struct shk_data *d,
 
 // ---- The source ----
 
-static struct shk_dataset *new_part(const struct shk_request *r, const struct shk_data *d, const struct batches *b,
-                                    struct shk_error *err) {
-    const struct shk_shape shape = {SIDE, SIDE, RGB, b->format->classes};
+// The batches of each part, of one format; without a count: there is no such part.
+struct batch_parts {
+    struct batches of[SHK_PARTS];
+    size_t records[SHK_PARTS];
+    struct shk_shape shape;
+};
+
+static bool make_part(const struct shk_request *r, struct shk_data *d, enum shk_part part, const struct batch_parts *p,
+                      struct shk_room *room, struct shk_error *err) {
     struct shk_names names = {0};
     struct shk_dataset *set = NULL;
-    size_t n;
-    if (read_names(r, b, &names, err) && shk_part_fits(r, d, &shape, b->format->name, err) &&
-        check_classes(r, d, b, &names, err) && count_records(b, &n, err))
-        set = shk_dataset_new_bytes(n, &shape, err);
-    if (set && (!shk_dataset_set_names(set, &names, err) || !read_batches(b, set, err))) {
-        shk_dataset_free(set);
-        set = NULL;
-    }
+    if (read_names(r, &p->of[part], &names, err) && check_classes(r, &p->of[part], &names, err))
+        set = shk_room_part(room, p->records[part], &p->shape, true, err);
+    const bool ok = set && shk_dataset_set_names(set, &names, err) && read_batches(&p->of[part], set, err);
     shk_names_free(&names);
-    return set;
+    if (ok) return shk_part_take(r, d, part, set, err);
+    shk_dataset_free(set);
+    return false;
 }
 
-static bool read_part(const struct shk_request *r, struct shk_data *d, enum shk_part part, const struct batches *b,
-                      struct shk_error *err) {
-    struct shk_dataset *set = new_part(r, d, b, err);
-    return set && shk_part_take(r, d, part, set, err);
+static bool make(const struct shk_request *r, struct shk_data *d, const void *batches, struct shk_error *err) {
+    struct batch_parts p = *(const struct batch_parts *)batches;
+    struct shk_room room;
+    size_t total = 0;
+    for (unsigned part = 0; part < SHK_PARTS; part++) {
+        const struct batches *b = &p.of[part];
+        if (!b->count) continue;
+        p.shape = (struct shk_shape){SIDE, SIDE, RGB, b->format->classes};
+        if (!shk_part_fits(&r->shape, &p.shape, b->format->name, err) || !count_records(b, &p.records[part], err) ||
+            !shk_room_count(&total, p.records[part], &p.shape, true, err))
+            return false;
+    }
+    if (!shk_room_open(&room, r, total, false, err)) return false;
+    bool ok = true;
+    for (unsigned part = 0; ok && part < SHK_PARTS; part++)
+        ok = !p.of[part].count || make_part(r, d, part, &p, &room, err);
+    shk_room_close(&room);
+    return ok;
+}
+
+static bool read_parts(const struct shk_request *r, struct shk_data *d, const struct batch_parts *p,
+                       struct shk_error *err) {
+    char path[SHK_ARRAY_PATH];
+    struct shk_cache *c = shk_cache_begin(r, d);
+    for (unsigned part = 0; part < SHK_PARTS; part++) {
+        const struct batches *b = &p->of[part];
+        for (size_t i = 0; i < b->count; i++) {
+            shk_cache_add(c, &part, sizeof part);
+            shk_cache_add_text(c, b->names[i]);
+            shk_cache_add_path(c, shk_array_path(b->folder, b->names[i], path, NULL) ? path : b->names[i]);
+        }
+        // The names of classes need not be there.
+        if (b->count && shk_array_path(b->folder, b->format->names, path, NULL) && shk_is_file(path))
+            shk_cache_add_path(c, path);
+    }
+    return shk_cache_load(c, r, d, make, p, err);
 }
 
 // The batches of a part that a folder holds.
@@ -219,6 +255,7 @@ static bool is_of_one_kind(const char *folder, struct shk_error *err) {
 static bool open_folder(const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
     static const enum shk_part parts[] = {SHK_PART_TRAIN, SHK_PART_TEST};
     char shown[SHK_SHOWN_PATH];
+    struct batch_parts p = {0};
     bool any = false;
     if (!is_of_one_kind(r->path, err)) return false;
     for (size_t i = 0; i < 2; i++) {
@@ -226,20 +263,23 @@ static bool open_folder(const struct shk_request *r, struct shk_data *d, struct 
         if (!b.count || (r->part != SHK_PARTS && r->part != parts[i])) continue;
         if (b.format == &cifar10 && parts[i] == SHK_PART_TRAIN && b.count < TRAIN_BATCHES)
             shk_data_note(r->options, "%zu of the %d training batches are there", b.count, TRAIN_BATCHES);
-        if (!read_part(r, d, parts[i], &b, err)) return false;
+        p.of[parts[i]] = b;
         any = true;
     }
-    return any || shk_fail(err, SHK_BAD_INPUT, "%s holds no CIFAR file of the part that is wanted",
-                           shk_shown_path(r->path, shown));
+    return any ? read_parts(r, d, &p, err)
+               : shk_fail(err, SHK_BAD_INPUT, "%s holds no CIFAR file of the part that is wanted",
+                          shk_shown_path(r->path, shown));
 }
 
 static bool open_file(const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
     char folder[SHK_ARRAY_PATH], shown[SHK_SHOWN_PATH];
-    struct batches b = {.folder = folder, .count = 1};
-    if (!shk_array_folder(r->path, folder, &b.names[0], err)) return false;
-    b.format = format_of_file(r->path, b.names[0]);
-    if (!b.format) return shk_fail(err, SHK_BAD_INPUT, "%s has changed", shk_shown_path(r->path, shown));
-    return read_part(r, d, r->part == SHK_PARTS ? SHK_PART_TRAIN : r->part, &b, err);
+    struct batch_parts p = {0};
+    struct batches *b = &p.of[r->part == SHK_PARTS ? SHK_PART_TRAIN : r->part];
+    *b = (struct batches){.folder = folder, .count = 1};
+    if (!shk_array_folder(r->path, folder, &b->names[0], err)) return false;
+    b->format = format_of_file(r->path, b->names[0]);
+    if (!b->format) return shk_fail(err, SHK_BAD_INPUT, "%s has changed", shk_shown_path(r->path, shown));
+    return read_parts(r, d, &p, err);
 }
 
 static bool open_cifar(const struct shk_request *r, struct shk_data *d, struct shk_error *err) {

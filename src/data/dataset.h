@@ -65,6 +65,8 @@ struct shk_dataset *shk_dataset_over(struct shk_pixels *pixels, void *images, bo
 struct shk_pixels *shk_pixels_new(void *start, size_t mapped, struct shk_error *);
 // One user less; the last one frees it.
 void shk_pixels_leave(struct shk_pixels *);
+// What the images of so many samples take, for checked sizes; false: they are not supported, or more than can be addressed.
+bool shk_dataset_bytes(size_t n, const struct shk_shape *, bool bytes, size_t *size, struct shk_error *);
 // Copies the names of all classes.
 bool shk_dataset_set_names(struct shk_dataset *, const struct shk_names *, struct shk_error *);
 // A data set of the samples whose place in d is given, in that order; it shares the pixels of d. Before d is normalised.

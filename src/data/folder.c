@@ -85,7 +85,9 @@ static bool take(const struct walk *w, const char *path, const struct place *abo
     const bool there = stat(path, &s) == 0;
     if (!there && errno == ELOOP) return ++w->list->left_out.loops, true;
     // Reading what is not there, such as where a link leads to nothing, fails, and then it is a bad file among others.
-    if (!there || S_ISREG(s.st_mode)) return shk_file_list_add(w->list, path, w->root, w->label, w->part, w->err);
+    const struct shk_file_mark mark = there ? shk_file_mark_of(&s) : (struct shk_file_mark){0};
+    if (!there || S_ISREG(s.st_mode))
+        return shk_file_list_add(w->list, path, w->root, w->label, w->part, &mark, w->err);
     if (S_ISDIR(s.st_mode)) return walk_folder(w, path, above, &s);
     w->list->left_out.others++;
     return true;

@@ -28,20 +28,10 @@ static bool is(const char *path) {
     return shk_idx_begins(path) || (shk_array_folder(path, folder, &name, NULL) && is_name(name) && shk_is_file(path));
 }
 
-// QMNIST has 8 numbers for each digit, of which the first is the label.
-static void keep_first_column(struct shk_array *a) {
-    enum { QMNIST_COLUMNS = 8 };
-    if (a->dims != 2 || a->dim[1] != QMNIST_COLUMNS || a->type != SHK_I32) return;
-    const size_t bytes = shk_element_bytes(a->type);
-    for (size_t i = 1; i < a->dim[0]; i++) memcpy(a->data + i * bytes, a->data + i * QMNIST_COLUMNS * bytes, bytes);
-    a->dims = 1;
-}
-
-static bool read(const struct shk_array_place *p, const char *name, struct shk_array *a, struct shk_error *err) {
+static bool open(const struct shk_array_place *p, const char *name, struct shk_reader *in, struct shk_array *a,
+                 struct shk_error *err) {
     char path[SHK_ARRAY_PATH];
-    if (!shk_array_path(p->path, name, path, err) || !shk_idx_read(path, a, err)) return false;
-    keep_first_column(a);
-    return true;
+    return shk_array_path(p->path, name, path, err) && shk_idx_open(path, in, a, err);
 }
 
 static bool open_in(const struct shk_request *r, const char *folder, const char *only, struct shk_data *d,
@@ -49,7 +39,7 @@ static bool open_in(const struct shk_request *r, const char *folder, const char 
     struct shk_array_place p = {.path = folder,
                                 .wanted = "names such as train-images-idx3-ubyte and train-labels-idx1-ubyte",
                                 .only = only,
-                                .read = read};
+                                .open = open};
     const bool ok = shk_array_names(folder, only ? NULL : is_name, &p.names, err) && shk_parts_of_arrays(r, &p, d, err);
     shk_names_free(&p.names);
     return ok;

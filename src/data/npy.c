@@ -47,14 +47,15 @@ static bool is(const char *path) {
 
 // ---- Files ----
 
-static bool read_file(const struct shk_array_place *p, const char *name, struct shk_array *a, struct shk_error *err) {
+static bool open_file(const struct shk_array_place *p, const char *name, struct shk_reader *in, struct shk_array *a,
+                      struct shk_error *err) {
     char path[SHK_ARRAY_PATH];
-    return shk_array_path(p->path, name, path, err) && shk_npy_read(path, a, err);
+    return shk_array_path(p->path, name, path, err) && shk_npy_open(path, in, a, err);
 }
 
 static bool open_files(const struct shk_request *r, const char *folder, const char *only, struct shk_data *d,
                        struct shk_error *err) {
-    struct shk_array_place p = {.path = folder, .wanted = wanted, .only = only, .read = read_file};
+    struct shk_array_place p = {.path = folder, .wanted = wanted, .only = only, .open = open_file};
     const bool ok = shk_array_names(folder, is_name, &p.names, err) && shk_parts_of_arrays(r, &p, d, err);
     shk_names_free(&p.names);
     return ok;
@@ -62,14 +63,11 @@ static bool open_files(const struct shk_request *r, const char *folder, const ch
 
 // ---- Zips ----
 
-static bool read_in_zip(const struct shk_array_place *p, const char *name, struct shk_array *a, struct shk_error *err) {
-    struct shk_reader in;
+static bool open_in_zip(const struct shk_array_place *p, const char *name, struct shk_reader *in, struct shk_array *a,
+                        struct shk_error *err) {
     struct stat s;
     if (stat(p->path, &s) != 0) s.st_size = 0;
-    if (!shk_reader_open_in_zip(&in, p->zip, p->path, (uint64_t)s.st_size, name, err)) return false;
-    const bool ok = shk_npy_parse(&in, a, err);
-    shk_reader_close(&in);
-    return ok;
+    return shk_reader_open_in_zip(in, p->zip, p->path, (uint64_t)s.st_size, name, err) && shk_npy_parse(in, a, err);
 }
 
 static bool list_zip(struct shk_array_place *p, struct shk_error *err) {
@@ -84,7 +82,7 @@ static bool list_zip(struct shk_array_place *p, struct shk_error *err) {
 }
 
 static bool open_zip(const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
-    struct shk_array_place p = {.path = r->path, .wanted = wanted, .read = read_in_zip};
+    struct shk_array_place p = {.path = r->path, .wanted = wanted, .open = open_in_zip};
     char shown[SHK_SHOWN_PATH];
     p.zip = unzOpen64(r->path);
     if (!p.zip)

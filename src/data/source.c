@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define SHK_SOURCE(name) &shk_source_##name,
 static const struct shk_source_type *const types[] = {
@@ -59,7 +60,12 @@ static const struct shk_source_type *source_of(const char *path, struct shk_erro
 
 static struct shk_request request_of(const struct shk_wanted *w, const struct shk_data_options *o,
                                      const struct shk_runtime *runtime) {
-    struct shk_request r = {.options = o, .part = SHK_PARTS, .team = runtime ? &runtime->team : NULL};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct shk_request r = {.options = o,
+                            .part = SHK_PARTS,
+                            .team = runtime ? &runtime->team : NULL,
+                            .begun = now.tv_sec * INT64_C(1000000000) + now.tv_nsec};
     if (w) {
         r.shape = w->shape;
         r.names = w->names->count ? w->names : NULL;

@@ -7,6 +7,15 @@
 #include "base/team.h"
 #include "data/dataset.h"
 
+// How numbers that are no bytes became pixels: those above 1 and up to 255 are divided by 255, others stay as they are. Parts of
+// the same type are taken alike, also where they lie apart: what the first one was is kept for the others.
+struct shk_scale {
+    bool known;
+    unsigned type; // enum shk_element (data/arrays/array.h)
+    bool by_255;
+    double most; // the largest number
+};
+
 // What a source is asked for.
 struct shk_request {
     const struct shk_data_options *options;
@@ -19,6 +28,8 @@ struct shk_request {
     struct shk_shape shape;
     const struct shk_names *names;
     struct shk_preprocessing prepared; // fit and background
+    int64_t begun;                     // ns since 1970, before a file of the data was looked at
+    struct shk_cache *cache;           // where what is made now is to be kept (data/cache.h); NULL: nowhere
 };
 
 struct shk_data {
@@ -27,6 +38,7 @@ struct shk_data {
     // For what has no place in a data set: what the samples of each part are called, one name each, in their order
     // (the path within its class for files); count 0: they have numbers only.
     struct shk_names samples[SHK_PARTS];
+    struct shk_scale scale;
 };
 
 struct shk_source_type {

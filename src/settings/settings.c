@@ -12,6 +12,7 @@
 // ---- The table ----
 
 static const char *const specs[] = {"squares", NULL};
+static const char *const caches[] = {"auto", "none", NULL};
 static const char *const fits[] = {"stretch", "crop", "letterbox", NULL};
 static const char *const normalisations[] = {"auto", "none", NULL};
 static const char *const progresses[] = {"auto", "none", "line", "bar", NULL};
@@ -133,6 +134,8 @@ const struct shk_setting shk_settings[] = {
      .unset = "SHIKAKU_THREADS, OMP_NUM_THREADS, else by cores and quota", .sentence = "Threads"},
     {"pin", FREE(pin), MACHINE, .unset = "SHIKAKU_PIN, else auto", .placeholder = "HOW",
      .sentence = "Where threads run: auto, cores, compact, scatter, none, or CPUs as in 0-3,8"},
+    {"cache", PATH(cache), MACHINE, .words = caches, .kind = SHK_FROM_FILES, .placeholder = "DIR",
+     .sentence = "Where decoded images are kept for the next time, or none; auto: ~/.cache/shikaku"},
 
     {"progress", WORD(progress, progresses), OUTPUT, .placeholder = "HOW",
      .sentence = "While it works: bar, on a terminal; a line every 10 s within long epochs; none; auto: bar or line"},

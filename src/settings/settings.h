@@ -46,6 +46,7 @@ struct shk_run_settings {
     double max_seconds;
     unsigned threads;
     char pin[2048];
+    char cache[4096]; // of decoded images
     char progress[8]; // how a command shows that it works
     unsigned quiet;
 };

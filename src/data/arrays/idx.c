@@ -48,13 +48,22 @@ static bool read_header(struct shk_reader *in, struct shk_array *a, struct shk_e
     return true;
 }
 
-bool shk_idx_read(const char *path, struct shk_array *a, struct shk_error *err) {
-    struct shk_reader in;
+// QMNIST has 8 numbers for each digit, of which the first is the label.
+static bool is_qmnist(const struct shk_array *a) {
+    enum { COLUMNS = 8 };
+    return a->dims == 2 && a->dim[1] == COLUMNS && a->type == SHK_I32;
+}
+
+bool shk_idx_open(const char *path, struct shk_reader *in, struct shk_array *a, struct shk_error *err) {
     *a = (struct shk_array){0};
-    if (!shk_reader_open(&in, path, err)) return false;
-    bool ok = read_header(&in, a, err) && shk_array_read(a, &in, err);
-    shk_reader_close(&in);
-    return ok;
+    if (!shk_reader_open(in, path, err)) return false;
+    memcpy(a->name, in->name, sizeof a->name);
+    if (read_header(in, a, err)) {
+        a->first_column = is_qmnist(a);
+        return true;
+    }
+    shk_reader_close(in);
+    return false;
 }
 
 bool shk_idx_begins(const char *path) {

@@ -95,14 +95,12 @@ static bool read_header(struct shk_reader *in, struct shk_array *a, struct shk_e
 
 bool shk_npy_parse(struct shk_reader *in, struct shk_array *a, struct shk_error *err) {
     *a = (struct shk_array){0};
-    return read_header(in, a, err) && shk_array_read(a, in, err);
+    memcpy(a->name, in->name, sizeof a->name);
+    if (read_header(in, a, err)) return true;
+    shk_reader_close(in);
+    return false;
 }
 
-bool shk_npy_read(const char *path, struct shk_array *a, struct shk_error *err) {
-    struct shk_reader in;
-    *a = (struct shk_array){0};
-    if (!shk_reader_open(&in, path, err)) return false;
-    bool ok = shk_npy_parse(&in, a, err);
-    shk_reader_close(&in);
-    return ok;
+bool shk_npy_open(const char *path, struct shk_reader *in, struct shk_array *a, struct shk_error *err) {
+    return shk_reader_open(in, path, err) && shk_npy_parse(in, a, err);
 }

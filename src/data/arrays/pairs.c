@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "data/cache.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -179,15 +180,8 @@ static bool find_pairs(const struct shk_request *r, const struct shk_array_place
 
 static const char *const part_names[] = {"train", "val", "test"};
 
-size_t shk_part_classes(const struct shk_request *r, const struct shk_data *d) {
-    const struct shk_dataset *train = d->parts[SHK_PART_TRAIN];
-    return r->shape.classes ? r->shape.classes : train ? train->shape.classes : 0;
-}
-
-bool shk_part_fits(const struct shk_request *r, const struct shk_data *d, const struct shk_shape *s, const char *name,
-                   struct shk_error *err) {
-    const struct shk_dataset *train = d->parts[SHK_PART_TRAIN];
-    struct shk_shape w = train ? train->shape : r->shape;
+bool shk_part_fits(const struct shk_shape *wanted, const struct shk_shape *s, const char *name, struct shk_error *err) {
+    struct shk_shape w = *wanted;
     if (!w.height) w.height = s->height;
     if (!w.width) w.width = s->width;
     if (!w.channels) w.channels = s->channels;
@@ -225,29 +219,127 @@ bool shk_part_take(const struct shk_request *r, struct shk_data *d, enum shk_par
     return true;
 }
 
-static bool make_part(const struct shk_request *r, struct shk_data *d, enum shk_part part,
-                      const struct shk_array *images, const struct shk_array *labels, struct shk_scale *scale,
-                      struct shk_error *err) {
-    struct shk_dataset *set = shk_dataset_of_arrays(images, labels, shk_part_classes(r, d), scale, err);
-    if (!set) return false;
-    if (!shk_part_fits(r, d, &set->shape, images->name, err)) {
-        shk_dataset_free(set);
-        return false;
-    }
-    if (scale->last)
-        shk_data_note(r->options, "%s: %s values of up to 255 are divided by 255", images->name,
-                      shk_element_name(images->type));
-    return shk_part_take(r, d, part, set, err);
+// A part as its headers and its labels have it.
+struct found {
+    const struct pair *pair;
+    struct shk_array array; // of images
+    struct shk_images images;
+    struct shk_shape shape;
+    uint32_t *labels;
+};
+
+// The pairs of a place, by the parts that they become; without images: there is none.
+struct pairs {
+    const struct shk_array_place *place;
+    struct pair of[SHK_PARTS];
+};
+
+static bool look_at_images(const struct pairs *p, struct found *f, struct shk_scale *scale, struct shk_error *err) {
+    struct shk_reader in;
+    if (!p->place->open(p->place, f->pair->images, &in, &f->array, err)) return false;
+    const bool ok = shk_images_look(&in, &f->array, scale, &f->images, err);
+    shk_reader_close(&in);
+    return ok;
 }
 
-static bool read_part(const struct shk_request *r, const struct shk_array_place *p, const struct pair *pair,
-                      enum shk_part part, struct shk_data *d, struct shk_scale *scale, struct shk_error *err) {
-    struct shk_array images = {0}, labels = {0};
-    const bool ok = p->read(p, pair->images, &images, err) && p->read(p, pair->labels, &labels, err) &&
-                    make_part(r, d, part, &images, &labels, scale, err);
-    shk_array_free(&images);
-    shk_array_free(&labels);
+static bool look_at_labels(const struct pairs *p, struct found *f, size_t *classes, struct shk_error *err) {
+    struct shk_reader in;
+    struct shk_array a;
+    if (!p->place->open(p->place, f->pair->labels, &in, &a, err)) return false;
+    f->labels = shk_labels_read(&in, &a, &f->array, classes, err);
+    shk_reader_close(&in);
+    return f->labels;
+}
+
+// What the first part is, the others must be, too.
+static bool look(const struct shk_request *r, const struct pairs *p, struct found *f, struct shk_scale *scale,
+                 struct shk_shape *wanted, size_t *total, struct shk_error *err) {
+    struct shk_error why = {0};
+    size_t classes = wanted->classes;
+    if (!look_at_images(p, f, scale, err) || !look_at_labels(p, f, &classes, err)) return false;
+    f->shape = (struct shk_shape){f->images.height, f->images.width, f->images.channels, classes < 2 ? 2 : classes};
+    if (!shk_part_fits(wanted, &f->shape, f->array.name, err)) return false;
+    if (!shk_room_count(total, f->images.n, &f->shape, f->images.bytes, &why))
+        return shk_fail(err, why.code, "%s: %s", f->array.name, why.text);
+    if (f->images.is_divided)
+        shk_data_note(r->options, "%s: %s values of up to 255 are divided by 255", f->array.name,
+                      shk_element_name(f->array.type));
+    *wanted = f->shape;
+    return true;
+}
+
+static bool fill(const struct pairs *p, const struct found *f, struct shk_dataset *set, struct shk_error *err) {
+    struct shk_reader in;
+    struct shk_array a;
+    memcpy(set->labels, f->labels, set->n * sizeof *set->labels);
+    if (!p->place->open(p->place, f->pair->images, &in, &a, err)) return false;
+    const bool same = a.type == f->array.type && a.dims == f->array.dims && a.fortran == f->array.fortran &&
+                      memcmp(a.dim, f->array.dim, sizeof a.dim) == 0;
+    const bool ok = same ? shk_images_read(&in, &a, &f->images, set, err)
+                         : shk_fail(err, SHK_BAD_INPUT, "%s was changed while it was read", a.name);
+    shk_reader_close(&in);
     return ok;
+}
+
+static bool make_part(const struct shk_request *r, struct shk_data *d, enum shk_part part, const struct pairs *p,
+                      const struct found *f, struct shk_room *room, struct shk_error *err) {
+    struct shk_dataset *set = shk_room_part(room, f->images.n, &f->shape, f->images.bytes, err);
+    if (set && fill(p, f, set, err)) return shk_part_take(r, d, part, set, err);
+    shk_dataset_free(set);
+    return false;
+}
+
+// What is small is read as fast as it would be found in a cache.
+enum { DEAR_BYTES = 1 << 20 };
+
+static bool make_parts(const struct shk_request *r, struct shk_data *d, const struct pairs *p, struct found *found,
+                       struct shk_error *err) {
+    struct shk_shape wanted = r->shape;
+    struct shk_room room;
+    size_t total = 0;
+    bool dear = false;
+    for (unsigned part = 0; part < SHK_PARTS; part++) {
+        if (!p->of[part].images) continue;
+        found[part].pair = &p->of[part];
+        if (!look(r, p, &found[part], &d->scale, &wanted, &total, err)) return false;
+        dear = dear || found[part].images.dear;
+    }
+    if (!shk_room_open(&room, r, total, dear && total >= DEAR_BYTES, err)) return false;
+    bool ok = true;
+    for (unsigned part = 0; ok && part < SHK_PARTS; part++)
+        ok = !found[part].pair || make_part(r, d, part, p, &found[part], &room, err);
+    shk_room_close(&room);
+    return ok;
+}
+
+static bool make(const struct shk_request *r, struct shk_data *d, const void *pairs, struct shk_error *err) {
+    struct found found[SHK_PARTS] = {0};
+    const bool ok = make_parts(r, d, pairs, found, err);
+    for (unsigned part = 0; part < SHK_PARTS; part++) shk_free(found[part].labels);
+    return ok;
+}
+
+// What is in a zip is what the zip is.
+static void look_up_file(struct shk_cache *c, const struct shk_array_place *p, const char *name) {
+    char path[SHK_ARRAY_PATH];
+    shk_cache_add_text(c, name);
+    if (p->zip)
+        shk_cache_add_path(c, p->path);
+    else if (shk_array_path(p->path, name, path, NULL))
+        shk_cache_add_path(c, path);
+    else
+        shk_cache_add_file(c, NULL);
+}
+
+static bool read_pairs(const struct shk_request *r, const struct pairs *p, struct shk_data *d, struct shk_error *err) {
+    struct shk_cache *c = shk_cache_begin(r, d);
+    for (unsigned part = 0; part < SHK_PARTS; part++) {
+        if (!p->of[part].images) continue;
+        shk_cache_add(c, &part, sizeof part);
+        look_up_file(c, p->place, p->of[part].images);
+        look_up_file(c, p->place, p->of[part].labels);
+    }
+    return shk_cache_load(c, r, d, make, p, err);
 }
 
 // The pair of the part that is asked for, or the only one.
@@ -264,8 +356,9 @@ static bool read_one(const struct shk_request *r, const struct shk_array_place *
                         part_names[r->part]);
     if (count > 1)
         shk_data_note(r->options, "of %s %s alone is read", shk_shown_path(p->path, shown), part_names[r->part]);
-    struct shk_scale scale = {0};
-    return read_part(r, p, only, r->part, d, &scale, err);
+    struct pairs one = {.place = p};
+    one.of[r->part] = *only;
+    return read_pairs(r, &one, d, err);
 }
 
 // Arrays without a place: neither images nor labels that go with them.
@@ -282,13 +375,11 @@ static void say_left_out(const struct shk_request *r, const struct shk_array_pla
 bool shk_parts_of_arrays(const struct shk_request *r, const struct shk_array_place *p, struct shk_data *d,
                          struct shk_error *err) {
     struct pair pairs[NAMED_PARTS];
-    struct shk_scale scale = {0};
+    struct pairs all = {.place = p};
     if (!find_pairs(r, p, pairs, err)) return false;
     if (!p->only) say_left_out(r, p);
     if (r->part != SHK_PARTS) return read_one(r, p, pairs, d, err);
-    for (unsigned part = 0; part < NAMED_PARTS; part++)
-        if (pairs[part].images &&
-            !read_part(r, p, &pairs[part], part == NOT_SAID ? SHK_PART_TRAIN : part, d, &scale, err))
-            return false;
-    return true;
+    memcpy(all.of, pairs, sizeof all.of);
+    if (pairs[NOT_SAID].images) all.of[SHK_PART_TRAIN] = pairs[NOT_SAID];
+    return read_pairs(r, &all, d, err);
 }

@@ -12,7 +12,9 @@ struct shk_array_place {
     const char *wanted;     // how arrays there are called, for sentences
     struct shk_names names; // of what may be arrays, sorted
     const char *only;       // the images that are meant; NULL: all
-    bool (*read)(const struct shk_array_place *, const char *name, struct shk_array *, struct shk_error *);
+    // An array's header; the reader is before its numbers then.
+    bool (*open)(const struct shk_array_place *, const char *name, struct shk_reader *, struct shk_array *,
+                 struct shk_error *);
     void *zip;
 };
 
@@ -29,11 +31,8 @@ bool shk_array_names(const char *folder, bool (*is)(const char *name), struct sh
 bool shk_parts_of_arrays(const struct shk_request *, const struct shk_array_place *, struct shk_data *,
                          struct shk_error *);
 
-// A part must have the shape that is asked for, or that of training.
-bool shk_part_fits(const struct shk_request *, const struct shk_data *, const struct shk_shape *, const char *name,
-                   struct shk_error *);
-// How many classes there must be; 0: it is open.
-size_t shk_part_classes(const struct shk_request *, const struct shk_data *);
+// A part must have the height, width and channels that are asked for, as far as these are known.
+bool shk_part_fits(const struct shk_shape *wanted, const struct shk_shape *, const char *name, struct shk_error *);
 // Takes a data set as a part, whose classes that lack samples are said. It is freed where it cannot be.
 bool shk_part_take(const struct shk_request *, struct shk_data *, enum shk_part, struct shk_dataset *,
                    struct shk_error *);

@@ -133,10 +133,14 @@ bool shk_reader_read(struct shk_reader *in, void *to, uint64_t bytes, const char
     return got == bytes || ends_early(in, what, bytes, got, err);
 }
 
+static bool more_follows(const struct shk_reader *in, struct shk_error *err) {
+    return refuse(in, err, "more bytes follow than its header says");
+}
+
 bool shk_reader_can_hold(const struct shk_reader *in, uint64_t bytes, const char *what, struct shk_error *err) {
     if (!in->packed) {
         const uint64_t left = in->size > in->at ? in->size - in->at : 0;
-        return bytes <= left || ends_early(in, what, bytes, left, err);
+        return bytes < left ? more_follows(in, err) : bytes == left ? true : ends_early(in, what, bytes, left, err);
     }
     if (bytes / MOST_RATIO > in->size)
         return shk_fail(err, SHK_BAD_INPUT,
@@ -152,7 +156,7 @@ bool shk_reader_at_end(struct shk_reader *in, struct shk_error *err) {
     unsigned char byte;
     uint64_t got;
     if (!read_some(in, &byte, 1, &got, err)) return false;
-    return got == 0 || refuse(in, err, "more bytes follow than its header says");
+    return got == 0 || more_follows(in, err);
 }
 
 void shk_reader_close(struct shk_reader *in) {

@@ -25,7 +25,7 @@ bool shk_reader_open_in_zip(struct shk_reader *, void *zip, const char *zip_path
                             struct shk_error *);
 // Exactly so many bytes; what they are goes into the error where there are fewer.
 bool shk_reader_read(struct shk_reader *, void *to, uint64_t bytes, const char *what, struct shk_error *);
-// Whether so many bytes can follow, before memory is taken for them.
+// Whether so many bytes can follow, and nothing behind them, before memory is taken for them.
 bool shk_reader_can_hold(const struct shk_reader *, uint64_t bytes, const char *what, struct shk_error *);
 // Whether nothing follows.
 bool shk_reader_at_end(struct shk_reader *, struct shk_error *);

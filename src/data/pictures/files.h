@@ -3,7 +3,7 @@
 #ifndef SHK_DATA_PICTURES_FILES_H
 #define SHK_DATA_PICTURES_FILES_H
 
-#include "data/source.h"
+#include "data/cache.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +12,8 @@ struct shk_listed_file {
     size_t name; // where in the path its name within the data begins
     uint32_t label;
     enum shk_part part;
+    bool seen; // on the walk, and what it was there
+    struct shk_file_mark mark;
 };
 
 // What a list leaves out, with counts to be said.
@@ -31,9 +33,9 @@ struct shk_file_list {
 
 // Whether a name is one of the hidden ones.
 bool shk_file_is_hidden(const char *name);
-// Adds a file; its path is copied.
+// Adds a file; its path is copied. mark: NULL where it was not looked at.
 bool shk_file_list_add(struct shk_file_list *, const char *path, size_t name, size_t label, enum shk_part,
-                       struct shk_error *);
+                       const struct shk_file_mark *mark, struct shk_error *);
 // Adds all files of a folder and of those within it, but for hidden ones, which are counted.
 bool shk_file_list_add_folder(struct shk_file_list *, const char *path, struct shk_error *);
 // By part, then by class, then by the bytes of the name.

@@ -111,3 +111,9 @@ bool shk_jpeg_decode(struct shk_encoded *in, struct shk_picture *out, struct shk
     shk_free(d.row);
     return ok;
 }
+
+// libjpeg says by itself only what it is compatible with, and whose it is.
+const char *shk_jpeg_version(void) {
+    struct jpeg_error_mgr errors;
+    return jpeg_std_error(&errors)->jpeg_message_table[JMSG_COPYRIGHT];
+}

@@ -145,15 +145,22 @@ static bool new_parts(struct job *j, const struct shk_request *r, struct shk_dat
     const struct shk_fitting *f = &j->fitting;
     const struct shk_shape shape = {f->height, f->width, f->channels, j->list->classes.count};
     const size_t bytes = shape.height * shape.width * shape.channels;
-    size_t counts[SHK_PARTS] = {0};
+    size_t counts[SHK_PARTS] = {0}, total = 0;
+    struct shk_room room;
     for (size_t i = 0; i < j->list->count; i++) counts[j->list->files[i].part] += !j->seen[i].why;
-    for (unsigned part = 0; part < SHK_PARTS; part++) {
+    for (unsigned part = 0; part < SHK_PARTS; part++)
+        if (counts[part] && !shk_room_count(&total, counts[part], &shape, true, err)) return false;
+    if (!shk_room_open(&room, r, total, true, err)) return false;
+    bool ok = true;
+    for (unsigned part = 0; ok && part < SHK_PARTS; part++) {
         if (!counts[part]) continue;
-        d->parts[part] = shk_dataset_new_bytes(counts[part], &shape, err);
+        struct shk_dataset *set = d->parts[part] = shk_room_part(&room, counts[part], &shape, true, err);
         j->made[part] = true;
-        if (!d->parts[part] || !shk_dataset_set_names(d->parts[part], &j->list->classes, err)) return false;
-        d->parts[part]->prepared = r->prepared;
+        ok = set && shk_dataset_set_names(set, &j->list->classes, err);
+        if (ok) set->prepared = r->prepared;
     }
+    shk_room_close(&room);
+    if (!ok) return false;
     memset(counts, 0, sizeof counts);
     for (size_t i = 0; i < j->list->count; i++)
         if (!j->seen[i].why)
@@ -267,6 +274,28 @@ static void end(struct job *j) {
     shk_free(j->to);
 }
 
+static bool make(const struct shk_request *r, struct shk_data *d, const void *list, struct shk_error *err) {
+    struct job j = {.list = list, .team = r->team, .options = r->options};
+    const bool ok = begin(&j, err) && load(&j, r, d, err);
+    end(&j);
+    return ok;
+}
+
+// Of whatever decides on the pictures: the files, and what becomes of each.
+static void look_up(struct shk_cache *c, const struct shk_file_list *list) {
+    for (size_t i = 0; c && i < list->classes.count; i++) shk_cache_add_text(c, list->classes.names[i]);
+    for (size_t i = 0; c && i < list->count; i++) {
+        const struct shk_listed_file *f = &list->files[i];
+        const uint32_t place[] = {f->label, f->part};
+        shk_cache_add(c, place, sizeof place);
+        shk_cache_add_text(c, f->path + f->name);
+        if (f->seen)
+            shk_cache_add_file(c, &f->mark);
+        else
+            shk_cache_add_path(c, f->path);
+    }
+}
+
 bool shk_pictures_load(const struct shk_request *r, const struct shk_file_list *list, struct shk_data *d,
                        struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
@@ -277,10 +306,9 @@ bool shk_pictures_load(const struct shk_request *r, const struct shk_file_list *
         if (!shk_is_utf8(list->classes.names[c], strlen(list->classes.names[c])))
             return shk_fail(err, SHK_BAD_INPUT, "%s: the name of class %zu, '%.60s', is not UTF-8: rename it",
                             shk_shown_path(r->path, shown), c, list->classes.names[c]);
-    struct job j = {.list = list, .team = r->team, .options = r->options};
-    const bool ok = begin(&j, err) && load(&j, r, d, err);
-    end(&j);
-    return ok;
+    struct shk_cache *c = shk_cache_begin(r, d);
+    look_up(c, list);
+    return shk_cache_load(c, r, d, make, list, err);
 }
 
 bool shk_pictures_decode(const struct shk_file_list *list, const struct shk_fitting *fitting,

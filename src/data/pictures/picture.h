@@ -50,6 +50,9 @@ bool shk_picture_new(struct shk_picture *, size_t height, size_t width, size_t c
                      struct shk_error *);
 bool shk_png_decode(struct shk_encoded *, struct shk_picture *, struct shk_error *);
 bool shk_jpeg_decode(struct shk_encoded *, struct shk_picture *, struct shk_error *);
+// Which libraries decode.
+const char *shk_png_version(void);
+const char *shk_jpeg_version(void);
 // Of a TIFF header and what follows (EXIF 2.32, 4.5 and 4.6.4).
 unsigned shk_exif_orientation(const unsigned char *tiff, size_t size);
 // Makes it upright.

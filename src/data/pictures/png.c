@@ -147,3 +147,5 @@ bool shk_png_decode(struct shk_encoded *in, struct shk_picture *out, struct shk_
     shk_free(d.rows);
     return ok;
 }
+
+const char *shk_png_version(void) { return png_get_libpng_ver(NULL); }
