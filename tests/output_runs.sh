@@ -150,6 +150,23 @@ on_terminals() {
         grep -q '^winner: ' out && ! grep -q -e '\[[#.]*\]' -e '^round' out
         check "a bar of tune with $option" $?
     done
+    # A list of one picture, many times
+    printf '\211\120\116\107\015\012\032\012\000\000\000\015\111\110\104\122\000\000\000\010\000\000\000\010\010\000\000\000\000\341\144\341\127\000\000\000\016\111\104\101\124\170\332\143\140\370\017\205\224\061\000\154\024\037\341\251\151\143\160\000\000\000\000\111\105\116\104\256\102\140\202' >picture.png
+    { yes 'picture.png,a' | head -n 30000 && yes 'picture.png,b' | head -n 30000; } >list.csv
+    pictures="$bin train --model cnn:channels=2,hidden=0 --epochs 1 --batch 6000 --data list.csv --cache none"
+    for columns in 40 120; do
+        terminal $columns "$pictures"
+        grep -E '^\[decoding\] \[[#.]{10,40}\]' out >bars
+        [ -s bars ] && ! grep -E "^.{$columns}" bars && grep -q '\] done - ' out
+        check "what decoding shows on $columns columns" $?
+    done
+    grep -Eqx "\[decoding\] \[[#.]{40}\] picture $number/60000, $number samples/s, $left left.*" bars
+    check 'what a wide bar of decoding says' $?
+    for option in '--progress none' '--progress line' --quiet; do
+        terminal 60 "$pictures $option"
+        grep -q '\] done - ' out && ! grep -q -e '\[[#.]*\]' -e '^.decoding' out
+        check "a bar of decoding with $option" $?
+    done
     TERM=dumb terminal 60 "$bin train $small --epochs 20 --train-samples 2000"
     ! grep -q '\[[#.]*\]' out
     check 'a bar on a terminal that cannot rewrite a line' $?

@@ -113,6 +113,9 @@ static void test_npy_scales(void **state) {
     put_npy("/x_train.npy", "<f4", "nhw", false, scaled);
     put_npy("/x_test.npy", "<f4", "nhw", false, pixel);
     refuses("/", "x_test.npy", "scaled alike");
+    struct shk_error err;
+    assert_null(open_data(NULL, "/x_train.npy", "/x_test.npy", &err)); // nor do parts that lie apart
+    assert_true(strstr(err.text, "x_test.npy") && strstr(err.text, "scaled alike"));
     put_npy("/x_test.npy", "|u1", "nhw", false, pixel);
     d = opened("/", NULL, NULL, "npy");
     check_part(d, SHK_PART_TRAIN, 1, scaled, 1);

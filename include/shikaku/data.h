@@ -109,7 +109,7 @@ struct shk_data_options {
     // Each sentence about what was done, and about each file that cannot be read; NULL allowed. Called by the calling thread.
     void (*on_note)(const char *sentence, void *user);
     void (*on_bad)(const char *sentence, void *user);
-    void (*on_progress)(size_t done, size_t all, void *user); // files that were decoded
+    void (*on_progress)(size_t done, size_t all, void *user); // files that were decoded; all of them, at last
     void *user;
 };
 struct shk_data;

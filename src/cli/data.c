@@ -3,6 +3,8 @@
 #include "cli/data.h"
 
 #include "base/text.h"
+#include "cli/progress.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +13,10 @@ struct listener {
     bool quiet;
     size_t bad;
     struct data_said *said; // keeps all sentences; NULL: they are printed
-    char cache[4096]; // its folder
+    char cache[4096];       // its folder
+    const struct shk_run_settings *settings;
+    bool decodes; // and shows how far it is
+    struct progress progress;
 };
 
 static void keep(struct shk_names *sentences, const char *sentence) {
@@ -25,6 +30,19 @@ static void on_note(const char *sentence, void *user) {
         keep(&l->said->notes, sentence);
     else if (!l->quiet)
         cli_print("data: %s\n", cli_shown(sentence).text);
+}
+
+// From the first of them on; once all are decoded, a training may begin with a line of its own.
+static void on_progress(size_t done, size_t all, void *user) {
+    struct listener *l = user;
+    if (!l->decodes) {
+        l->progress = (struct progress){
+            .title = "decoding", .unit = "picture", .parts = 1, .units = all, .samples = 1, .loss = (double)NAN};
+        progress_begin(&l->progress, l->settings);
+    }
+    l->decodes = done < all;
+    atomic_store_explicit(&l->progress.done, done, memory_order_relaxed);
+    if (!l->decodes) progress_end();
 }
 
 enum { MOST_BAD_LINES = 100 };
@@ -106,6 +124,7 @@ static struct shk_data_options options_of(const struct shk_run_settings *run, st
         .invert = s->invert,
         .on_note = on_note,
         .on_bad = on_bad,
+        .on_progress = on_progress,
         .user = listener,
     };
     read_normalisation(s, &o);
@@ -130,7 +149,7 @@ static void check_given(const struct run_settings *s) {
 
 static struct shk_data *open(const struct shk_model *m, const struct run_settings *s, const struct shk_runtime *runtime,
                              struct data_said *said) {
-    struct listener listener = {.quiet = s->values.quiet, .said = said};
+    struct listener listener = {.quiet = s->values.quiet, .said = said, .settings = &s->values};
     struct shk_error error = {0};
     check_given(s);
     const struct shk_data_options o = options_of(&s->values, &listener);

@@ -67,12 +67,12 @@ static void fill(struct line *l, struct progress *p, bool bar) {
     time_text(p->rate > 0 ? (double)(p->units - l->unit) / p->rate : NAN, left);
     time_text(seconds_left(p, done), all);
     snprintf(l->piece[TITLE], TEXT, "[%s] ", p->title);
-    snprintf(l->piece[PART], TEXT, "%s %zu/%zu", p->part, l->part + 1, p->parts);
-    snprintf(l->piece[UNITS], TEXT, "%s%s %zu/%zu", bar ? " " : ", ", p->unit, l->unit, p->units);
+    if (p->part) snprintf(l->piece[PART], TEXT, "%s %zu/%zu%s", p->part, l->part + 1, p->parts, bar ? " " : ", ");
+    snprintf(l->piece[UNITS], TEXT, "%s %zu/%zu", p->unit, l->unit, p->units);
     if (!isnan(loss)) snprintf(l->piece[LOSS], TEXT, " - loss: %.4f", loss);
     if (p->rate > 0 && p->samples > 0) snprintf(l->piece[SPEED], TEXT, ", %.0f samples/s", p->rate * p->samples);
     snprintf(l->piece[LEFT], TEXT, ", %s left", left);
-    snprintf(l->piece[LEFT_OF_ALL], TEXT, ", all %s", all);
+    if (p->part) snprintf(l->piece[LEFT_OF_ALL], TEXT, ", all %s", all);
     l->left_out[BAR] = !bar;
 }
 
@@ -87,10 +87,10 @@ static void draw_bar(struct line *l, size_t width, size_t units) {
     const size_t room = LEAST_BAR + width - length_of(l), columns = room < MOST_BAR ? room : MOST_BAR;
     const size_t full = columns * l->unit / units;
     char *text = l->piece[BAR];
-    memcpy(text, " [", 2);
-    memset(text + 2, '#', full);
-    memset(text + 2 + full, '.', columns - full);
-    memcpy(text + 2 + columns, "]", 2);
+    *text++ = '[';
+    memset(text, '#', full);
+    memset(text + full, '.', columns - full);
+    memcpy(text + columns, "] ", 3);
 }
 
 void progress_line(void *progress, bool bar, size_t width, char *text, size_t size) {

@@ -12,7 +12,7 @@ struct progress {
     _Atomic double loss;            // NAN: none to show
     // What follows does not change while it is shown.
     alignas(64) const char *title; // "TinyCNN"
-    const char *part, *unit;       // "epoch", "step"
+    const char *part, *unit;       // "epoch", "step"; part NULL: there is one alone
     size_t parts, units;           // units: of a part
     double samples;                // of a unit; 0: no speed to show
     size_t begun_with;             // units that were done before

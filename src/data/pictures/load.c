@@ -258,6 +258,7 @@ static bool load(struct job *j, const struct shk_request *r, struct shk_data *d,
         choose_fitting(j, r, &found);
         if (!new_parts(j, r, d, err)) return false;
         run(j);
+        if (r->options->on_progress) r->options->on_progress(j->list->count, j->list->count, r->options->user);
     }
     return say_bad(j, err) && close_gaps(j, d, err) && say_empty_classes(j, d, err);
 }
