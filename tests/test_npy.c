@@ -150,6 +150,19 @@ static void test_npy_names(void **state) {
     refuses("/cats_labels.npy", "cats_labels.npy", "not called as images");
 }
 
+// Folders beside arrays are of no account, unless there are pictures in them.
+static void test_npy_beside_folders(void **state) {
+    (void)state;
+    tree_clear();
+    put_npy("/x.npy", "|u1", "nhw", false, pixel);
+    put_npy("/y.npy", "|u1", "n", false, label);
+    tree_write("/scripts/read.py", "print(1)");
+    tree_write("/empty/.hidden", "");
+    check_both("/", "npy", 1, pixel, 255);
+    tree_write("/cats/1.jpg", "\xff\xd8\xff\xe0 the beginning of one");
+    refuses("/", "can be read", "1.jpg");
+}
+
 // What is wrong with images alone or labels alone.
 static void test_npy_refusals(void **state) {
     (void)state;
@@ -325,9 +338,11 @@ static void test_parts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_npy_types),   cmocka_unit_test(test_npy_layouts), cmocka_unit_test(test_npy_values),
-        cmocka_unit_test(test_npy_scales),  cmocka_unit_test(test_npy_names),   cmocka_unit_test(test_npy_refusals),
-        cmocka_unit_test(test_npy_headers), cmocka_unit_test(test_npz),         cmocka_unit_test(test_npz_refusals),
+        cmocka_unit_test(test_npy_types),    cmocka_unit_test(test_npy_layouts),
+        cmocka_unit_test(test_npy_values),   cmocka_unit_test(test_npy_scales),
+        cmocka_unit_test(test_npy_names),    cmocka_unit_test(test_npy_beside_folders),
+        cmocka_unit_test(test_npy_refusals), cmocka_unit_test(test_npy_headers),
+        cmocka_unit_test(test_npz),          cmocka_unit_test(test_npz_refusals),
         cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests(tests, begin, end);

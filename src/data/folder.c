@@ -213,14 +213,37 @@ static bool list(const struct shk_request *r, struct shk_file_list *l, struct sh
 
 // ---- The source ----
 
-// A folder with folders in it.
+static bool is_picture(const char *path) {
+    unsigned char begin[SHK_FILE_BEGIN];
+    FILE *file = fopen(path, "re");
+    const size_t size = file ? fread(begin, 1, sizeof begin, file) : 0;
+    if (file) fclose(file);
+    return shk_picture_known(begin, size, "", NULL);
+}
+
+// Whether one of the first files below is a picture.
+static bool holds_pictures(const char *path) {
+    enum { MOST_LOOKED_AT = 1000 };
+    struct shk_file_list l = {0};
+    bool any = false;
+    if (shk_file_list_add_folder(&l, path, NULL))
+        for (size_t i = 0; !any && i < l.count && i < MOST_LOOKED_AT; i++) any = is_picture(l.files[i].path);
+    shk_file_list_free(&l);
+    return any;
+}
+
+static bool holds_arrays(const char *path) {
+    return shk_source_idx.is(path) || shk_source_npy.is(path) || shk_source_cifar.is(path);
+}
+
+// A folder with folders in it; where arrays lie beside these, there must be pictures in them.
 static bool is(const char *path) {
     struct shk_names n;
     struct shk_left_out out;
     if (!shk_is_folder(path) || !read_names(path, &n, &out, NULL)) return false;
     const bool ok = only_folders(path, &n, &out, NULL) && n.count > 0;
     shk_names_free(&n);
-    return ok;
+    return ok && (!holds_arrays(path) || holds_pictures(path));
 }
 
 static bool open_folder(const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
