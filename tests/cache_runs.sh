@@ -53,6 +53,36 @@ same() {
     run 0 $train --cache /dev/null/folder
     says 'not kept for the next time: .*Not a directory'
 
+    # Files that are left out, and their list in the run's folder
+    mkdir -p pictures/a pictures/b
+    for n in 1 2 3; do printf '\211\120\116\107\015\012\032\012\000\000\000\015\111\110\104\122\000\000\000\010\000\000\000\010\010\000\000\000\000\341\144\341\127\000\000\000\016\111\104\101\124\170\332\143\140\370\017\205\224\061\000\154\024\037\341\251\151\143\160\000\000\000\000\111\105\116\104\256\102\140\202' | tee pictures/a/$n.png >pictures/b/$n.png; done
+    echo nothing >pictures/a/bad.png && : >"pictures/b/$(printf 'two\nlines')"
+    small='--model cnn:channels=2,hidden=0 --batch 4 --quiet'
+    run 2 train $small --epochs 1 --data pictures --out skipped
+    [ ! -e skipped/skipped.txt ]
+    check 'a list of a training that did not start' $?
+    run 0 train $small --epochs 1 --data pictures --out skipped --skip-bad
+    [ "$(cat skipped/skipped.txt)" = 'pictures/a/bad.png: this is no picture that is known: use PNG or JPEG
+pictures/b/two\x0alines: this file is empty' ]
+    check "the list of files that were left out: $(cat skipped/skipped.txt)" $?
+    cp skipped/skipped.txt list
+    run 0 resume skipped --epochs 2 --quiet
+    ! grep -q skipped.txt err
+    check 'a list that is as it was' $?
+    rm skipped/skipped.txt
+    run 0 resume skipped --epochs 3 --quiet
+    says 'warning: skipped/skipped.txt is missing'
+    cmp -s list skipped/skipped.txt
+    check 'the list is not written again' $?
+    rm pictures/a/bad.png
+    run 0 resume skipped --epochs 4 --quiet
+    says 'warning: skipped/skipped.txt lists other files, .* than the 1 that'
+    cmp -s list skipped/skipped.txt
+    check 'another list' $?
+    run 0 train $small --epochs 1 --out skipped --force
+    [ ! -e skipped/skipped.txt ]
+    check 'the list of a run that was replaced' $?
+
     # Two at once
     for n in 1 2; do "$bin" $train --cache both --out both.$n >out.$n 2>err & done
     wait

@@ -12,6 +12,7 @@
 struct listener {
     bool quiet;
     size_t bad;
+    struct shk_names *kept; // gets the files that cannot be read, too, unless it is NULL
     struct data_said *said; // keeps all sentences; NULL: they are printed
     char cache[4096];       // its folder
     const struct shk_run_settings *settings;
@@ -49,6 +50,7 @@ enum { MOST_BAD_LINES = 100 };
 
 static void on_bad(const char *sentence, void *user) {
     struct listener *l = user;
+    if (l->kept) keep(l->kept, sentence);
     if (l->said)
         keep(&l->said->bad, sentence);
     else if (l->bad++ < MOST_BAD_LINES)
@@ -148,8 +150,8 @@ static void check_given(const struct run_settings *s) {
 }
 
 static struct shk_data *open(const struct shk_model *m, const struct run_settings *s, const struct shk_runtime *runtime,
-                             struct data_said *said) {
-    struct listener listener = {.quiet = s->values.quiet, .said = said, .settings = &s->values};
+                             struct data_said *said, struct shk_names *bad) {
+    struct listener listener = {.quiet = s->values.quiet, .kept = bad, .said = said, .settings = &s->values};
     struct shk_error error = {0};
     check_given(s);
     const struct shk_data_options o = options_of(&s->values, &listener);
@@ -159,13 +161,13 @@ static struct shk_data *open(const struct shk_model *m, const struct run_setting
     return data;
 }
 
-struct shk_data *data_open(const struct run_settings *s, const struct shk_runtime *runtime) {
-    return open(NULL, s, runtime, NULL);
+struct shk_data *data_open(const struct run_settings *s, const struct shk_runtime *runtime, struct shk_names *bad) {
+    return open(NULL, s, runtime, NULL, bad);
 }
 
 struct shk_data *data_look(const struct run_settings *s, const struct shk_runtime *runtime, struct data_said *said) {
     *said = (struct data_said){0};
-    return open(NULL, s, runtime, said);
+    return open(NULL, s, runtime, said, NULL);
 }
 
 void data_said_free(struct data_said *said) {
@@ -175,5 +177,5 @@ void data_said_free(struct data_said *said) {
 
 struct shk_data *data_open_for(const struct shk_model *m, const struct run_settings *s,
                                const struct shk_runtime *runtime) {
-    return open(m, s, runtime, NULL);
+    return open(m, s, runtime, NULL, NULL);
 }

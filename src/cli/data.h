@@ -7,8 +7,8 @@
 #include "cli/options.h"
 
 // For a training. Ends the program in one sentence where they cannot be read; notes go to stdout unless it is quiet, files
-// that cannot be read to stderr, each on a line.
-struct shk_data *data_open(const struct run_settings *, const struct shk_runtime *);
+// that cannot be read to stderr, each on a line; these are kept, too, unless bad is NULL.
+struct shk_data *data_open(const struct run_settings *, const struct shk_runtime *, struct shk_names *bad);
 // The same, but the sentences are kept.
 struct data_said {
     struct shk_names notes, bad; // what was done; files that cannot be read

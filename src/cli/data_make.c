@@ -113,7 +113,7 @@ int data_make(int argc, char **argv) {
     const size_t form = form_of(&s);
     check(&s, forms[form].form);
     struct shk_runtime *runtime = run_make_runtime(&s.data.run, 0);
-    struct shk_data *data = data_open(&s.data.run, runtime);
+    struct shk_data *data = data_open(&s.data.run, runtime, NULL);
     write(data, forms[form].form, s.data.out);
     print_made(data, s.data.out, forms[form].read_as);
     shk_data_free(data);

@@ -70,7 +70,7 @@ int data_sheet(int argc, char **argv) {
     check_name(s.data.out);
     data_check_out(s.data.out, s.force);
     struct shk_runtime *runtime = run_make_runtime(&s.data.run, 0);
-    struct shk_data *data = data_open(&s.data.run, runtime);
+    struct shk_data *data = data_open(&s.data.run, runtime, NULL);
     const struct shk_dataset *train = shk_data_part(data, SHK_PART_TRAIN);
     struct sheet sheet = {.samples = s.samples};
     if (!sheet_write(&sheet, train, s.data.out, &error)) cli_die_error(&error);

@@ -9,6 +9,7 @@
 #include "report/folder.h"
 #include "report/log.h"
 #include "report/metrics.h"
+#include "report/skipped.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -257,6 +258,7 @@ static void begin_anew(struct kept_run *r) {
     if (!folder_tidy(&r->folder, &error) || !folder_clear(&r->folder, &error) ||
         !config_write(&r->folder, &r->run.settings.values, r->job.model, r->run.runtime, &error))
         cli_die_error(&error);
+    if (!skipped_write(&r->folder, &r->run.bad, &error)) cli_die_error(&error);
 }
 
 // Whether config.json and the data are still those with which the checkpoint was made.
@@ -299,6 +301,21 @@ static void check_best(struct kept_run *r) {
             "%s %s the weights of epoch %zu, the best one: a better epoch will replace it, and the same training with "
             "--epochs %zu in another folder ends in them",
             path, what, best, best);
+}
+
+// The list stays as it was when the run began: hashes tell whether the data are the same. Where the data lie elsewhere, so do the
+// files that are left out.
+static void check_skipped(const struct kept_run *r) {
+    const char *path = r->folder.path[FOLDER_SKIPPED];
+    const size_t count = r->run.bad.count;
+    struct shk_error error = {0};
+    if (count && !folder_has(&r->folder, FOLDER_SKIPPED)) {
+        if (r->has_saved) cli_warn("%s is missing: it is written again", path);
+        if (!skipped_write(&r->folder, &r->run.bad, &error)) cli_die_error(&error);
+    } else if (!skipped_is(&r->folder, &r->run.bad, &error)) {
+        if (error.code != SHK_OK) cli_die_error(&error);
+        cli_warn("%s lists other files, or names them otherwise, than the %zu that are left out now", path, count);
+    }
 }
 
 // All is read and checked before anything changes.
@@ -393,6 +410,7 @@ static void begin(struct kept_run *r) {
     open_lines(r);
     if (!goes_on) return;
     if (r->has_saved) check_best(r);
+    check_skipped(r);
     tidy(r);
 }
 

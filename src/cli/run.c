@@ -24,7 +24,7 @@ struct shk_runtime *run_make_runtime(const struct run_settings *s, size_t tasks)
 struct run run_create(const struct run_settings *settings, struct initial initial) {
     struct run run = {.settings = *settings, .initial = initial};
     run.runtime = run_make_runtime(settings, shk_train_shards(&settings->values.train));
-    run.data = data_open(settings, run.runtime);
+    run.data = data_open(settings, run.runtime, &run.bad);
     const struct shk_dataset *val = shk_data_part(run.data, SHK_PART_VAL),
                              *test = shk_data_part(run.data, SHK_PART_TEST);
     run.train = shk_data_part(run.data, SHK_PART_TRAIN);
@@ -37,6 +37,7 @@ struct run run_create(const struct run_settings *settings, struct initial initia
 void run_free(struct run *run) {
     initial_free(&run->initial);
     shk_data_free(run->data);
+    shk_names_free(&run->bad);
     shk_runtime_free(run->runtime);
 }
 

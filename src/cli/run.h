@@ -3,6 +3,7 @@
 #ifndef SHK_CLI_RUN_H
 #define SHK_CLI_RUN_H
 
+#include "base/names.h"
 #include "cli/initial.h"
 #include "cli/progress.h"
 
@@ -13,6 +14,7 @@ struct run {
     unsigned warned; // warnings of the runtime that have been printed
     struct initial initial;
     struct shk_data *data;
+    struct shk_names bad;                     // sentences about files of it that were left out
     const struct shk_dataset *train, *choice; // choice: val, or, where there is none, test
     const struct shk_dataset *test; // to be looked at once, at the end; NULL: it is the choice, or there is none
 };

@@ -15,8 +15,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static const char *const names[FOLDER_FILES] = {"config.json", "last.ckpt", "best.safetensors", "metrics.jsonl",
-                                                "log.txt"};
+static const char *const names[FOLDER_FILES] = {"config.json",   "last.ckpt", "best.safetensors",
+                                                "metrics.jsonl", "log.txt",   "skipped.txt"};
 
 static bool fail(const char *path, const char *what, struct shk_error *err) {
     return shk_fail(err, SHK_FAILED, "%.250s cannot be %s: %s", path, what, strerror(errno));
@@ -224,7 +224,8 @@ bool folder_tidy(const struct folder *f, struct shk_error *err) {
 
 // A run without a checkpoint begins at its beginning.
 bool folder_clear(const struct folder *f, struct shk_error *err) {
-    static const enum folder_file order[] = {FOLDER_CHECKPOINT, FOLDER_BEST, FOLDER_METRICS, FOLDER_LOG};
+    static const enum folder_file order[] = {FOLDER_CHECKPOINT, FOLDER_BEST, FOLDER_METRICS, FOLDER_LOG,
+                                             FOLDER_SKIPPED};
     for (size_t i = 0; i < sizeof order / sizeof *order; i++)
         if (!remove_file(f, names[order[i]], f->path[order[i]], err)) return false;
     return sync_names(f, err) && remove_file(f, names[FOLDER_CONFIG], f->path[FOLDER_CONFIG], err);

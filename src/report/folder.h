@@ -5,7 +5,15 @@
 
 #include <shikaku/shikaku.h>
 
-enum folder_file { FOLDER_CONFIG, FOLDER_CHECKPOINT, FOLDER_BEST, FOLDER_METRICS, FOLDER_LOG, FOLDER_FILES };
+enum folder_file {
+    FOLDER_CONFIG,
+    FOLDER_CHECKPOINT,
+    FOLDER_BEST,
+    FOLDER_METRICS,
+    FOLDER_LOG,
+    FOLDER_SKIPPED,
+    FOLDER_FILES
+};
 
 struct folder {
     struct shk_folder *held;  // locked as long as it is open
