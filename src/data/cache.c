@@ -259,6 +259,12 @@ static bool open_file(struct shk_cache *c, size_t bytes) {
     return say_not_kept(c, &why), false;
 }
 
+static void forget_file(struct shk_cache *c) {
+    shk_file_abandon(&c->file);
+    shk_pixels_leave(c->pixels);
+    c->pixels = NULL;
+}
+
 static void close_file(struct shk_cache *c, struct shk_data *d, const bool *made) {
     struct shk_error why = {0};
     for (unsigned i = 0; i < SHK_PARTS; i++) {
@@ -292,11 +298,8 @@ static bool make(struct shk_cache *c, const struct shk_request *r, struct shk_da
     for (unsigned i = 0; i < SHK_PARTS; i++) made[i] = !d->parts[i];
     const bool ok = load(&own, d, what, err);
     for (unsigned i = 0; i < SHK_PARTS; i++) made[i] = made[i] && d->parts[i];
-    if (ok && c->pixels)
-        close_file(c, d, made);
-    else if (c->pixels)
-        shk_file_abandon(&c->file);
-    shk_pixels_leave(c->pixels);
+    if (ok && c->pixels) close_file(c, d, made);
+    if (c->pixels) forget_file(c);
     return ok;
 }
 
@@ -336,8 +339,9 @@ static bool in_memory(struct shk_room *m, const struct shk_request *r, size_t to
 }
 
 static bool in_file(struct shk_room *m, const struct shk_request *r, size_t total) {
-    if (!r->cache || r->cache->pixels || !open_file(r->cache, SHK_CACHE_PAGE + rounded(total, SHK_CACHE_PAGE)))
-        return false;
+    if (!r->cache) return false;
+    if (r->cache->pixels) forget_file(r->cache); // what was made there was not what is wanted
+    if (!open_file(r->cache, SHK_CACHE_PAGE + rounded(total, SHK_CACHE_PAGE))) return false;
     m->pixels = r->cache->pixels;
     m->pixels->users++;
     m->at = (unsigned char *)m->pixels->start + SHK_CACHE_PAGE;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Looks at all pictures first, where their size or channels decide something, and then decodes them.
+// Guesses by the first picture to what all are brought, decodes them, and once more where another one shows that it was wrong.
 #include "data/pictures/load.h"
 
 #include "base/file.h"
@@ -25,7 +25,9 @@ struct job {
     const struct shk_team *team;            // NULL: the calling thread alone
     const struct shk_data_options *options; // whose on_progress hears of it; NULL: nobody does
     struct shk_fitting fitting;
-    bool look; // at the headers alone
+    bool is_guess;               // the fitting is the first picture's,
+    bool any_size, any_channels; // and there must be no picture of another size, or of colours in training
+    atomic_bool differs;         // there is one: of the others, headers are enough
     struct seen *seen;
     uint8_t **to;         // where each file's bytes go
     bool made[SHK_PARTS]; // of this list; others are there from before
@@ -50,7 +52,15 @@ static bool read_picture(const char *path, struct shk_bytes *bytes, struct shk_e
     return false;
 }
 
-static bool take_file(const struct job *j, size_t file, struct shk_error *err) {
+// Whether a picture shows that the guess was wrong.
+static bool is_unlike(const struct job *j, size_t file) {
+    const struct seen *s = &j->seen[file];
+    if (!j->is_guess) return false;
+    return (!j->any_size && (s->height != j->fitting.height || s->width != j->fitting.width)) ||
+           (!j->any_channels && s->channels != 1 && j->list->files[file].part == SHK_PART_TRAIN);
+}
+
+static bool take_file(struct job *j, size_t file, struct shk_error *err) {
     const char *path = j->list->files[file].path;
     char shown[SHK_SHOWN_PATH];
     struct seen *seen = &j->seen[file];
@@ -58,12 +68,16 @@ static bool take_file(const struct job *j, size_t file, struct shk_error *err) {
     struct shk_picture p = {0};
     if (!read_picture(path, &bytes, err)) return false;
     const char *name = shk_shown_path(path, shown);
-    bool ok = j->look ? shk_picture_look(bytes.data, bytes.size, name, &p, err)
-                      : shk_picture_decode(bytes.data, bytes.size, name, j->fitting.background, &p, err) &&
-                            shk_picture_fit(&p, &j->fitting, j->to[file], err);
+    const bool look = j->is_guess && atomic_load_explicit(&j->differs, memory_order_relaxed);
+    bool ok = look ? shk_picture_look(bytes.data, bytes.size, name, &p, err)
+                   : shk_picture_decode(bytes.data, bytes.size, name, j->fitting.background, &p, err);
     seen->height = p.height;
     seen->width = p.width;
     seen->channels = p.channels;
+    if (ok && is_unlike(j, file))
+        atomic_store_explicit(&j->differs, true, memory_order_relaxed);
+    else if (ok && !look)
+        ok = shk_picture_fit(&p, &j->fitting, j->to[file], err);
     shk_picture_free(&p);
     shk_free(bytes.data);
     return ok;
@@ -74,7 +88,7 @@ enum { STEP = 16 }; // files between two looks at how far it is
 // Only the calling thread, which is worker 0, may say something.
 static void take_files(void *arg, unsigned worker, unsigned workers) {
     struct job *j = arg;
-    const struct shk_data_options *o = j->look ? NULL : j->options;
+    const struct shk_data_options *o = j->options;
     size_t mine = 0;
     (void)workers;
     for (size_t file; (file = atomic_fetch_add(&j->next, 1)) < j->list->count;) {
@@ -117,25 +131,28 @@ static struct found find_out(const struct job *j) {
 static const char *const fit_names[] = {"stretched", "cropped to the middle", "letterboxed"};
 
 // The request's, or what the pictures suggest.
-static void choose_fitting(struct job *j, const struct shk_request *r, const struct found *f) {
+static struct shk_fitting fitting_of(const struct shk_request *r, const struct found *f) {
     const struct shk_shape *wanted = &r->shape;
     const bool own = f->alike && f->height <= MOST_OWN_SIDE && f->width <= MOST_OWN_SIDE;
-    j->fitting = (struct shk_fitting){.fit = r->prepared.fit,
-                                      .height = wanted->height ? wanted->height
-                                                : own          ? f->height
-                                                               : USUAL_SIDE,
-                                      .width = wanted->width ? wanted->width
-                                               : own         ? f->width
-                                                             : USUAL_SIDE,
-                                      .channels = wanted->channels ? wanted->channels
-                                                  : f->grey        ? 1
-                                                                   : 3,
-                                      .background = (uint8_t)r->prepared.background};
+    return (struct shk_fitting){.fit = r->prepared.fit,
+                                .height = wanted->height ? wanted->height
+                                          : own          ? f->height
+                                                         : USUAL_SIDE,
+                                .width = wanted->width ? wanted->width
+                                         : own         ? f->width
+                                                       : USUAL_SIDE,
+                                .channels = wanted->channels ? wanted->channels
+                                            : f->grey        ? 1
+                                                             : 3,
+                                .background = (uint8_t)r->prepared.background};
+}
+
+static void say_fitting(const struct job *j, const struct shk_request *r, const struct found *f) {
     if (f->alike && f->height == j->fitting.height && f->width == j->fitting.width) return;
     char size[64] = "of several sizes";
     if (f->alike) snprintf(size, sizeof size, "of %zux%zu pixels", f->height, f->width);
     shk_data_note(r->options, "pictures %s are %s to %zux%zu%s", size, fit_names[j->fitting.fit], j->fitting.height,
-                  j->fitting.width, wanted->height ? "" : " (choose with --size and --fit)");
+                  j->fitting.width, r->shape.height ? "" : " (choose with --size and --fit)");
 }
 
 // ---- Parts ----
@@ -249,18 +266,57 @@ static bool say_bad(const struct job *j, struct shk_error *err) {
 
 // ---- All of it ----
 
-static bool load(struct job *j, const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
-    j->look = true;
-    run(j);
-    const struct found found = find_out(j);
-    j->look = false;
-    if (found.height) {
-        choose_fitting(j, r, &found);
+// The first one that is not bad.
+static struct found look_at_first(struct job *j) {
+    struct found f = {0};
+    j->is_guess = true;
+    atomic_store(&j->differs, true); // a look is enough
+    for (size_t i = 0; !f.height && i < j->list->count; i++) {
+        struct shk_error why;
+        if (!take_file(j, i, &why))
+            j->seen[i].why = strdup(why.text);
+        else
+            f = (struct found){j->seen[i].height, j->seen[i].width, true,
+                               j->seen[i].channels == 1 || j->list->files[i].part != SHK_PART_TRAIN};
+    }
+    return f;
+}
+
+static void free_parts(struct job *j, struct shk_data *d) {
+    for (unsigned part = 0; part < SHK_PARTS; part++) {
+        if (!j->made[part]) continue;
+        shk_dataset_free(d->parts[part]);
+        d->parts[part] = NULL;
+        j->made[part] = false;
+    }
+}
+
+// What is known of all pictures after a pass decides; where that is not what the pass was made for, there is another one. The
+// second pass decodes all, so that a third one is the last.
+static bool decode_all(struct job *j, const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
+    struct found found = look_at_first(j);
+    if (!found.height) return true;
+    j->any_size = r->shape.height || found.height > MOST_OWN_SIDE || found.width > MOST_OWN_SIDE ||
+                  (found.height == USUAL_SIDE && found.width == USUAL_SIDE);
+    j->any_channels = r->shape.channels || !found.grey;
+    for (bool again = true; again && found.height; j->is_guess = false) {
+        j->fitting = fitting_of(r, &found);
+        atomic_store(&j->differs, false);
+        free_parts(j, d);
         if (!new_parts(j, r, d, err)) return false;
         run(j);
-        if (r->options->on_progress) r->options->on_progress(j->list->count, j->list->count, r->options->user);
+        found = find_out(j);
+        const struct shk_fitting f = fitting_of(r, &found);
+        again = atomic_load(&j->differs) || f.height != j->fitting.height || f.width != j->fitting.width ||
+                f.channels != j->fitting.channels;
     }
-    return say_bad(j, err) && close_gaps(j, d, err) && say_empty_classes(j, d, err);
+    if (found.height) say_fitting(j, r, &found);
+    if (r->options->on_progress) r->options->on_progress(j->list->count, j->list->count, r->options->user);
+    return true;
+}
+
+static bool load(struct job *j, const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
+    return decode_all(j, r, d, err) && say_bad(j, err) && close_gaps(j, d, err) && say_empty_classes(j, d, err);
 }
 
 static bool begin(struct job *j, struct shk_error *err) {
