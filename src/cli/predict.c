@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // shikaku predict: what a model takes pictures for.
+#include "base/text.h"
 #include "cli/json.h"
 #include "cli/run.h"
 #include "cli/weights.h"
@@ -75,7 +76,18 @@ struct answer {
     const float *logits;  // [classes]
     float *probabilities; // [classes]
     size_t *order;        // [top] labels, the most probable first
+    char **labels;        // [classes]: a class's name, or its number, as it is shown
 };
+
+static char **show_labels(const struct shk_model *m, size_t classes) {
+    char **labels = calloc(classes, sizeof *labels);
+    for (size_t c = 0; labels && c < classes; c++) {
+        const char *class = shk_model_class(m, c);
+        const int length = class ? asprintf(&labels[c], "%s", cli_shown(class).text) : asprintf(&labels[c], "%zu", c);
+        if (length < 0) cli_die(CLI_FAILED, "out of memory");
+    }
+    return labels;
+}
 
 static void rank(struct answer *a) {
     shk_softmax(a->logits, a->classes, a->probabilities);
@@ -88,26 +100,34 @@ static void rank(struct answer *a) {
     }
 }
 
-// A line at once: each text that is printed wakes the printer.
-static void print_answer(const struct answer *a, const char *name, bool logits) {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *line = open_memstream(&text, &size);
-    if (!line) cli_die(CLI_FAILED, "out of memory");
-    fprintf(line, "%s:", cli_shown(name).text);
-    for (size_t i = 0; i < a->top; i++) {
-        const size_t label = a->order[i];
-        const char *class = shk_model_class(a->model, label);
-        if (class)
-            fprintf(line, "%s %s %.4f", i ? "," : "", cli_shown(class).text, (double)a->probabilities[label]);
-        else
-            fprintf(line, "%s %zu %.4f", i ? "," : "", label, (double)a->probabilities[label]);
-    }
+// Lines are printed many at once: each text that is printed may wake the printer.
+struct lines {
+    FILE *out;
+    char *text;
+    size_t size;
+};
+
+static void begin_lines(struct lines *l) {
+    *l = (struct lines){0};
+    l->out = open_memstream(&l->text, &l->size);
+    if (!l->out) cli_die(CLI_FAILED, "out of memory");
+}
+
+static void print_lines(struct lines *l) {
+    if (fclose(l->out) != 0) cli_die(CLI_FAILED, "out of memory");
+    if (l->size) cli_print("%s", l->text);
+    free(l->text);
+}
+
+static void print_answer(struct lines *l, const struct answer *a, const char *name, bool logits) {
+    struct cli_text shown;
+    shk_show(name, strlen(name), "", shown.text, sizeof shown.text);
+    fprintf(l->out, "%s:", shown.text);
+    for (size_t i = 0; i < a->top; i++)
+        fprintf(l->out, "%s %s %.4f", i ? "," : "", a->labels[a->order[i]], (double)a->probabilities[a->order[i]]);
     for (size_t c = 0; logits && c < a->classes; c++)
-        fprintf(line, "%s%.9g", c ? " " : "; logits ", (double)a->logits[c]);
-    if (fclose(line) != 0) cli_die(CLI_FAILED, "out of memory");
-    cli_print("%s\n", text);
-    free(text);
+        fprintf(l->out, "%s%.9g", c ? " " : "; logits ", (double)a->logits[c]);
+    fputc('\n', l->out);
 }
 
 static json_t *answer_to_json(const struct answer *a, const char *name, bool logits) {
@@ -128,14 +148,22 @@ static json_t *answer_to_json(const struct answer *a, const char *name, bool log
 
 // ---- All pictures ----
 
+enum { LINES = 100 }; // that are printed at once
+
 // Returns how many could not be read; those are said, and the others go on.
 static size_t answer_all(struct answer *a, const struct predict_settings *s, const struct shk_pictures *p,
                          const float *logits, json_t *array) {
     const size_t n = shk_dataset_size(shk_pictures_data(p));
     size_t bad = 0;
+    struct lines lines;
+    begin_lines(&lines);
     for (size_t i = 0; i < n; i++) {
         const char *name = shk_pictures_name(p, i), *why = shk_pictures_error(p, i);
         json_t *object = NULL;
+        if (why || i % LINES == LINES - 1) {
+            print_lines(&lines);
+            begin_lines(&lines);
+        }
         if (why) {
             bad++;
             cli_warn("%s", why);
@@ -146,10 +174,11 @@ static size_t answer_all(struct answer *a, const struct predict_settings *s, con
             if (array)
                 object = answer_to_json(a, name, s->logits);
             else
-                print_answer(a, name, s->logits);
+                print_answer(&lines, a, name, s->logits);
         }
         if (array && json_array_append_new(array, object) != 0) cli_die(CLI_FAILED, "out of memory");
     }
+    print_lines(&lines);
     return bad;
 }
 
@@ -183,12 +212,15 @@ static size_t predict(const struct predict_settings *s, const struct shk_model *
     float *logits = calloc(n, classes * sizeof *logits);
     a.probabilities = calloc(classes, sizeof *a.probabilities);
     a.order = calloc(a.top, sizeof *a.order);
-    if (!logits || !a.probabilities || !a.order) cli_die(CLI_FAILED, "out of memory");
+    a.labels = show_labels(m, classes);
+    if (!logits || !a.probabilities || !a.order || !a.labels) cli_die(CLI_FAILED, "out of memory");
     run_model(m, runtime, shk_pictures_data(p), logits);
     const size_t bad = answer_all(&a, s, p, logits, array);
     free(logits);
     free(a.probabilities);
     free(a.order);
+    for (size_t c = 0; c < classes; c++) free(a.labels[c]);
+    free(a.labels);
     shk_pictures_free(p);
     return bad;
 }

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { RING = 1 << 18, PIECE = 4096, STACK = 1 << 18, LONGEST_LINE = 1024, FILES = 3 };
+enum { RING = 1 << 18, PIECE = 4096, MOST_WRITTEN = 1 << 16, STACK = 1 << 18, LONGEST_LINE = 1024, FILES = 3 };
 static const double bar_seconds = 0.1, line_seconds = 10, patience = 0.2;
 
 // A piece of text in the ring: this, and so many bytes.
@@ -105,14 +105,30 @@ static void erase_bar(struct channel *c) {
     write_out(c, STDOUT_FILENO, erase, sizeof erase - 1);
 }
 
-static void write_piece(struct channel *c) {
+static struct head next_head(const struct channel *c) {
+    const size_t first = sizeof(struct head) < RING - c->begin ? sizeof(struct head) : RING - c->begin;
     struct head head;
-    char text[PIECE];
-    copy_out(c, &head, sizeof head);
-    copy_out(c, text, head.length);
-    c->lines -= count_lines(text, head.length);
-    c->midline = text[head.length - 1] != '\n';
-    write_out(c, head.file, text, head.length);
+    memcpy(&head, c->ring + c->begin, first);
+    memcpy((char *)&head + first, c->ring, sizeof head - first);
+    return head;
+}
+
+// As many pieces as are there for one file, in one call.
+static void write_pieces(struct channel *c) {
+    struct head head = next_head(c);
+    const int file = head.file;
+    char text[MOST_WRITTEN];
+    size_t length = 0;
+    while (head.file == file && length + head.length <= sizeof text) {
+        copy_out(c, &head, sizeof head);
+        copy_out(c, text + length, head.length);
+        length += head.length;
+        if (!c->used) break;
+        head = next_head(c);
+    }
+    c->lines -= count_lines(text, length);
+    c->midline = text[length - 1] != '\n';
+    write_out(c, file, text, length);
 }
 
 // A terminal that has become narrower has broken the line into several: these are rewritten, too.
@@ -147,7 +163,7 @@ static void *print(void *channel) {
         if (c->bar && (c->used || bar_is_left(c)))
             erase_bar(c);
         else if (c->used)
-            write_piece(c);
+            write_pieces(c);
         else if (shk_seconds() >= due(c))
             show_work(c);
         else
