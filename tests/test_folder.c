@@ -259,6 +259,22 @@ static void test_wrong_guesses(void **state) {
     skip_bad = false;
 }
 
+// Models take no fewer than 8 pixels: such pictures are brought to 32, whether all of them are so small or the first one alone.
+static void test_tiny(void **state) {
+    (void)state;
+    tree_clear();
+    for (int more = 0; more < 2; more++) {
+        put_picture("/d/a/0.png", 5, 9, 10, false);
+        put_picture("/d/b/0.png", more ? 12 : 5, 9, 20, false);
+        put_picture("/d/a/1.png", 5, 9, 30, false);
+        put_picture("/d/b/1.png", 5, 9, 40, false);
+        struct shk_data *d = opened("/d", NULL, NULL, "folder");
+        const struct shk_shape s = shk_dataset_shape(shk_data_part(d, SHK_PART_TRAIN));
+        assert_true(s.height == 32 && s.width == 32 && noted(more ? "of several sizes" : "of 5x9 pixels"));
+        shk_data_free(d);
+    }
+}
+
 // ---- Sizes, channels, normalisation ----
 
 static struct shk_shape shape_of(const struct shk_data *d) {
@@ -306,7 +322,7 @@ int main(void) {
         cmocka_unit_test(test_order),         cmocka_unit_test(test_numbers), cmocka_unit_test(test_left_out),
         cmocka_unit_test(test_links),         cmocka_unit_test(test_classes), cmocka_unit_test(test_bad),
         cmocka_unit_test(test_split),         cmocka_unit_test(test_sizes),   cmocka_unit_test(test_normalised),
-        cmocka_unit_test(test_wrong_guesses),
+        cmocka_unit_test(test_wrong_guesses), cmocka_unit_test(test_tiny),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -169,6 +169,7 @@ static void test_parse(void **state) {
         {"threads", {"1", "1024"}, {"0", "1025", "4294967297"}},
         {"max_seconds", {"0.1", "1e9"}, {"0", "inf", "-1"}},
         {"pin", {"cores"}, {""}},
+        {"cache", {"auto", "none", "a/b c"}, {""}},
         {"progress", {"auto", "none", "line", "bar"}, {"", "bars", "Bar"}},
         {"quiet", {"0", "1"}, {"2", "yes", ""}},
     };

@@ -9,6 +9,9 @@
 
 enum { GRID = 3, USUAL_SIZE = 32 };
 
+// A setting's default. All settings together are too much for a stack that may not grow.
+static double usual(const char *setting) { return shk_setting_named(setting)->standard; }
+
 static void draw(float *image, size_t size, size_t top, size_t left, size_t square, bool inverted) {
     float background = inverted ? 1.0f : 0.0f;
     for (size_t i = 0; i < size * size; i++) image[i] = background;
@@ -27,9 +30,9 @@ static bool check(const struct shk_squares_options *o, size_t size, size_t squar
 }
 
 struct shk_dataset *shk_dataset_squares(const struct shk_squares_options *o, struct shk_error *err) {
-    const struct shk_data_settings defaults = shk_settings_defaults().data;
-    size_t size = o->size ? o->size : USUAL_SIZE, square = o->square ? o->square : defaults.square, cell = size / GRID;
-    double invert = o->invert < 0 ? defaults.invert : o->invert;
+    size_t size = o->size ? o->size : USUAL_SIZE, cell = size / GRID;
+    size_t square = o->square ? o->square : (size_t)usual("square");
+    double invert = o->invert < 0 ? usual("invert") : o->invert;
     struct shk_shape shape = {size, size, 1, GRID * GRID};
     if (!shk_shape_check(&shape, err) || !check(o, size, square, invert, err)) return NULL;
     struct shk_dataset *d = shk_dataset_new(o->n, &shape, err);
@@ -52,14 +55,13 @@ static bool is_squares(const char *path) { return strcmp(path, "squares") == 0; 
 
 static bool open_squares(const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
     const struct shk_data_options *o = r->options;
-    const struct shk_data_settings defaults = shk_settings_defaults().data;
-    struct shk_squares_options s = {.n = o->train_samples ? o->train_samples : defaults.train_samples,
+    struct shk_squares_options s = {.n = o->train_samples ? o->train_samples : (size_t)usual("train_samples"),
                                     .size = r->shape.height,
                                     .square = o->square,
                                     .invert = o->invert,
                                     .seed = o->seed};
     d->parts[SHK_PART_TRAIN] = shk_dataset_squares(&s, err);
-    s.n = o->test_samples ? o->test_samples : defaults.test_samples;
+    s.n = o->test_samples ? o->test_samples : (size_t)usual("test_samples");
     s.stream = 1;
     d->parts[SHK_PART_TEST] = d->parts[SHK_PART_TRAIN] ? shk_dataset_squares(&s, err) : NULL;
     return d->parts[SHK_PART_TEST];

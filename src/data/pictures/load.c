@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_OWN_SIDE = 64, USUAL_SIDE = 32 };
+enum { LEAST_OWN_SIDE = 8, MOST_OWN_SIDE = 64, USUAL_SIDE = 32 }; // models take 8 pixels and more
 
 // What is known of each file of the list.
 struct seen {
@@ -130,10 +130,13 @@ static struct found find_out(const struct job *j) {
 
 static const char *const fit_names[] = {"stretched", "cropped to the middle", "letterboxed"};
 
+static bool is_own_side(size_t side) { return side >= LEAST_OWN_SIDE && side <= MOST_OWN_SIDE; }
+static bool fits_as_it_is(const struct found *f) { return is_own_side(f->height) && is_own_side(f->width); }
+
 // The request's, or what the pictures suggest.
 static struct shk_fitting fitting_of(const struct shk_request *r, const struct found *f) {
     const struct shk_shape *wanted = &r->shape;
-    const bool own = f->alike && f->height <= MOST_OWN_SIDE && f->width <= MOST_OWN_SIDE;
+    const bool own = f->alike && fits_as_it_is(f);
     return (struct shk_fitting){.fit = r->prepared.fit,
                                 .height = wanted->height ? wanted->height
                                           : own          ? f->height
@@ -296,8 +299,8 @@ static void free_parts(struct job *j, struct shk_data *d) {
 static bool decode_all(struct job *j, const struct shk_request *r, struct shk_data *d, struct shk_error *err) {
     struct found found = look_at_first(j);
     if (!found.height) return true;
-    j->any_size = r->shape.height || found.height > MOST_OWN_SIDE || found.width > MOST_OWN_SIDE ||
-                  (found.height == USUAL_SIDE && found.width == USUAL_SIDE);
+    j->any_size =
+        r->shape.height || !fits_as_it_is(&found) || (found.height == USUAL_SIDE && found.width == USUAL_SIDE);
     j->any_channels = r->shape.channels || !found.grey;
     for (bool again = true; again && found.height; j->is_guess = false) {
         j->fitting = fitting_of(r, &found);
