@@ -203,7 +203,9 @@ RUNS ?= "tests/run_folders.sh $(BIN)" \
     "tests/memory_runs.sh $(BIN)" \
     "tests/fine_tuning.sh $(BIN)" \
     "tests/snippets.sh $(BIN)"
-TESTS ?= $(RUNS) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/cli_usage.sh $(BIN)" "tests/symbols.sh $(BUILD)" \
+# What `make asan` runs, too.
+USAGE ?= "tests/cli_usage.sh $(BIN)"
+TESTS ?= $(RUNS) $(USAGE) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/symbols.sh $(BUILD)" \
     "tests/install_example.sh $(BUILD)" "tests/completion.sh $(BUILD)" "tests/decimal_comma.sh $(BUILD)" tests/hardened.sh tests/deps.sh -- "tests/machine_runs.sh $(BIN)"
 test: all $(TEST_BIN) $(REPLAY_BIN) $(EXPORT_CASE) ## all tests; TESTS='command...' runs others; the last line counts them
 	@CC='$(CC)' tests/run.sh $(TESTS)
