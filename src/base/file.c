@@ -246,9 +246,10 @@ enum shk_code shk_reading_code(int why) {
     return why == EIO || why == ENOMEM || why == EMFILE || why == ENFILE ? SHK_FAILED : SHK_BAD_INPUT;
 }
 
-static bool read_part(int fd, const char *path, unsigned char *data, size_t size, struct shk_error *err) {
+// From the byte `at` on.
+static bool read_part(int fd, const char *path, unsigned char *data, size_t at, size_t size, struct shk_error *err) {
     char shown[SHK_SHOWN_PATH];
-    for (size_t at = 0; at < size;) {
+    while (at < size) {
         ssize_t n = pread(fd, data + at, size - at, (off_t)at);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return shk_cannot(path, "read", errno, SHK_FAILED, err);
@@ -259,22 +260,25 @@ static bool read_part(int fd, const char *path, unsigned char *data, size_t size
     return true;
 }
 
+// A small file is read at once, and takes its memory when its first bytes were checked.
+enum { AT_ONCE = 8192 }; // bytes
+
 static bool read_open(int fd, const char *path, shk_file_check *check, struct shk_bytes *b, struct shk_error *err) {
     struct stat s;
-    unsigned char begin[SHK_FILE_BEGIN];
+    unsigned char begin[AT_ONCE];
     char shown[SHK_SHOWN_PATH];
     if (fstat(fd, &s)) return shk_cannot(path, "read", errno, SHK_FAILED, err);
     if (S_ISDIR(s.st_mode)) return shk_cannot(path, "read", EISDIR, SHK_BAD_INPUT, err);
     if (!S_ISREG(s.st_mode)) return not_regular(path, "read", SHK_BAD_INPUT, err);
     if (s.st_size < 0 || (uintmax_t)s.st_size > PTRDIFF_MAX) return shk_cannot(path, "read", EFBIG, SHK_FAILED, err);
     b->size = (size_t)s.st_size;
-    if (!read_part(fd, path, begin, b->size < sizeof begin ? b->size : sizeof begin, err) ||
-        !check(path, begin, b->size, err))
-        return false;
+    const size_t first = b->size < sizeof begin ? b->size : sizeof begin;
+    if (!read_part(fd, path, begin, 0, first, err) || !check(path, begin, b->size, err)) return false;
     b->data = shk_alloc(b->size, 1, shk_shown_path(path, shown), err);
     if (!b->data) return false;
-    shk_populate(b->data, b->size);
-    if (read_part(fd, path, b->data, b->size, err)) return true;
+    if (b->size > first) shk_populate(b->data, b->size);
+    memcpy(b->data, begin, first);
+    if (read_part(fd, path, b->data, first, b->size, err)) return true;
     shk_free(b->data);
     return false;
 }

@@ -67,9 +67,8 @@ void shk_cache_add_file(struct shk_cache *c, const struct shk_file_mark *m) {
 void shk_cache_add_path(struct shk_cache *c, const char *path) {
     struct stat s;
     if (!c) return;
-    const bool there = stat(path, &s) == 0;
-    const struct shk_file_mark mark = there ? shk_file_mark_of(&s) : (struct shk_file_mark){0};
-    shk_cache_add_file(c, there ? &mark : NULL);
+    const struct shk_file_mark mark = stat(path, &s) == 0 ? shk_file_mark_of(&s) : (struct shk_file_mark){0};
+    shk_cache_add_file(c, &mark);
 }
 
 static void add_request(struct shk_cache *c, const struct shk_request *r, const struct shk_data *d) {

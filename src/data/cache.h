@@ -23,6 +23,7 @@ void shk_cache_add(struct shk_cache *, const void *bytes, size_t size);
 void shk_cache_add_text(struct shk_cache *, const char *);
 // NULL: the file cannot be looked at, and nothing is looked up.
 void shk_cache_add_file(struct shk_cache *, const struct shk_file_mark *);
+// What is not there is looked up as that.
 void shk_cache_add_path(struct shk_cache *, const char *path);
 
 // Makes the parts of what was kept, and says again what was said; or by `load`, and keeps them where they got room in the cache.

@@ -15,8 +15,6 @@ enum { MOST_DEPTH = 32, MOST_CLASSES = 65536 };
 
 // ---- Names ----
 
-static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
 bool shk_file_is_hidden(const char *name) {
     return name[0] == '.' || strcmp(name, "__MACOSX") == 0 || strcmp(name, "Thumbs.db") == 0 ||
            strcmp(name, "desktop.ini") == 0;
@@ -27,9 +25,45 @@ static bool cannot_read(const char *path, int why, struct shk_error *err) {
     return shk_fail(err, SHK_BAD_INPUT, "the folder %s cannot be read: %s", shk_shown_path(path, shown), strerror(why));
 }
 
+// What readdir says that a name is: DT_REG, DT_DIR, or something that stat tells.
+struct entry {
+    char *name;
+    unsigned char type;
+};
+
+struct listing {
+    size_t count, room;
+    struct entry *entries;
+};
+
+static void free_listing(struct listing *l) {
+    for (size_t i = 0; i < l->count; i++) free(l->entries[i].name);
+    free(l->entries);
+    *l = (struct listing){0};
+}
+
+static bool add_entry(struct listing *l, const struct dirent *of, struct shk_error *err) {
+    enum { FIRST_ROOM = 256 };
+    if (l->count == l->room) {
+        const size_t room = l->room ? 2 * l->room : FIRST_ROOM;
+        struct entry *entries = realloc(l->entries, room * sizeof *entries);
+        if (!entries) return shk_fail(err, SHK_FAILED, "out of memory for a list of %zu names", room);
+        l->entries = entries;
+        l->room = room;
+    }
+    char *name = strdup(of->d_name);
+    if (!name) return shk_fail(err, SHK_FAILED, "out of memory for the name of a file");
+    l->entries[l->count++] = (struct entry){name, of->d_type};
+    return true;
+}
+
+static int by_bytes(const void *a, const void *b) {
+    return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
+}
+
 // What a folder holds, sorted by bytes, but for hidden names, which are counted.
-static bool read_names(const char *path, struct shk_names *n, struct shk_left_out *out, struct shk_error *err) {
-    *n = (struct shk_names){0};
+static bool read_listing(const char *path, struct listing *l, struct shk_left_out *out, struct shk_error *err) {
+    *l = (struct listing){0};
     DIR *folder = opendir(path);
     if (!folder) return cannot_read(path, errno, err);
     bool ok = true;
@@ -39,12 +73,12 @@ static bool read_names(const char *path, struct shk_names *n, struct shk_left_ou
         if (shk_file_is_hidden(entry->d_name))
             out->hidden++;
         else
-            ok = shk_names_add(n, entry->d_name, err);
+            ok = add_entry(l, entry, err);
     }
     if (ok && errno) ok = cannot_read(path, errno, err);
     closedir(folder);
-    if (n->count) qsort(n->names, n->count, sizeof *n->names, by_bytes);
-    if (!ok) shk_names_free(n);
+    if (l->count) qsort(l->entries, l->count, sizeof *l->entries, by_bytes);
+    if (!ok) free_listing(l);
     return ok;
 }
 
@@ -80,14 +114,17 @@ static bool join(char out[4096], const char *folder, const char *name, struct sh
 
 static bool walk_folder(const struct walk *, const char *path, const struct place *above, const struct stat *);
 
-static bool take(const struct walk *w, const char *path, const struct place *above) {
+static bool take_listed(const struct walk *w, const char *path) {
+    return shk_file_list_add(w->list, path, w->root, w->label, w->part, w->err);
+}
+
+static bool take(const struct walk *w, const char *path, unsigned char type, const struct place *above) {
     struct stat s;
+    if (type == DT_REG) return take_listed(w, path);
     const bool there = stat(path, &s) == 0;
     if (!there && errno == ELOOP) return ++w->list->left_out.loops, true;
     // Reading what is not there, such as where a link leads to nothing, fails, and then it is a bad file among others.
-    const struct shk_file_mark mark = there ? shk_file_mark_of(&s) : (struct shk_file_mark){0};
-    if (!there || S_ISREG(s.st_mode))
-        return shk_file_list_add(w->list, path, w->root, w->label, w->part, &mark, w->err);
+    if (!there || S_ISREG(s.st_mode)) return take_listed(w, path);
     if (S_ISDIR(s.st_mode)) return walk_folder(w, path, above, &s);
     w->list->left_out.others++;
     return true;
@@ -96,15 +133,16 @@ static bool take(const struct walk *w, const char *path, const struct place *abo
 static bool walk_folder(const struct walk *w, const char *path, const struct place *above, const struct stat *s) {
     const struct place here = {above, s->st_dev, s->st_ino, above ? above->depth + 1 : 0};
     char shown[SHK_SHOWN_PATH], within[4096];
-    struct shk_names n;
+    struct listing l;
     if (loops(above, s)) return ++w->list->left_out.loops, true;
     if (here.depth > MOST_DEPTH)
         return shk_fail(w->err, SHK_BAD_INPUT, "%s: folders of pictures are read %d deep", shk_shown_path(path, shown),
                         MOST_DEPTH);
-    if (!read_names(path, &n, &w->list->left_out, w->err)) return false;
+    if (!read_listing(path, &l, &w->list->left_out, w->err)) return false;
     bool ok = true;
-    for (size_t i = 0; ok && i < n.count; i++) ok = join(within, path, n.names[i], w->err) && take(w, within, &here);
-    shk_names_free(&n);
+    for (size_t i = 0; ok && i < l.count; i++)
+        ok = join(within, path, l.entries[i].name, w->err) && take(w, within, l.entries[i].type, &here);
+    free_listing(&l);
     return ok;
 }
 
@@ -127,20 +165,25 @@ static const struct {
                   {"test", SHK_PART_TEST}};
 enum { PART_NAMES = sizeof part_names / sizeof *part_names };
 
-// Leaves the folders of `n`, in the order of classes.
-static bool only_folders(const char *path, struct shk_names *n, struct shk_left_out *out, struct shk_error *err) {
+static bool is_folder(const char *path, unsigned char type) {
+    return type == DT_DIR || (type != DT_REG && shk_is_folder(path));
+}
+
+// The folders in a folder, in the order of classes.
+static bool read_classes(const char *path, struct shk_names *n, struct shk_left_out *out, struct shk_error *err) {
     char within[4096];
-    struct shk_names folders = {0};
+    struct listing l;
+    *n = (struct shk_names){0};
+    if (!read_listing(path, &l, out, err)) return false;
     bool ok = true;
-    for (size_t i = 0; ok && i < n->count; i++) {
-        ok = join(within, path, n->names[i], err);
-        if (ok && shk_is_folder(within))
-            ok = shk_names_add(&folders, n->names[i], err);
+    for (size_t i = 0; ok && i < l.count; i++) {
+        ok = join(within, path, l.entries[i].name, err);
+        if (ok && is_folder(within, l.entries[i].type))
+            ok = shk_names_add(n, l.entries[i].name, err);
         else
             out->loose++;
     }
-    shk_names_free(n);
-    *n = folders;
+    free_listing(&l);
     shk_sort_classes(n);
     return ok;
 }
@@ -179,10 +222,9 @@ static bool list_part(struct shk_file_list *l, const char *path, enum shk_part p
     struct place parent, here;
     const struct walk w = {.list = l, .above = &here, .part = part, .err = err};
     struct shk_names n;
-    if (!join(up, path, "..", err) || !locate(up, NULL, &parent, err) || !locate(path, &parent, &here, err) ||
-        !read_names(path, &n, &l->left_out, err))
+    if (!join(up, path, "..", err) || !locate(up, NULL, &parent, err) || !locate(path, &parent, &here, err))
         return false;
-    bool ok = only_folders(path, &n, &l->left_out, err);
+    bool ok = read_classes(path, &n, &l->left_out, err);
     if (ok && l->classes.count == 0) ok = enough_classes(&n, path, err) && shk_names_copy(&l->classes, &n, err);
     for (size_t i = 0; ok && i < n.count; i++) ok = list_class(&w, path, n.names[i]);
     shk_names_free(&n);
@@ -238,10 +280,9 @@ static bool holds_arrays(const char *path) {
 
 // A folder with folders in it; where arrays lie beside these, there must be pictures in them.
 static bool is(const char *path) {
-    struct shk_names n;
+    struct shk_names n = {0};
     struct shk_left_out out;
-    if (!shk_is_folder(path) || !read_names(path, &n, &out, NULL)) return false;
-    const bool ok = only_folders(path, &n, &out, NULL) && n.count > 0;
+    const bool ok = shk_is_folder(path) && read_classes(path, &n, &out, NULL) && n.count > 0;
     shk_names_free(&n);
     return ok && (!holds_arrays(path) || holds_pictures(path));
 }

@@ -19,7 +19,7 @@ static bool add(struct shk_file_list *l, const char *path, struct shk_error *err
     struct stat s;
     if (strcmp(path, "-") != 0 && stat(path, &s) == 0 && S_ISDIR(s.st_mode))
         return shk_file_list_add_folder(l, path, err);
-    return shk_file_list_add(l, path, 0, 0, SHK_PART_TEST, NULL, err);
+    return shk_file_list_add(l, path, 0, 0, SHK_PART_TEST, err);
 }
 
 static bool fill(struct shk_pictures *p, const struct shk_model *m, const struct shk_runtime *runtime,

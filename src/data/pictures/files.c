@@ -21,12 +21,11 @@ static bool make_room(struct shk_file_list *l, struct shk_error *err) {
 }
 
 bool shk_file_list_add(struct shk_file_list *l, const char *path, size_t name, size_t label, enum shk_part part,
-                       const struct shk_file_mark *mark, struct shk_error *err) {
+                       struct shk_error *err) {
     if (!make_room(l, err)) return false;
     char *copy = strdup(path);
     if (!copy) return shk_fail(err, SHK_FAILED, "out of memory for the name of a file");
-    l->files[l->count++] =
-        (struct shk_listed_file){copy, name, (uint32_t)label, part, mark, mark ? *mark : (struct shk_file_mark){0}};
+    l->files[l->count++] = (struct shk_listed_file){copy, name, (uint32_t)label, part};
     return true;
 }
 

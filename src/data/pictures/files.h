@@ -12,8 +12,6 @@ struct shk_listed_file {
     size_t name; // where in the path its name within the data begins
     uint32_t label;
     enum shk_part part;
-    bool seen; // on the walk, and what it was there
-    struct shk_file_mark mark;
 };
 
 // What a list leaves out, with counts to be said.
@@ -33,9 +31,9 @@ struct shk_file_list {
 
 // Whether a name is one of the hidden ones.
 bool shk_file_is_hidden(const char *name);
-// Adds a file; its path is copied. mark: NULL where it was not looked at.
+// Adds a file; its path is copied.
 bool shk_file_list_add(struct shk_file_list *, const char *path, size_t name, size_t label, enum shk_part,
-                       const struct shk_file_mark *mark, struct shk_error *);
+                       struct shk_error *);
 // Adds all files of a folder and of those within it, but for hidden ones, which are counted.
 bool shk_file_list_add_folder(struct shk_file_list *, const char *path, struct shk_error *);
 // By part, then by class, then by the bytes of the name.

@@ -349,10 +349,7 @@ static void look_up(struct shk_cache *c, const struct shk_file_list *list) {
         const uint32_t place[] = {f->label, f->part};
         shk_cache_add(c, place, sizeof place);
         shk_cache_add_text(c, f->path + f->name);
-        if (f->seen)
-            shk_cache_add_file(c, &f->mark);
-        else
-            shk_cache_add_path(c, f->path);
+        shk_cache_add_path(c, f->path);
     }
 }
 

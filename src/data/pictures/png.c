@@ -18,8 +18,8 @@ struct decoder {
     struct shk_picture *out;
     unsigned char *rows; // of the file's samples: one, or all where it is interlaced
     size_t row_bytes;
-    unsigned samples; // of a pixel in rows: grey, alpha; or red, green, blue, alpha
-    bool wide;        // of 16 bits, the high byte first
+    unsigned samples; // of a pixel in rows: grey; or red, green, blue; and alpha where the file has it
+    bool alpha, wide; // wide: samples of 16 bits, the high byte first
 };
 
 static void fail(png_structp png, png_const_charp why) {
@@ -76,16 +76,16 @@ static bool palette_is_grey(struct decoder *d) {
     return true;
 }
 
-// Rows will have samples of 8 or 16 bits: grey or red, green, blue, and alpha.
+// Rows will have samples of 8 or 16 bits: grey or red, green, blue; and alpha where there is any.
 static void read_header(struct decoder *d, size_t *channels) {
     png_read_info(d->png, d->info);
     const unsigned colour = png_get_color_type(d->png, d->info);
     *channels = colour & PNG_COLOR_MASK_COLOR && !(colour & PNG_COLOR_MASK_PALETTE && palette_is_grey(d)) ? 3 : 1;
     png_set_expand(d->png);
-    png_set_add_alpha(d->png, 0xffff, PNG_FILLER_AFTER);
     png_set_interlace_handling(d->png);
     png_read_update_info(d->png, d->info);
     d->samples = png_get_channels(d->png, d->info);
+    d->alpha = png_get_color_type(d->png, d->info) & PNG_COLOR_MASK_ALPHA;
     d->wide = png_get_bit_depth(d->png, d->info) == 16;
     d->row_bytes = png_get_rowbytes(d->png, d->info);
 }
@@ -98,7 +98,7 @@ static unsigned sample(const struct decoder *d, const unsigned char *row, size_t
 static void convert_row(const struct decoder *d, const unsigned char *row, uint8_t *to) {
     const size_t width = d->out->width, channels = d->out->channels, samples = d->samples;
     for (size_t x = 0; x < width; x++) {
-        const unsigned alpha = sample(d, row, x * samples + samples - 1);
+        const unsigned alpha = d->alpha ? sample(d, row, x * samples + samples - 1) : 255;
         for (size_t c = 0; c < channels; c++) {
             const unsigned v = sample(d, row, x * samples + c);
             *to++ = (uint8_t)((v * alpha + d->in->background * (255 - alpha) + 127) / 255);
@@ -106,16 +106,21 @@ static void convert_row(const struct decoder *d, const unsigned char *row, uint8
     }
 }
 
+// Whether the file's rows are the picture's.
+static bool as_they_are(const struct decoder *d) { return !d->wide && d->samples == d->out->channels; }
+
 static void read_rows(struct decoder *d) {
     const size_t height = d->out->height, out_bytes = d->out->width * d->out->channels;
     const bool interlaced = png_get_interlace_type(d->png, d->info) != PNG_INTERLACE_NONE;
-    d->rows = shk_alloc(interlaced ? height : 1, d->row_bytes, "a picture's rows", d->err);
-    if (!d->rows) png_longjmp(d->png, 1);
+    const bool direct = !interlaced && as_they_are(d);
+    if (!direct && !(d->rows = shk_alloc(interlaced ? height : 1, d->row_bytes, "a picture's rows", d->err)))
+        png_longjmp(d->png, 1);
     for (int pass = 0; interlaced && pass < PNG_INTERLACE_ADAM7_PASSES; pass++)
         for (size_t y = 0; y < height; y++) png_read_row(d->png, d->rows + y * d->row_bytes, NULL);
     for (size_t y = 0; y < height; y++) {
-        if (!interlaced) png_read_row(d->png, d->rows, NULL);
-        convert_row(d, d->rows + (interlaced ? y * d->row_bytes : 0), d->out->pixels + y * out_bytes);
+        uint8_t *to = d->out->pixels + y * out_bytes;
+        if (!interlaced) png_read_row(d->png, direct ? to : d->rows, NULL);
+        if (!direct) convert_row(d, d->rows + (interlaced ? y * d->row_bytes : 0), to);
     }
     png_read_end(d->png, d->info);
 }
