@@ -252,8 +252,7 @@ static bool add_files(const struct table *t, struct shk_file_list *l, const stru
         const bool absolute = *row->path == '/';
         if (!absolute && !shk_array_path(folder, row->path, path, err)) return false;
         const char *whole = absolute ? row->path : path;
-        if (!shk_file_list_add(l, whole, strlen(whole) - strlen(row->path), k->label, row->part, err))
-            return false;
+        if (!shk_file_list_add(l, whole, strlen(whole) - strlen(row->path), k->label, row->part, err)) return false;
     }
     return true;
 }
