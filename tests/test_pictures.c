@@ -144,6 +144,42 @@ static void test_png_interlaced(void **state) {
     }
 }
 
+// Puts EXIF with an orientation before the chunk that begins at `at`.
+static void insert_exif(struct file *f, size_t at, unsigned orientation, bool damaged) {
+    unsigned char chunk[] = "\0\0\0\32eXIfII*\0\10\0\0\0\1\0\22\1\3\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    enum { DATA = 26, SIZE = 4 + 4 + DATA + 4 };
+    chunk[8 + 18] = (unsigned char)orientation;
+    const unsigned long sum = crc32(0, chunk + 4, 4 + DATA) + damaged;
+    for (unsigned i = 0; i < 4; i++) chunk[8 + DATA + i] = (unsigned char)(sum >> (24 - 8 * i));
+    assert_true(f->size + SIZE <= sizeof f->bytes);
+    memmove(f->bytes + at + SIZE, f->bytes + at, f->size - at);
+    memcpy(f->bytes + at, chunk, SIZE);
+    f->size += SIZE;
+}
+
+// EXIF counts before the pixels and behind them, where the header alone is looked at, too; a damaged one does not.
+static void test_png_orientations(void **state) {
+    (void)state;
+    static const unsigned char row[3] = {10, 20, 30};
+    enum { HEADER_END = 8 + 25, LAST_CHUNK = 12 };
+    for (int behind = 0; behind < 2; behind++) {
+        for (int damaged = 0; damaged < 2; damaged++) {
+            struct file f;
+            struct shk_picture seen;
+            struct shk_error err = {0};
+            make_png(&(struct png_case){3, 1, 8, PNG_COLOR_TYPE_GRAY, .rows = row, .row_bytes = 3}, &f);
+            insert_exif(&f, behind ? f.size - LAST_CHUNK : HEADER_END, 6, damaged);
+            struct shk_picture p = decoded(&f, 255);
+            assert_int_equal(p.height, damaged ? 1 : 3);
+            assert_int_equal(p.width, damaged ? 3 : 1);
+            assert_memory_equal(p.pixels, row, sizeof row);
+            shk_picture_free(&p);
+            assert_true(shk_picture_look(f.bytes, f.size, "late", &seen, &err));
+            assert_int_equal(seen.height, damaged ? 1 : 3);
+        }
+    }
+}
+
 // ---- JPEG ----
 
 // A picture of blocks of 8 x 8; orientation 0: no EXIF.
@@ -316,9 +352,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_png_depths),     cmocka_unit_test(test_png_alpha),
         cmocka_unit_test(test_png_interlaced), cmocka_unit_test(test_jpeg_orientations),
-        cmocka_unit_test(test_jpeg_colours),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_area),           cmocka_unit_test(test_fits),
-        cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_jpeg_colours),   cmocka_unit_test(test_png_orientations),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_area),
+        cmocka_unit_test(test_fits),           cmocka_unit_test(test_channels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 // libpng leaves a function by longjmp: what must be freed then is here.
 struct decoder {
@@ -28,14 +29,22 @@ static void fail(png_structp png, png_const_charp why) {
     png_longjmp(png, 1);
 }
 
-// Whether no chunk says that it is longer than what is there: libpng takes memory for some before it reads them.
-static bool chunks_fit(const struct shk_encoded *e) {
-    enum { SIGNATURE = 8, HEAD = 8, SUM = 4 }; // bytes; a chunk has length and type, its data, and a checksum
+static size_t whole(const unsigned char *b) { // of 32 bits, the high byte first
+    return (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | b[3];
+}
+
+// Whether no chunk says that it is longer than what is there: libpng takes memory for some before it reads them. EXIF may stand
+// behind the pixels, where libpng has not been yet when a picture is only looked at: the first such chunk that is whole counts.
+static bool look_over(struct shk_encoded *e) {
+    enum { SIGNATURE = 8, TYPE = 4, HEAD = 8, SUM = 4 }; // bytes; a chunk has length and type, its data, and a checksum
     for (size_t at = SIGNATURE; e->size - at >= HEAD;) {
         const unsigned char *b = e->bytes + at;
-        const size_t length = (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | b[3];
+        const size_t length = whole(b);
         if (length + SUM > e->size - at - HEAD) return false;
-        if (memcmp(b + 4, "IEND", 4) == 0) break;
+        if (memcmp(b + TYPE, "IEND", 4) == 0) break;
+        if (!e->orientation && memcmp(b + TYPE, "eXIf", 4) == 0 &&
+            crc32(0, b + TYPE, (uInt)(4 + length)) == whole(b + HEAD + length))
+            e->orientation = shk_exif_orientation(b + HEAD, length);
         at += HEAD + length + SUM;
     }
     return true;
@@ -55,7 +64,7 @@ static void give(png_structp png, png_bytep to, size_t bytes) {
 
 // Chunks that nothing here reads, but which take memory or time.
 static const png_byte unread[] =
-    "iCCP\0zTXt\0iTXt\0tEXt\0sPLT\0hIST\0gAMA\0cHRM\0sRGB\0pCAL\0sCAL\0tIME\0pHYs\0oFFs\0bKGD";
+    "iCCP\0zTXt\0iTXt\0tEXt\0sPLT\0hIST\0gAMA\0cHRM\0sRGB\0pCAL\0sCAL\0tIME\0pHYs\0oFFs\0bKGD\0eXIf";
 
 static bool open_decoder(struct decoder *d) {
     d->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, d, fail, ignore);
@@ -125,12 +134,6 @@ static void read_rows(struct decoder *d) {
     png_read_end(d->png, d->info);
 }
 
-static unsigned orientation_of(struct decoder *d) {
-    png_uint_32 size = 0;
-    png_bytep exif = NULL;
-    return png_get_eXIf_1(d->png, d->info, &size, &exif) && exif ? shk_exif_orientation(exif, size) : 0;
-}
-
 // Under setjmp; no local variable is needed after a jump.
 static bool decode(struct decoder *d) {
     size_t channels;
@@ -140,13 +143,12 @@ static bool decode(struct decoder *d) {
                          d->in, d->err))
         return false;
     if (!d->in->look) read_rows(d);
-    d->in->orientation = orientation_of(d);
     return true;
 }
 
 bool shk_png_decode(struct shk_encoded *in, struct shk_picture *out, struct shk_error *err) {
     struct decoder d = {.in = in, .err = err, .out = out};
-    if (!chunks_fit(in)) return shk_fail(err, SHK_BAD_INPUT, "%s: this PNG cannot be decoded: it ends early", in->name);
+    if (!look_over(in)) return shk_fail(err, SHK_BAD_INPUT, "%s: this PNG cannot be decoded: it ends early", in->name);
     bool ok = open_decoder(&d) && decode(&d);
     png_destroy_read_struct(&d.png, &d.info, NULL);
     shk_free(d.rows);
