@@ -13,17 +13,18 @@
 //   peak_gflops                    FMA peak of one core, measured between the steps
 //   of_peak, cpu_of_peak           nominal FLOPs (every layer dense) * samples/s / peak of ONE core
 //   of_peak_done                   the same with the FLOPs really done
-#include "harness.h"
 #include "measure.h"
 
 extern "C" {
 #include <kernels.h>
 }
+#include <shikaku/bench.h>
 
 #include <algorithm>
 #include <benchmark/benchmark.h>
 #include <cstdio>
 #include <cstring>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -41,33 +42,97 @@ struct Case {
     double max_seconds = 20;
 };
 
+// Squares where they have the shape, else random images.
+shk_dataset *open_data(const Case &c, shk_error *error) {
+    const shk_shape &s = c.shape;
+    if (s.height == s.width && s.height >= 18 && s.channels == 1) { // a square has 6 pixels
+        shk_squares_options o = {};
+        o.n = c.samples, o.size = s.height, o.invert = -1, o.seed = 1;
+        return shk_dataset_squares(&o, error);
+    }
+    std::mt19937 random(1);
+    std::vector<float> images(c.samples * s.height * s.width * s.channels);
+    std::vector<uint32_t> labels(c.samples);
+    for (float &x : images) x = static_cast<float>(random()) * 0x1p-32f;
+    for (uint32_t &label : labels) label = static_cast<uint32_t>(random() % s.classes);
+    return shk_dataset_copy(images.data(), labels.data(), c.samples, &s, error);
+}
+
+// Data, runtime and benchmark of a case.
+struct Open {
+    shk_dataset *data = nullptr;
+    shk_runtime *runtime = nullptr;
+    shk_bench *bench = nullptr;
+    shk_error error = {};
+
+    Open(const Case &c, const char *isa, unsigned threads) {
+        shk_runtime_options machine = {};
+        machine.isa = isa, machine.threads = threads;
+        shk_bench_options o = {};
+        o.model = c.model.c_str(), o.batch = c.training ? c.batch : c.samples, o.evaluation = !c.training, o.seed = 1;
+        data = open_data(c, &error);
+        if (data) runtime = shk_runtime_create(&machine, &error);
+        if (runtime) bench = shk_bench_create(&o, data, runtime, &error);
+    }
+    Open(const Open &) = delete;
+    Open &operator=(const Open &) = delete;
+    ~Open() {
+        shk_bench_free(bench);
+        shk_runtime_free(runtime);
+        shk_dataset_free(data);
+    }
+};
+
+struct Steps {
+    size_t count = 0, samples = 0;
+    double seconds = 0;
+    std::vector<double> rates, cpu_rates, peaks;
+
+    void add(const shk_bench_step &s) {
+        const auto n = static_cast<double>(s.samples);
+        count++, samples += s.samples, seconds += s.seconds;
+        rates.push_back(n / s.seconds);
+        cpu_rates.push_back(n / s.cpu_seconds);
+        peaks.push_back(s.peak * 1e-9);
+    }
+};
+
+// The epochs, or until the time is over, which it is not before the fifth step.
+bool take_steps(Open &open, const Case &c, Steps *out) {
+    const size_t batch = c.training ? c.batch : c.samples, most = c.epochs * ((c.samples + batch - 1) / batch);
+    const shk_bench_limits limits = {std::min<size_t>(most, 5), most, c.max_seconds};
+    std::vector<shk_bench_step> steps(most);
+    const size_t taken = shk_bench_run(open.bench, &limits, steps.data(), &open.error);
+    for (size_t i = 0; i < taken; i++) out->add(steps[i]);
+    return taken > 0;
+}
+
 void run(benchmark::State &state, const Case &c, const char *isa, unsigned threads) {
-    shk_error error;
-    harness_options o = {c.model.c_str(), isa, c.shape, c.samples, c.batch, threads, c.training};
-    harness *h = harness_open(&o, &error);
-    if (!h) {
-        state.SkipWithError(error.text);
+    Open open(c, isa, threads);
+    Steps steps;
+    if (!open.bench) {
+        state.SkipWithError(open.error.text);
         return;
     }
-    harness_result r = {};
     for (auto _ : state) {
-        if (!harness_run(h, c.epochs, c.max_seconds, &r)) state.SkipWithError("a loss or gradient is not finite");
-        state.SetIterationTime(r.seconds);
+        if (!take_steps(open, c, &steps)) state.SkipWithError(open.error.text);
+        state.SetIterationTime(steps.seconds);
     }
-    state.SetItemsProcessed(static_cast<int64_t>(r.samples));
-    double flops = harness_flops(h) * 1e-9;
-    state.counters["median_samples_per_second"] = r.median_rate;
-    state.counters["of_peak"] = flops * r.median_rate / r.peak;
-    state.counters["of_peak_done"] = harness_flops_done(h) * 1e-9 * r.median_rate / r.peak;
+    if (steps.count == 0) return;
+    const double flops = shk_bench_flops(open.bench) * 1e-9, rate = median(steps.rates.data(), steps.count),
+                 cpu_rate = median(steps.cpu_rates.data(), steps.count), peak = median(steps.peaks.data(), steps.count);
+    state.SetItemsProcessed(static_cast<int64_t>(steps.samples));
+    state.counters["median_samples_per_second"] = rate;
+    state.counters["of_peak"] = flops * rate / peak;
+    state.counters["of_peak_done"] = shk_bench_flops_done(open.bench) * 1e-9 * rate / peak;
     if (threads == 1) {
-        state.counters["cpu_samples_per_second"] = r.median_cpu_rate;
-        state.counters["cpu_of_peak"] = flops * r.median_cpu_rate / r.peak;
+        state.counters["cpu_samples_per_second"] = cpu_rate;
+        state.counters["cpu_of_peak"] = flops * cpu_rate / peak;
     }
-    state.counters["peak_gflops"] = r.peak;
+    state.counters["peak_gflops"] = peak;
     state.counters["mflop"] = flops * 1e3; // a sample
-    state.counters["steps"] = static_cast<double>(r.steps);
-    state.counters["loss"] = r.loss;
-    harness_close(h);
+    state.counters["steps"] = static_cast<double>(steps.count);
+    state.counters["loss"] = shk_bench_loss(open.bench);
 }
 
 // A case of any shape, as its name says: MODEL@HEIGHTxWIDTHxCHANNELS/batch:N. False: the name is none.

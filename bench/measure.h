@@ -11,8 +11,7 @@ extern "C" {
 
 #include <kernels.h>
 
-// GFLOP/s (f32; one FMA is two) of one burst of some 30 us of FMAs on registers, on the calling thread. Take the median of many, spread
-// over the run that they are compared with.
+// GFLOP/s (f32) of shk_peak_burst. Take the median of many, spread over the run that they are compared with.
 double fma_peak(const struct shk_kernels *k);
 
 double now_seconds(void); // monotonic

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Where a step's time goes: what the workers' clocks recorded, beside the arithmetic and memory peaks measured on the spot.
 #include "nn/plan/op.h"
+#include "train/peaks.h"
 #include "train/settings.h"
 #include "train/slices.h"
 #include "train/step.h"
@@ -10,56 +11,7 @@
 #include "base/memory.h"
 #include <stdlib.h>
 
-// The stream is as long as there is memory for, so that it fits few caches.
-enum { WARM_UP = 10, TRIES = 20, STREAM_TRIES = 5, LONGEST_STREAM = 64 << 20, SHORTEST_STREAM = 8 << 20 };
-
-// ---- Peaks: all workers at once, the best of some tries ----
-
-struct peaks {
-    const struct shk_kernels *k;
-    struct shk_barrier barrier;
-    float *stream; // [stream_floats], shared out
-    size_t stream_floats;
-    double flops, seconds, bandwidth; // a round of one worker; bytes per second of all
-};
-
-static double best_of(struct peaks *p, int tries, unsigned worker, unsigned workers,
-                      void (*work)(struct peaks *, unsigned, unsigned)) {
-    double best = 1e30;
-    for (int i = 0; i < tries; i++) {
-        shk_barrier_wait(&p->barrier, workers, 0);
-        double start = shk_seconds();
-        work(p, worker, workers);
-        shk_barrier_wait(&p->barrier, workers, 0);
-        double t = shk_seconds() - start;
-        if (t < best) best = t;
-    }
-    return best;
-}
-
-static void multiply_and_add(struct peaks *p, unsigned worker, unsigned workers) {
-    (void)workers;
-    _Alignas(64) float vector[16] = {0.5f};
-    double flops;
-    p->k->fma_peak(&(struct shk_fma_peak){100000, vector, &flops});
-    if (worker == 0) p->flops = flops;
-}
-
-// Reads and writes its part of the stream.
-static void stream(struct peaks *p, unsigned worker, unsigned workers) {
-    size_t part = p->stream_floats / workers & ~(size_t)15;
-    float *x = p->stream + worker * part;
-    p->k->add(&(struct shk_add){1, part, x, 0, x, 0});
-}
-
-static void peaks_worker(void *arg, unsigned worker, unsigned workers) {
-    struct peaks *p = arg;
-    double seconds = best_of(p, TRIES, worker, workers, multiply_and_add);
-    double stream_seconds = best_of(p, STREAM_TRIES, worker, workers, stream);
-    if (worker != 0) return;
-    p->seconds = seconds;
-    p->bandwidth = 2.0 * (double)(p->stream_floats * sizeof(float)) / stream_seconds;
-}
+enum { WARM_UP = 10 };
 
 // ---- The steps ----
 
@@ -141,18 +93,13 @@ static bool record(struct recording *r, const struct shk_team *team, struct shk_
     return true;
 }
 
-static bool measure_peaks(struct peaks *p, const struct shk_team *team, struct shk_profile *out,
+static bool measure_peaks(const struct shk_kernels *k, const struct shk_team *team, struct shk_profile *out,
                           struct shk_error *err) {
-    p->stream_floats = LONGEST_STREAM;
-    while (!(p->stream = shk_alloc(p->stream_floats, sizeof(float), "the memory test", err))) {
-        if (p->stream_floats == SHORTEST_STREAM) return false;
-        p->stream_floats /= 2;
-    }
-    team->run(team, peaks_worker, p);
-    out->peak_flops = p->flops / p->seconds;
-    out->bandwidth = p->bandwidth;
-    out->stream_bytes = (double)(p->stream_floats * sizeof(float));
-    shk_free(p->stream);
+    struct shk_peaks peaks;
+    if (!shk_peaks_of_team(k, team, &peaks, err)) return false;
+    out->peak_flops = peaks.flops;
+    out->bandwidth = peaks.bandwidth;
+    out->stream_bytes = peaks.stream_bytes;
     return true;
 }
 
@@ -177,12 +124,11 @@ bool shk_profile_train(struct shk_model *model, const struct shk_runtime *runtim
     const struct shk_team team = shk_team_for(&runtime->team, shk_train_shards(&o));
     out->threads = team.workers;
     struct recording r = {.samples = data->n, .steps = steps, .batch_size = o.batch};
-    struct peaks peaks = {.k = runtime->kernels};
     r.batch = (struct shk_batch){.data = data, .n = o.batch};
     bool ok = shk_engine_init(&r.engine, model, runtime, o.batch, o.shards, true, err);
     r.engine.options = o;
     r.engine.seed = o.seed;
-    ok = ok && measure_peaks(&peaks, &team, out, err) && record(&r, &team, out, err);
+    ok = ok && measure_peaks(runtime->kernels, &team, out, err) && record(&r, &team, out, err);
     out->step_seconds = r.step_seconds;
     shk_free(r.batch.loss);
     shk_free(r.batch.predicted);

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// Training steps and forward passes one by one, each timed: what 'shikaku bench' and the programs in bench/ measure with.
+//
+// Handles, errors and threads as in shikaku/shikaku.h. A benchmark always takes the same steps: those of a training with the
+// same weights, order and batches, so that two programs can be compared step by step.
+#ifndef SHIKAKU_BENCH_H
+#define SHIKAKU_BENCH_H
+
+#include <shikaku/shikaku.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// After so many epochs a benchmark of training begins anew with fresh weights: how sparse gradients are changes as a model
+// learns, and with it the work.
+enum { SHK_BENCH_EPOCHS = 5 };
+
+struct shk_bench_options { // 0 stands for the default
+    const char *model;     // a description
+    size_t batch;          // 64
+    bool evaluation;       // a step is a forward pass over `batch` samples, else a training step
+    uint64_t seed;         // of weights and order; 0 is a seed
+};
+struct shk_bench_step {
+    size_t samples;
+    double seconds;     // on the clock
+    double cpu_seconds; // of the first thread: what other programs take is not in it
+    double peak;        // FLOP/s of one thread on registers (an FMA is two), in a burst right after the step
+};
+struct shk_bench;
+// Data and runtime must outlive it.
+struct shk_bench *shk_bench_create(const struct shk_bench_options *, const struct shk_dataset *data,
+                                   const struct shk_runtime *, struct shk_error *error);
+void shk_bench_free(struct shk_bench *);
+struct shk_bench_limits {
+    size_t least, most; // steps, 1 <= least <= most
+    double seconds;     // spent in steps: between least and most it ends after so many
+};
+// Takes the next steps. out: [most]. Returns how many; 0: *error says why.
+size_t shk_bench_run(struct shk_bench *, const struct shk_bench_limits *, struct shk_bench_step *out,
+                     struct shk_error *error);
+size_t shk_bench_steps(const struct shk_bench *); // that were taken so far
+double shk_bench_loss(const struct shk_bench *);  // mean of the last step
+// Of weights, and of the losses of the last step: of programs that computed the same it is the same after as many steps.
+uint64_t shk_bench_hash(const struct shk_bench *);
+// FLOPs a sample: with every layer dense, and those that are really done (without what is pruned or known to be 0).
+double shk_bench_flops(const struct shk_bench *);
+double shk_bench_flops_done(const struct shk_bench *);
+const struct shk_model *shk_bench_model(const struct shk_bench *);
+
+// What the machine can do at most, right now: all threads at once, the best of some tries.
+struct shk_peaks {
+    double flops;        // of one thread in a second while all run: FMAs on registers
+    double bandwidth;    // bytes a second, all threads: a stream that is read and written
+    double stream_bytes; // of that stream: a cache that holds it makes the bandwidth the cache's
+};
+bool shk_peaks_measure(const struct shk_runtime *, struct shk_peaks *out, struct shk_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
