@@ -98,6 +98,19 @@ endif
 endif
 $(FLAGS_FILE): ;
 
+# The commit of the last build; only what says it depends on it.
+COMMIT_FILE := $(BUILD)/commit
+ifneq ($(filter-out clean format check-format help,$(or $(MAKECMDGOALS),all)),)
+COMMIT := $(shell [ -e .git ] && git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
+ifneq ($(shell cat $(COMMIT_FILE) 2>/dev/null),commit $(COMMIT))
+$(shell mkdir -p $(BUILD))
+$(file >$(COMMIT_FILE),commit $(COMMIT))
+endif
+endif
+$(COMMIT_FILE): ;
+$(BUILD)/src/base/build.o: $(COMMIT_FILE)
+$(BUILD)/src/base/build.o: CPPFLAGS_ALL += -DSHK_COMMIT='"$(COMMIT)"' -DSHK_FLAGS='"$(strip $(subst ",,$(filter-out $(WARN),$(CFLAGS_ALL))))"'
+
 $(DEPS_INCLUDE)/.made:
 	@mkdir -p $(DEPS_INCLUDE)
 	@for name in xxhash.h Random123 cmocka.h; do ln -sfn /usr/include/$$name $(DEPS_INCLUDE)/$$name; done
@@ -202,7 +215,8 @@ RUNS ?= "tests/run_folders.sh $(BIN)" \
     "tests/kill_runs.sh $(BIN) 20" \
     "tests/memory_runs.sh $(BIN)" \
     "tests/fine_tuning.sh $(BIN)" \
-    "tests/snippets.sh $(BIN)"
+    "tests/snippets.sh $(BIN)" \
+    "tests/bench_runs.sh $(BIN)"
 # What `make asan` runs, too.
 USAGE ?= "tests/cli_usage.sh $(BIN)"
 TESTS ?= $(RUNS) $(USAGE) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/symbols.sh $(BUILD)" \

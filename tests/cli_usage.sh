@@ -184,6 +184,17 @@ echo '{}' >"$dir/bad.json"
 bad train --model tinycnn --tuned="$dir/bad.json"
 echo 'x' >"$dir/bad.json"
 bad train --model tinycnn --tuned="$dir/bad.json"
+for value in '' 0 '1,,2' x 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17; do
+    bad bench --batch "$value"
+    bad bench --threads "$value"
+done
+for value in '' nothing 'tinycnn,,tinyvit' 'vit:dim=0'; do bad bench --models "$value"; done
+for value in '' sse9 c,sse9; do bad bench --isa "$value"; done
+for value in '' both; do bad bench --what "$value"; done
+for value in 0 100 x; do bad bench --repeats "$value"; done
+for value in 0 -1 nan x; do bad bench --seconds "$value"; done
+bad bench extra
+bad bench --quick --json "$dir/none/b.json"
 bad topo --json=yes
 bad topo --synthetic pu:8000
 bad topo --synthetic nonsense:2
@@ -347,7 +358,7 @@ for command in --version version 'train --version' 'topo -V'; do
     good 'shikaku [0-9]+\.[0-9]+\.[0-9]+ \(numerics version [0-9]+\)' -- $command
 done
 good '.* The pictures are yours, in a folder for each' '  shikaku train --model tinyvit --epochs 50 --out runs/a' --
-[ "$(sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/out" | head -n 12 | tr '\n' ' ')" = 'train resume eval predict export data compare topo tune profile help version ' ]
+[ "$(sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/out" | head -n 13 | tr '\n' ' ')" = 'train resume eval predict export data compare topo tune profile bench help version ' ]
 count $? 'the commands are not in the order of work'
 good 'Usage: shikaku .*' '  train .*' -- help
 good 'Usage: shikaku .*' '  train .*' -- --

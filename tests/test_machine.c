@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/runtime.h"
+#include "machine/conditions.h"
 #include "machine/cpulist.h"
 #include "machine/described.h"
 #include "machine/load.h"
@@ -465,6 +466,40 @@ static void test_load(void **state) {
     shk_machine_free(m);
 }
 
+static struct shk_conditions read_conditions(const struct shk_machine *m) {
+    struct shk_conditions c;
+    shk_conditions_read(tree, m, &c);
+    return c;
+}
+
+// The third CPU is not allowed.
+static void test_conditions(void **state) {
+    (void)state;
+    struct shk_error err;
+    struct shk_machine *m =
+        shk_machine_create(&(struct shk_machine_options){.synthetic = "core:3 pu:1", .allow = "0-1"}, &err);
+    tree_write("/proc/cpuinfo", "processor\t: 0\nmicrocode\t: 0xb00215a\ncache size\t: 1 KB\n");
+    tree_write("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n");
+    tree_write("/sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "performance\n");
+    tree_write("/sys/devices/system/cpu/cpu2/cpufreq/scaling_governor", "powersave\n");
+    tree_write("/sys/devices/system/cpu/intel_pstate/no_turbo", "1\n");
+    tree_write("/proc/loadavg", "1.50 0.25 3.00 2/311 4711\n");
+    struct shk_conditions c = read_conditions(m);
+    assert_string_equal(c.microcode, "0xb00215a");
+    assert_string_equal(c.governor, "performance");
+    assert_string_equal(c.boost, "off");
+    assert_true(near(c.load[0], 1.5) && near(c.load[1], 0.25) && near(c.load[2], 3) && near(c.throttled, 0));
+    tree_write("/sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "powersave\n");
+    tree_write("/sys/devices/system/cpu/cpufreq/boost", "1\n");
+    c = read_conditions(m);
+    assert_string_equal(c.governor, "mixed");
+    assert_string_equal(c.boost, "on");
+    tree_clear();
+    c = read_conditions(m);
+    assert_true(!*c.microcode && !*c.governor && !*c.boost);
+    shk_machine_free(m);
+}
+
 // Ten seconds on two CPUs.
 static void test_load_sentence(void **state) {
     (void)state;
@@ -656,6 +691,7 @@ int main(void) {
                                        cmocka_unit_test(test_quota_v1),
                                        cmocka_unit_test(test_quota_namespaces),
                                        cmocka_unit_test(test_load),
+                                       cmocka_unit_test(test_conditions),
                                        cmocka_unit_test(test_load_sentence),
                                        cmocka_unit_test(test_placement),
                                        cmocka_unit_test(test_masks),

@@ -93,6 +93,17 @@ struct shk_load {
 };
 struct shk_load shk_machine_load(struct shk_machine *); // of this machine
 
+// What else a measurement on this machine depends on. Empty, or 0: the kernel does not say.
+enum { SHK_CONDITION = 32 };
+struct shk_conditions {
+    char microcode[SHK_CONDITION];
+    char governor[SHK_CONDITION]; // of the CPUs that this process may use; "mixed": they have several
+    char boost[SHK_CONDITION];    // whether clocks may rise above their base: on, off
+    double throttled;             // seconds in which the cgroup's quota held its threads back so far
+    double load[3];               // tasks that ran or could run, over 1, 5 and 15 minutes
+};
+void shk_machine_conditions(const struct shk_machine *, struct shk_conditions *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -21,6 +21,11 @@ extern "C" {
 #endif
 
 const char *shk_version(void); // of the library; SHK_VERSION is the headers'
+struct shk_build_facts {       // how the library was built
+    const char *commit;        // of its sources, with "-dirty" where they were changed; empty: not known
+    const char *compiler, *flags;
+};
+struct shk_build_facts shk_build_facts(void);
 // What the bits depend on beside model, data, seed and options: raised with every change that alters results.
 enum { SHK_NUMERICS_VERSION = 12 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // shikaku compare: the founding experiment, several models on the same squares and a table.
+#include "cli/lists.h"
 #include "cli/printer.h"
 #include "cli/run.h"
 #include "cli/signals.h"
@@ -33,35 +34,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     default:
         return cli_parse_common(key, arg, state);
     }
-}
-
-// The length of the first description in a list. Descriptions hold commas too: a piece such as "depth=2" belongs to the
-// description before it, "cnn:hidden=64" and "tinycnn" begin one.
-static size_t first_description(const char *list) {
-    size_t length = strcspn(list, ",");
-    while (list[length]) {
-        const char *piece = list + length + 1;
-        const size_t key = strcspn(piece, ":=,");
-        if (piece[key] != '=') break;
-        length += 1 + strcspn(piece, ",");
-    }
-    return length;
-}
-
-// Cuts `list` in place into descriptions, at most `most` of them.
-static size_t split_models(char *list, char **descriptions, size_t most) {
-    size_t count = 0;
-    for (char *rest = list; rest;) {
-        const size_t length = first_description(rest);
-        if (length == 0)
-            cli_die(CLI_USAGE, "--models must name models with single commas between, as in tinycnn,tinyvit");
-        if (count == most) cli_die(CLI_USAGE, "--models must name at most %zu models", most);
-        descriptions[count++] = rest;
-        const bool more = rest[length] != 0;
-        rest[length] = 0;
-        rest = more ? rest + length + 1 : NULL;
-    }
-    return count;
 }
 
 static void print_table(const struct job *jobs, size_t count) {
@@ -100,7 +72,7 @@ int cli_compare(int argc, char **argv) {
     char *list = strdup(settings.models), *descriptions[MOST_MODELS];
     if (!list) cli_die(CLI_FAILED, "out of memory");
     cli_forgive(list);
-    const size_t count = split_models(list, descriptions, MOST_MODELS);
+    const size_t count = list_models(list, descriptions, MOST_MODELS);
 
     struct run run = run_create(&settings.run, (struct initial){0});
     struct job jobs[MOST_MODELS];

@@ -30,6 +30,7 @@ static const struct command {
     {"topo", cli_topo, "show this machine, and which threads would be used"},
     {"tune", cli_tune, "find the fastest threads, pinning and instruction set"},
     {"profile", cli_profile, "show where the time of a training step goes"},
+    {"bench", cli_bench, "measure samples per second of training and evaluation"},
     {"help", run_help, "show this, or the options of a command"},
     {"version", run_version, "show the version"},
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // shikaku tune: measures training steps with many settings, in turns, and keeps the fastest.
+#include "cli/lists.h"
 #include "cli/run.h"
 #include "cli/tuned.h"
 
@@ -14,7 +15,8 @@ enum { MOST_CANDIDATES = 512, MOST_ROUNDS = 15, MOST_SHARDS = 8, FIRST_ROUNDS = 
 struct tune_settings {
     struct run_settings run; // model, batch, size, and how it is shown
     const char *out;
-    size_t shards[MOST_SHARDS], shard_count;
+    uint64_t shards[MOST_SHARDS];
+    size_t shard_count;
     bool quick;
 };
 
@@ -28,17 +30,6 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static void parse_shards(struct tune_settings *s, const char *list) {
-    char *copy = strdup(list), *rest = copy;
-    if (!copy) cli_die(CLI_FAILED, "out of memory");
-    s->shard_count = 0;
-    for (char *piece; (piece = strsep(&rest, ","));) {
-        if (s->shard_count == MOST_SHARDS) cli_die(CLI_USAGE, "--shards takes at most %d numbers", MOST_SHARDS);
-        s->shards[s->shard_count++] = cli_whole("shards", piece, 1, SHK_MAX_SHARDS);
-    }
-    free(copy);
-}
-
 static error_t parse_option(int key, char *arg, struct argp_state *state) {
     struct tune_settings *s = state->input;
     switch (key) {
@@ -49,7 +40,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
         s->quick = true;
         return 0;
     case KEY_SHARDS:
-        parse_shards(s, arg);
+        s->shard_count = list_wholes("shards", arg, 1, SHK_MAX_SHARDS, s->shards, MOST_SHARDS);
         return 0;
     case KEY_OUT:
         s->out = arg;

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// Makes Google Benchmark's JSON of results.
+#include "report/results.h"
+
+#include "base/json.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- Figures ----
+
+static int ascending(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// The value below which `part` of n sorted values lie.
+static double quantile(const double *sorted, size_t n, double part) {
+    const double at = part * (double)(n - 1);
+    const size_t low = (size_t)at, high = low + 1 < n ? low + 1 : low;
+    return sorted[low] + (at - (double)low) * (sorted[high] - sorted[low]);
+}
+
+static double median(double *values, size_t n) {
+    qsort(values, n, sizeof *values, ascending);
+    return quantile(values, n, 0.5);
+}
+
+bool repetition_of(const struct shk_bench_step *steps, size_t n, struct repetition *out) {
+    double *values = calloc(3 * n, sizeof *values);
+    if (!values) return false;
+    *out = (struct repetition){.steps = n};
+    for (size_t i = 0; i < n; i++) {
+        out->samples += steps[i].samples;
+        out->seconds += steps[i].seconds;
+        values[i] = (double)steps[i].samples / steps[i].seconds;
+        values[n + i] = (double)steps[i].samples / steps[i].cpu_seconds;
+        values[2 * n + i] = steps[i].peak;
+    }
+    out->rate = median(values, n);
+    out->cpu_rate = median(values + n, n);
+    out->peak = median(values + 2 * n, n);
+    free(values);
+    return true;
+}
+
+struct figure result_figure(const struct result *r, double (*get)(const struct repetition *)) {
+    double *values = calloc(r->count + 1, sizeof *values);
+    struct figure f = {0, 0};
+    if (!values) return f;
+    for (size_t i = 0; i < r->count; i++) values[i] = get(&r->repetition[i]);
+    qsort(values, r->count, sizeof *values, ascending);
+    if (r->count) f.median = quantile(values, r->count, 0.5);
+    if (f.median > 0) f.spread = (quantile(values, r->count, 0.75) - quantile(values, r->count, 0.25)) / f.median;
+    free(values);
+    return f;
+}
+
+double repetition_rate(const struct repetition *r) { return r->rate; }
+double repetition_cpu_rate(const struct repetition *r) { return r->cpu_rate; }
+double repetition_peak(const struct repetition *r) { return r->peak; }
+
+// ---- JSON ----
+
+// What Google Benchmark's tools read: times in ms, of one step.
+static json_t *entry(const struct result *r, const char *suffix, double rate, double cpu_rate, double batch) {
+    char name[sizeof r->name + 16];
+    snprintf(name, sizeof name, "%s%s", r->name, suffix);
+    return json_pack("{s:s, s:s, s:i, s:i, s:o, s:o, s:s, s:o, s:o}", "name", name, "run_name", r->name, "repetitions",
+                     (int)r->count, "threads", (int)r->threads, "real_time", shk_json_number(1e3 * batch / rate),
+                     "cpu_time", shk_json_number(1e3 * batch / (r->threads == 1 ? cpu_rate : rate)), "time_unit", "ms",
+                     "items_per_second", shk_json_number(rate), "cpu_samples_per_second", shk_json_number(cpu_rate));
+}
+
+static bool add_repetition(json_t *array, const struct result *r, size_t family, size_t i) {
+    const struct repetition *p = &r->repetition[i];
+    char hash[17];
+    snprintf(hash, sizeof hash, "%016" PRIx64, r->hash);
+    json_t *object = entry(r, "", p->rate, p->cpu_rate, (double)p->samples / (double)p->steps);
+    json_t *more =
+        json_pack("{s:s, s:I, s:i, s:I, s:I, s:o, s:o, s:o, s:s, s:I, s:s, s:s}", "run_type", "iteration",
+                  "family_index", (json_int_t)family, "per_family_instance_index", 0, "repetition_index", (json_int_t)i,
+                  "iterations", (json_int_t)p->steps, "peak_gflops", shk_json_number(p->peak * 1e-9), "of_peak_done",
+                  shk_json_number(r->flops_done * p->rate / p->peak), "mflop", shk_json_number(r->flops * 1e-6), "hash",
+                  hash, "hashed_steps", (json_int_t)r->hashed, "isa", r->isa, "placement", r->placement);
+    const bool ok = object && more && json_object_update(object, more) == 0;
+    json_decref(more);
+    if (!ok) json_decref(object);
+    return ok && json_array_append_new(array, object) == 0;
+}
+
+static bool add_aggregate(json_t *array, const struct result *r, size_t family) {
+    const struct repetition *first = r->repetition;
+    json_t *object = entry(r, "_median", result_figure(r, repetition_rate).median,
+                           result_figure(r, repetition_cpu_rate).median, (double)first->samples / (double)first->steps);
+    json_t *more = json_pack("{s:s, s:s, s:s, s:I, s:i, s:i}", "run_type", "aggregate", "aggregate_name", "median",
+                             "aggregate_unit", "time", "family_index", (json_int_t)family, "per_family_instance_index",
+                             0, "iterations", (int)r->count);
+    const bool ok = object && more && json_object_update(object, more) == 0;
+    json_decref(more);
+    if (!ok) json_decref(object);
+    return ok && json_array_append_new(array, object) == 0;
+}
+
+json_t *results_to_json(json_t *context, const struct result *results, size_t count) {
+    json_t *array = json_array();
+    bool ok = array && context;
+    for (size_t i = 0; ok && i < count; i++) {
+        for (size_t k = 0; ok && k < results[i].count; k++) ok = add_repetition(array, &results[i], i, k);
+        if (ok && results[i].count > 1) ok = add_aggregate(array, &results[i], i);
+    }
+    json_t *file = ok ? json_pack("{s:O, s:O}", "context", context, "benchmarks", array) : NULL;
+    json_decref(context);
+    json_decref(array);
+    return file;
+}
