@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// What bench measures: models, batches, threads and instruction sets, all of them open at the same time.
+#ifndef SHK_CLI_BENCHING_H
+#define SHK_CLI_BENCHING_H
+
+#include "cli/options.h"
+#include "report/results.h"
+#include <shikaku/machine.h>
+
+enum { BENCHING_MODELS = 16, BENCHING_NUMBERS = 16, BENCHING_ISAS = 8, BENCHING_REPEATS = 99 };
+
+struct benching_settings {
+    struct run_settings run; // data, and how it is shown
+    char *models, *isas;     // lists; isas NULL: the best
+    uint64_t batches[BENCHING_NUMBERS], threads[BENCHING_NUMBERS];
+    size_t batch_count, thread_count; // no threads: 1, and what a training would have
+    const char *what;                 // train, eval or all
+    size_t repeats;
+    double seconds; // of a repetition
+};
+
+struct benching {
+    const struct benching_settings *settings;
+    struct shk_machine *machine;
+    struct shk_data *data;
+    struct place *place; // [places]
+    size_t places, count;
+    struct shk_bench **bench; // [count]
+    struct result *result;    // [count]: what is known of each, and its repetitions
+    struct shk_bench_step *steps;
+};
+// Opens all of them and takes the first steps, which warm up; their hash says what was computed. Ends the program where a setting
+// makes no sense.
+struct benching benching_open(const struct benching_settings *);
+void benching_close(struct benching *);
+// Takes some steps of one of them; `out` is what they took.
+void benching_run(struct benching *, size_t index, const struct shk_bench_limits *, struct repetition *out);
+enum { BENCHING_STEPS = 1 << 16 }; // of a run at most
+struct shk_peaks benching_peaks(const struct benching *);
+
+#endif
