@@ -218,6 +218,8 @@ static void serve(struct benching *b) {
     struct weather w = {.peaks = benching_peaks(b)};
     shk_machine_conditions(b->machine, &w.after);
     char line[64];
+    const struct shk_bench_limits few = {3, 3, 0};
+    for (size_t i = 0; i < b->count; i++) benching_run(b, i, &few, &b->result[i].repetition[b->result[i].count++]);
     json_t *file = to_json(b, &w);
     char *text = shk_json_text(file, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(file);

@@ -6,7 +6,14 @@
 #include <argp.h>
 #include <shikaku/shikaku.h>
 
-enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_AGAIN = 5 }; // exit codes; 5: out of time, call again
+enum {
+    CLI_DONE = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_SLOWER = 3,
+    CLI_NOISY = 4,
+    CLI_AGAIN = 5
+}; // exit codes; 5: out of time, call again
 
 // Text goes through the printer (cli/printer.h): see there who waits, and that control characters are shown as escapes; in the
 // sentences of cli_die, cli_warn and cli_note line breaks are, too.
@@ -58,6 +65,7 @@ int cli_data(int argc, char **argv);
 int cli_compare(int argc, char **argv);
 int cli_profile(int argc, char **argv);
 int cli_bench(int argc, char **argv);
+int cli_bench_compare(int argc, char **argv);
 int cli_topo(int argc, char **argv);
 int cli_tune(int argc, char **argv);
 

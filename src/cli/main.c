@@ -31,6 +31,7 @@ static const struct command {
     {"tune", cli_tune, "find the fastest threads, pinning and instruction set"},
     {"profile", cli_profile, "show where the time of a training step goes"},
     {"bench", cli_bench, "measure samples per second of training and evaluation"},
+    {"bench-compare", cli_bench_compare, "say whether one program is slower than another"},
     {"help", run_help, "show this, or the options of a command"},
     {"version", run_version, "show the version"},
 };

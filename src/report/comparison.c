@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// Judges comparisons by signed ranks, the size of the effect, and the noise of A/A pairs.
+#include "report/comparison.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { LEAST_ROUNDS = 6 }; // fewer have no interval of 0.95
+static const double confidence = 0.95, level = 0.05, sure = 0.01;
+
+const char *verdict_name(enum verdict v) {
+    static const char *const names[] = {"not slower", "slower", "too noisy to tell"};
+    return names[v];
+}
+
+// How far A/A lies from 0: its middle, with what is not known of that.
+static double noise_of(const struct shift *same) { return fmax(fabs(same->low), fabs(same->high)); }
+
+static void decide(struct comparison *c, double most) {
+    const struct shift *s = &c->shift;
+    const bool enough = c->rounds >= LEAST_ROUNDS;
+    c->verdict = VERDICT_TOO_NOISY;
+    c->clear = false;
+    if (!enough) return;
+    if (s->estimate > most && s->estimate > c->noise && c->probability < level) {
+        c->verdict = VERDICT_SLOWER;
+        c->clear = s->low > most && s->low > c->noise && c->probability < sure;
+    } else if (s->high < most) {
+        c->verdict = VERDICT_NOT_SLOWER;
+        c->clear = s->high < most / 2 || s->high + (s->high - s->estimate) < most;
+    }
+}
+
+bool comparisons_judge(struct comparison *all, size_t count, double threshold) {
+    double *p = calloc(count + 1, sizeof *p);
+    bool ok = p;
+    for (size_t i = 0; ok && i < count; i++) {
+        struct comparison *c = &all[i];
+        ok = statistics_of_pairs(c->change, c->rounds, confidence, &c->shift) &&
+             statistics_of_pairs(c->same, c->rounds, confidence, &c->of_same);
+        c->noise = noise_of(&c->of_same);
+        p[i] = c->shift.above;
+    }
+    if (ok) statistics_holm(p, count);
+    for (size_t i = 0; ok && i < count; i++) {
+        all[i].probability = p[i];
+        decide(&all[i], log1p(threshold));
+    }
+    free(p);
+    return ok;
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// Decides, from measurements in pairs, whether one program is slower than another.
+#ifndef SHK_REPORT_COMPARISON_H
+#define SHK_REPORT_COMPARISON_H
+
+#include "report/statistics.h"
+
+enum verdict { VERDICT_NOT_SLOWER, VERDICT_SLOWER, VERDICT_TOO_NOISY };
+
+// One benchmark. Each round gives two logarithms of ratios of times: of the new program and the base one (above 0: the new one is
+// slower), and of the base one and itself (A/A), which shows what the machine alone does to such a ratio.
+struct comparison {
+    size_t rounds;
+    double change[STATISTICS_MOST], same[STATISTICS_MOST];
+    // Filled by comparisons_judge.
+    struct shift shift, of_same; // of `change` and of `same`, at a confidence of 0.95
+    double noise;       // what the machine alone may do: the ratios of the base program and itself lie so far from 1
+    double probability; // that ranks say this though the new one is not slower; corrected for all benchmarks
+    enum verdict verdict;
+    bool clear; // more rounds would hardly change it
+};
+
+// threshold: as a part, 0.05 is 5 %. Slower is what takes longer by more than the threshold and the noise, where chance would say so of
+// one benchmark of all with a probability of less than 0.05. Not slower is what takes longer by less than the threshold with a
+// confidence of 0.975. False: out of memory.
+bool comparisons_judge(struct comparison *, size_t count, double threshold);
+const char *verdict_name(enum verdict);
+
+#endif
