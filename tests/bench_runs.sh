@@ -51,5 +51,47 @@ if [ -f "$compare" ] && [ -n "$scipy" ]; then
         grep -q '^train/cnn:channels=4,hidden=8/batch:32/threads:1/c_median' out
     check 'compare.py does not read the files' $?
 fi
+# ---- Two programs ----
+
+small='--models cnn:channels=4,hidden=8 --train-samples 200 --size 12 --square 3 --what train --threads 1'
+compare() { # compare STATUS ARGUMENT...
+    want=$1
+    shift
+    timeout 120 "$bin" bench-compare "$@" >out 2>err
+    status=$?
+    [ $status -eq "$want" ]
+    check "exit $status, not $want: bench-compare $*" $?
+}
+# shellcheck disable=SC2086
+timeout 120 "$bin" bench-compare --seconds 0.1 --threshold 900 "$bin" "$bin" -- $small >out 2>err
+check "a program is ten times slower than itself" $?
+says '^train/cnn:channels=4,hidden=8/batch:64/threads:1/[a-z0-9]+ .* not slower$'
+says "shikaku is not slower: of 1 benchmarks 0 slower by more than 900 %, 1 not slower, 0 too noisy to tell"
+# One that says that all takes four times as long.
+cat >slow <<END
+#!/bin/sh
+"$bin" "\$@" | {
+    IFS= read -r facts && printf '%s\\n' "\$facts"
+    while read -r a b; do awk -v a="\$a" -v b="\$b" 'BEGIN { printf "%.9g %.9g\\n", 4 * a, 4 * b }'; done
+}
+END
+chmod +x slow
+# shellcheck disable=SC2086
+compare 3 --seconds 0.1 "$bin" ./slow -- $small
+says 'slow is slower: of 1 benchmarks 1 slower by more than 5 %'
+# Another order of what is computed, and what is no such program.
+cat >other <<END
+#!/bin/sh
+"$bin" "\$@" | sed -u '1s/"hash":"[0-9a-f]*"/"hash":"0123456789abcdef"/'
+END
+chmod +x other
+# shellcheck disable=SC2086
+compare 2 --seconds 0.1 "$bin" ./other -- $small
+says 'the weights after the same steps \(train/.*\) differ, which --anyway takes: "[0-9a-f]*" and "0123456789abcdef"$'
+compare 1 --seconds 0.1 "$bin" /bin/true
+says '/bin/true has ended, or serves no benchmarks'
+compare 1 --seconds 0.1 "$bin" /bin/echo
+says '/bin/echo does not say what it measures'
+
 echo "bench_runs: $passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -194,6 +194,13 @@ for value in '' both; do bad bench --what "$value"; done
 for value in 0 100 x; do bad bench --repeats "$value"; done
 for value in 0 -1 nan x; do bad bench --seconds "$value"; done
 bad bench extra
+bad bench-compare
+bad bench-compare "$bin"
+bad bench-compare "$bin" "$bin" "$bin"
+bad bench-compare "$dir/none" "$bin"
+bad bench-compare "$bin" "$dir/none"
+for value in 0 -1 x 1001; do bad bench-compare --threshold "$value" "$bin" "$bin"; done
+for value in 0 -1 x; do bad bench-compare --seconds "$value" "$bin" "$bin"; done
 bad bench --quick --json "$dir/none/b.json"
 bad topo --json=yes
 bad topo --synthetic pu:8000
@@ -358,7 +365,7 @@ for command in --version version 'train --version' 'topo -V'; do
     good 'shikaku [0-9]+\.[0-9]+\.[0-9]+ \(numerics version [0-9]+\)' -- $command
 done
 good '.* The pictures are yours, in a folder for each' '  shikaku train --model tinyvit --epochs 50 --out runs/a' --
-[ "$(sed -n 's/^  \([a-z]*\)  .*/\1/p' "$dir/out" | head -n 13 | tr '\n' ' ')" = 'train resume eval predict export data compare topo tune profile bench help version ' ]
+[ "$(sed -n 's/^  \([a-z-]*\)  .*/\1/p' "$dir/out" | head -n 14 | tr '\n' ' ')" = 'train resume eval predict export data compare topo tune profile bench bench-compare help version ' ]
 count $? 'the commands are not in the order of work'
 good 'Usage: shikaku .*' '  train .*' -- help
 good 'Usage: shikaku .*' '  train .*' -- --

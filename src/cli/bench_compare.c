@@ -25,7 +25,7 @@ enum { KEY_THRESHOLD = 256, KEY_SECONDS, KEY_ANYWAY };
 
 static const struct argp_option options[] = {
     {"threshold", KEY_THRESHOLD, "PERCENT", 0, "Slower is what takes longer by more than that (5)", 0},
-    {"seconds", KEY_SECONDS, "X", 0, "Seconds of the whole comparison (30)", 0},
+    {"seconds", KEY_SECONDS, "X", 0, "Seconds of the comparison, but six rounds at least (30)", 0},
     {"anyway", KEY_ANYWAY, 0, 0, "Compare what was built with other flags, or computes something else", 0},
     CLI_HELP_OPTION,
     {0},
@@ -218,7 +218,8 @@ static void run_round(struct contest *c) {
 static bool is_over(const struct contest *c, double begun, double longest) {
     bool all_clear = true;
     for (size_t i = 0; i < c->count; i++) all_clear = all_clear && c->comparison[i].clear;
-    return all_clear || c->rounds == MOST_ROUNDS || shk_seconds() - begun + longest > c->settings->seconds;
+    const bool enough = c->rounds >= COMPARISON_ROUNDS && shk_seconds() - begun + longest > c->settings->seconds;
+    return all_clear || enough || c->rounds == MOST_ROUNDS;
 }
 
 static void run_all(struct contest *c) {

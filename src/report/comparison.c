@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { LEAST_ROUNDS = 6 }; // fewer have no interval of 0.95
 static const double confidence = 0.95, level = 0.05, sure = 0.01;
 
 const char *verdict_name(enum verdict v) {
@@ -18,7 +17,7 @@ static double noise_of(const struct shift *same) { return fmax(fabs(same->low), 
 
 static void decide(struct comparison *c, double most) {
     const struct shift *s = &c->shift;
-    const bool enough = c->rounds >= LEAST_ROUNDS;
+    const bool enough = c->rounds >= COMPARISON_ROUNDS;
     c->verdict = VERDICT_TOO_NOISY;
     c->clear = false;
     if (!enough) return;

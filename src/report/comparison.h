@@ -5,6 +5,8 @@
 
 #include "report/statistics.h"
 
+enum { COMPARISON_ROUNDS = 6 }; // at least: fewer have no interval of 0.95
+
 enum verdict { VERDICT_NOT_SLOWER, VERDICT_SLOWER, VERDICT_TOO_NOISY };
 
 // One benchmark. Each round gives two logarithms of ratios of times: of the new program and the base one (above 0: the new one is
