@@ -143,7 +143,7 @@ struct benching benching_open(const struct benching_settings *s) {
     struct benching b = {.settings = s, .machine = shk_machine_create(NULL, &error)};
     if (!b.machine) cli_die_error(&error);
     make_places(&b);
-    b.data = data_open(&s->run, b.place->runtime);
+    b.data = data_open(&s->run, b.place->runtime, NULL);
     b.steps = room(BENCHING_STEPS, sizeof *b.steps);
     open_all(&b);
     hash_all(&b);
