@@ -77,8 +77,18 @@ cat >slow <<END
 END
 chmod +x slow
 # shellcheck disable=SC2086
-compare 3 --seconds 0.1 "$bin" ./slow -- $small
+compare 3 --seconds 0.1 --markdown slow.md --junit slow.xml "$bin" ./slow -- $small
 says 'slow is slower: of 1 benchmarks 1 slower by more than 5 %'
+grep -q '^| train/cnn:channels=4,hidden=8/batch:64/.* | \*\*slower\*\* |$' slow.md
+check 'no table of Markdown' $?
+cat >junit.py <<'END'
+import sys, xml.dom.minidom
+suite = xml.dom.minidom.parse(sys.argv[1]).getElementsByTagName("testsuite")[0]
+cases = suite.getElementsByTagName("testcase")
+print(*(suite.getAttribute(key) for key in ("name", "tests", "failures", "skipped")), len(cases), *sorted({e.tagName for c in cases for e in c.childNodes}))
+END
+[ "$(python3 junit.py slow.xml)" = 'slow 1 1 0 1 failure' ]
+check 'JUnit says something else' $?
 # Another order of what is computed, and what is no such program.
 cat >other <<END
 #!/bin/sh
@@ -88,6 +98,32 @@ chmod +x other
 # shellcheck disable=SC2086
 compare 2 --seconds 0.1 "$bin" ./other -- $small
 says 'the weights after the same steps \(train/.*\) differ, which --anyway takes: "[0-9a-f]*" and "0123456789abcdef"$'
+
+# Programs made with Google Benchmark, of which each measures what its filter names.
+google() { # google NAME RATE: both of its benchmarks have so many samples a second
+    cat >"$1" <<END
+#!/bin/sh
+case \$1 in
+--benchmark_list_tests=true) printf '%s\\n' 'train/a+b/threads:1/iterations:1' 'shapes/c/d' ;;
+'--benchmark_filter=^train/a\+b/threads:1/iterations:1\$') echo '{"benchmarks": [{"name": "x", "real_time": 1, "cpu_samples_per_second": $2}]}' ;;
+'--benchmark_filter=^shapes/c/d\$') echo '{"benchmarks": [{"name": "y", "real_time": 5}]}' ;;
+*) echo '{"benchmarks": []}' ;;
+esac
+END
+    chmod +x "$1"
+}
+google fast 1000
+google half 500
+compare 3 --seconds 0.1 --junit - ./fast ./half
+[ "$(python3 junit.py out)" = 'half 2 1 0 2 failure system-out' ]
+check 'programs of Google Benchmark' $?
+compare 0 --seconds 0.1 ./half ./fast
+compare 2 --seconds 0.1 ./fast "$bin"
+says './fast is made with Google Benchmark, and .* is not'
+sed -i 's/"name": "y"/"error_occurred": true/' half
+compare 1 --seconds 0.1 ./fast ./half
+says './half does not measure shapes/c/d'
+
 compare 1 --seconds 0.1 "$bin" /bin/true
 says '/bin/true has ended, or serves no benchmarks'
 compare 1 --seconds 0.1 "$bin" /bin/echo

@@ -1,21 +1,30 @@
 // SPDX-License-Identifier: MIT
-// A program that takes part in a comparison: it runs beside this one, and takes steps of a benchmark when it is asked to.
+// A program that takes part in a comparison: it takes steps of a benchmark when it is asked to.
 #ifndef SHK_CLI_CONTENDER_H
 #define SHK_CLI_CONTENDER_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
-struct contender;
-// Starts `program bench --serve ARGUMENT...`; arguments: ended by NULL. Ends this program in one sentence where that fails.
-struct contender *contender_start(const char *program, char *const *arguments);
-// Its results, as 'bench --json' writes them, with one short repetition: what it is, and what it measures. Waits until it is ready, the
-// first time.
-const json_t *contender_facts(struct contender *);
-struct timing {
-    double seconds, cpu_seconds; // of the median step; the second by the first thread's CPU time
+// What a program is: shikaku, which serves its benchmarks, or one made with Google Benchmark, such as bench_train, which is
+// started anew for each piece.
+struct contestant {
+    const char *program;
+    char *const *arguments; // of 'bench', or of the program; ended by NULL
+    bool google;
 };
-struct timing contender_run(struct contender *, size_t index, size_t steps);
+// Ends this program in one sentence where that one cannot be started.
+struct contestant contestant_of(const char *program, char *const *arguments);
+
+struct contender;
+struct contender *contender_start(const struct contestant *);
+// Its results, as 'bench --json' writes them, with one short repetition: what it is, and what it measures; of a program of Google
+// Benchmark the names alone. Waits until it is ready, the first time.
+const json_t *contender_facts(struct contender *);
+// Seconds of the median step: of the first thread's CPU time where it has one thread, so that what others take of its CPU is left
+// out, else on the clock. Of a program of Google Benchmark, which decides itself how much it runs: seconds a sample, or of an iteration.
+double contender_run(struct contender *, size_t index, size_t steps);
 void contender_stop(struct contender *);
 
 #endif

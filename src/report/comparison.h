@@ -7,7 +7,7 @@
 
 enum { COMPARISON_ROUNDS = 6 }; // at least: fewer have no interval of 0.95
 
-enum verdict { VERDICT_NOT_SLOWER, VERDICT_SLOWER, VERDICT_TOO_NOISY };
+enum verdict { VERDICT_NOT_SLOWER, VERDICT_SLOWER, VERDICT_TOO_NOISY, VERDICTS };
 
 // One benchmark. Each round gives two logarithms of ratios of times: of the new program and the base one (above 0: the new one is
 // slower), and of the base one and itself (A/A), which shows what the machine alone does to such a ratio.

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+// Runs the benchmarks of two programs in turns: blocks too short for the weather to change between them.
+#include "cli/contest.h"
+
+#include "base/clock.h"
+#include "cli/common.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BASE, NEW, AGAIN, CONTENDERS };
+
+struct subject {
+    size_t index[CONTENDERS], steps; // of a block
+    double *block[CONTENDERS];       // [blocks]: seconds a step
+};
+
+enum { BLOCKS = 12, MOST_ROUNDS = 60 }; // of a benchmark in a round; rounds at most
+static const double block_seconds = 0.02;
+
+static void *room(size_t n, size_t size) {
+    void *p = calloc(n ? n : 1, size);
+    if (!p) cli_die(CLI_FAILED, "out of memory");
+    return p;
+}
+
+static const char *text_of(const json_t *object, const char *key) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+// The programs begin beside each other; each round has new ones, since where a program's memory lies changes its speed.
+static void start_all(struct contest *c) {
+    const struct contest_options *o = c->options;
+    for (int i = 0; i < CONTENDERS; i++) c->contender[i] = contender_start(i == NEW ? &o->new : &o->base);
+    for (int i = 0; i < CONTENDERS; i++) contender_facts(c->contender[i]);
+}
+
+static void stop_all(struct contest *c) {
+    for (int i = 0; i < CONTENDERS; i++) contender_stop(c->contender[i]);
+}
+
+// ---- What may be compared ----
+
+static const json_t *find(const json_t *facts, const char *name, size_t *index) {
+    const json_t *each;
+    size_t i;
+    json_array_foreach(json_object_get(facts, "benchmarks"), i, each) {
+        if (strcmp(text_of(each, "name"), name) != 0) continue;
+        *index = i;
+        return each;
+    }
+    return NULL;
+}
+
+static void must_agree(const struct contest *c, const json_t *base, const json_t *new, const char *what) {
+    if (json_equal(base, new) || (!base && !new)) return;
+    char *a = json_dumps(base, JSON_ENCODE_ANY), *b = json_dumps(new, JSON_ENCODE_ANY);
+    if (c->options->anyway)
+        cli_warn("%s differ: %s and %s", what, a ? a : "nothing", b ? b : "nothing");
+    else
+        cli_die(CLI_USAGE, "%s differ, which --anyway takes: %s and %s", what, a ? a : "nothing", b ? b : "nothing");
+    free(a);
+    free(b);
+}
+
+static void check_contexts(const struct contest *c, const json_t *base, const json_t *new) {
+    static const struct {
+        const char *key, *what;
+    } facts[] = {{"cpu", "CPUs"}, {"numerics", "numerics versions"}, {"flags", "flags"}, {"compiler", "compilers"}};
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+        must_agree(c, json_object_get(base, facts[i].key), json_object_get(new, facts[i].key), facts[i].what);
+}
+
+static void meet(const struct contest *c, struct subject *s, const char *name, const json_t *base, const json_t *new) {
+    char what[400];
+    snprintf(what, sizeof what, "the weights after the same steps (%.200s)", name);
+    must_agree(c, json_object_get(base, "hash"), json_object_get(new, "hash"), what);
+    snprintf(what, sizeof what, "the threads' places (%.200s)", name);
+    must_agree(c, json_object_get(base, "placement"), json_object_get(new, "placement"), what);
+    const double ms = json_number_value(json_object_get(base, "real_time"));
+    const double steps = ceil(1e3 * block_seconds / ms);
+    s->steps = steps >= 1 && steps < 10000 ? (size_t)steps : 1;
+}
+
+// All benchmarks that both have.
+static void find_subjects(struct contest *c) {
+    const json_t *base = contender_facts(c->contender[BASE]), *new = contender_facts(c->contender[NEW]), *each;
+    size_t index;
+    c->facts = json_deep_copy(base);
+    if (!c->facts) cli_die(CLI_FAILED, "out of memory");
+    check_contexts(c, json_object_get(base, "context"), json_object_get(new, "context"));
+    const json_t *benchmarks = json_object_get(c->facts, "benchmarks");
+    c->subject = room(json_array_size(benchmarks), sizeof *c->subject);
+    c->name = room(json_array_size(benchmarks), sizeof *c->name);
+    c->comparison = room(json_array_size(benchmarks), sizeof *c->comparison);
+    json_array_foreach(benchmarks, index, each) {
+        struct subject *s = &c->subject[c->count];
+        const char *name = c->name[c->count] = text_of(each, "name");
+        const json_t *other = find(new, name, &s->index[NEW]);
+        if (!other) {
+            cli_warn("%s has no benchmark %s, which is left out", c->options->new.program, name);
+            continue;
+        }
+        s->index[BASE] = s->index[AGAIN] = index;
+        for (int i = 0; i < CONTENDERS; i++) s->block[i] = room(BLOCKS, sizeof(double));
+        meet(c, s, name, each, other);
+        c->count++;
+    }
+    if (!c->count) cli_die(CLI_USAGE, "the programs have no benchmark in common");
+}
+
+// ---- Rounds ----
+
+static unsigned draw(struct contest *c, unsigned below) { // linear congruential, Knuth's MMIX
+    c->random = c->random * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)((c->random >> 33) % below);
+}
+
+// The three of them in random order, close together.
+static void run_block(struct contest *c, struct subject *s, size_t block) {
+    int order[CONTENDERS] = {BASE, NEW, AGAIN};
+    for (unsigned i = CONTENDERS; i-- > 1;) {
+        const unsigned k = draw(c, i + 1);
+        const int swap = order[i];
+        order[i] = order[k];
+        order[k] = swap;
+    }
+    for (int i = 0; i < CONTENDERS; i++) {
+        s->block[order[i]][block] = contender_run(c->contender[order[i]], s->index[order[i]], s->steps);
+    }
+}
+
+static double middle_ratio(const double *above, const double *below, size_t blocks) {
+    double logs[BLOCKS];
+    for (size_t i = 0; i < blocks; i++) logs[i] = log(above[i] / below[i]);
+    return statistics_median(logs, blocks);
+}
+
+// The clear ones take part no longer.
+static void run_round(struct contest *c) {
+    // A program of Google Benchmark runs as long as it likes, and starts anew for each block.
+    const size_t blocks = c->options->base.google ? 1 : BLOCKS;
+    for (size_t block = 0; block < blocks; block++)
+        for (size_t i = 0; i < c->count; i++)
+            if (!c->comparison[i].clear) run_block(c, &c->subject[i], block);
+    for (size_t i = 0; i < c->count; i++) {
+        struct comparison *r = &c->comparison[i];
+        const struct subject *s = &c->subject[i];
+        if (r->clear) continue;
+        r->change[r->rounds] = middle_ratio(s->block[NEW], s->block[BASE], blocks);
+        r->same[r->rounds++] = middle_ratio(s->block[AGAIN], s->block[BASE], blocks);
+    }
+}
+
+static bool is_over(const struct contest *c, double begun, double longest) {
+    bool all_clear = true;
+    for (size_t i = 0; i < c->count; i++) all_clear = all_clear && c->comparison[i].clear;
+    const bool enough = c->rounds >= COMPARISON_ROUNDS && shk_seconds() - begun + longest > c->options->seconds;
+    return all_clear || enough || c->rounds == MOST_ROUNDS;
+}
+
+static void run_all(struct contest *c) {
+    const double begun = shk_seconds();
+    double longest = 0;
+    do {
+        const double start = shk_seconds();
+        start_all(c);
+        if (c->rounds == 0) find_subjects(c);
+        run_round(c);
+        stop_all(c);
+        c->rounds++;
+        if (!comparisons_judge(c->comparison, c->count, c->options->threshold)) cli_die(CLI_FAILED, "out of memory");
+        longest = fmax(longest, shk_seconds() - start);
+    } while (!is_over(c, begun, longest));
+}
+
+// ---- All of it ----
+
+struct contest contest_hold(const struct contest_options *o) {
+    struct contender *contenders[CONTENDERS];
+    struct contest c = {.options = o, .contender = contenders, .random = (uint64_t)(1e6 * shk_seconds())};
+    if (o->base.google != o->new.google)
+        cli_die(CLI_USAGE, "%s is made with Google Benchmark, and %s is not: two of a kind can be compared",
+                (o->base.google ? &o->base : &o->new)->program, (o->base.google ? &o->new : &o->base)->program);
+    run_all(&c);
+    c.contender = NULL;
+    return c;
+}
+
+void contest_free(struct contest *c) {
+    for (size_t i = 0; i < c->count; i++)
+        for (int k = 0; k < CONTENDERS; k++) free(c->subject[i].block[k]);
+    free(c->subject);
+    free(c->comparison);
+    free(c->name);
+    json_decref(c->facts);
+}
