@@ -141,6 +141,7 @@ static void measure(struct benching *b) {
 struct weather {
     struct shk_conditions before, after;
     struct shk_load load;
+    bool measured; // the peaks
     struct shk_peaks peaks;
 };
 
@@ -186,7 +187,7 @@ static json_t *to_json(const struct benching *b, const struct weather *w) {
     const struct context c = {.machine = b->machine,
                               .conditions = &w->after,
                               .load = &w->load,
-                              .peaks = &w->peaks,
+                              .peaks = w->measured ? &w->peaks : NULL,
                               .data = shk_data_source(b->data)};
     json_t *file = results_to_json(context_to_json(&c), b->result, b->count);
     if (!file) cli_die(CLI_FAILED, "out of memory");
@@ -215,7 +216,7 @@ static void check_json(const char *path) {
 // First a line of JSON with what is there; then, for each line "INDEX STEPS" from standard input, one with the seconds of the median
 // step, on the clock and of the first thread's CPU time.
 static void serve(struct benching *b) {
-    struct weather w = {.peaks = benching_peaks(b)};
+    struct weather w = {.measured = false}; // which takes longer than all else
     shk_machine_conditions(b->machine, &w.after);
     char line[64];
     const struct shk_bench_limits few = {3, 3, 0};
@@ -245,6 +246,7 @@ static void run(const struct bench_settings *s, struct benching *b) {
     shk_machine_load(b->machine);
     measure(b);
     w.peaks = benching_peaks(b);
+    w.measured = true;
     w.load = shk_machine_load(b->machine);
     shk_machine_conditions(b->machine, &w.after);
     const bool prints = s->json && strcmp(s->json, "-") == 0;

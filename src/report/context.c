@@ -39,13 +39,17 @@ static json_t *machine(const struct context *c) {
 }
 
 static json_t *weather(const struct context *c) {
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "others_share", c->load->share, "held_up", c->load->held_up,
-                     "steal_seconds", c->load->stolen, "throttled_seconds", c->conditions->throttled, "peak_gflops",
-                     c->peaks->flops * 1e-9, "bandwidth_gb_s", c->peaks->bandwidth * 1e-9);
+    return json_pack("{s:f, s:f, s:f, s:f}", "others_share", c->load->share, "held_up", c->load->held_up,
+                     "steal_seconds", c->load->stolen, "throttled_seconds", c->conditions->throttled);
+}
+
+static json_t *peaks(const struct context *c) {
+    if (!c->peaks) return json_object();
+    return json_pack("{s:f, s:f}", "peak_gflops", c->peaks->flops * 1e-9, "bandwidth_gb_s", c->peaks->bandwidth * 1e-9);
 }
 
 json_t *context_to_json(const struct context *c) {
-    json_t *all = common(c), *parts[] = {program(), machine(c), weather(c)};
+    json_t *all = common(c), *parts[] = {program(), machine(c), weather(c), peaks(c)};
     bool ok = all && json_object_set_new(all, "data", json_string(c->data)) == 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         ok = ok && parts[i] && json_object_update(all, parts[i]) == 0;

@@ -11,7 +11,7 @@ struct context {
     const struct shk_machine *machine;
     const struct shk_conditions *conditions; // at the end
     const struct shk_load *load;             // meanwhile
-    const struct shk_peaks *peaks;           // right behind
+    const struct shk_peaks *peaks;           // right behind; NULL: they were not measured
     const char *data;                        // its source
 };
 // The object "context" of Google Benchmark's files, with more in it; NULL: out of memory.
