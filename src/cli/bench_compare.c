@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // shikaku bench-compare: says of each benchmark of two programs whether the new one is slower.
 #include "base/file.h"
-#include "cli/common.h"
 #include "cli/contest.h"
+#include "cli/run.h"
 #include "report/verdicts.h"
 
 #include <signal.h>
@@ -10,8 +10,9 @@
 #include <string.h>
 
 struct compare_settings {
-    const char *name[2]; // base, new
-    char **arguments;    // of their benchmarks; ended by NULL
+    struct run_settings run; // how it is shown
+    const char *name[2];     // base, new
+    char **arguments;        // of their benchmarks; ended by NULL
     double threshold, seconds;
     bool anyway;
     const char *markdown, *junit; // NULL: none; "-": in place of the table
@@ -32,6 +33,9 @@ static const struct argp_option options[] = {
 static error_t parse_option(int key, char *arg, struct argp_state *state) {
     struct compare_settings *s = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &s->run;
+        return 0;
     case KEY_THRESHOLD:
         s->threshold = 0.01 * cli_real("threshold", arg, 0, false, 1000);
         return 0;
@@ -89,7 +93,8 @@ static int compare_programs(const struct compare_settings *s) {
                                       .new = contestant_of(s->name[1], s->arguments),
                                       .threshold = s->threshold,
                                       .seconds = s->seconds,
-                                      .anyway = s->anyway};
+                                      .anyway = s->anyway,
+                                      .shown = &s->run.values};
     struct contest c = contest_hold(&o);
     const struct verdicts v = {s->name[0], s->name[1], s->threshold, c.count, c.name, c.comparison};
     const int code = answer(s, &v);
@@ -104,10 +109,14 @@ static int find_rest(int argc, char **argv) {
     return argc;
 }
 
+static bool takes(const struct shk_setting *s) { return s->section == SHK_SECTION_OUTPUT; }
+
 int cli_bench_compare(int argc, char **argv) {
+    const struct argp_child children[] = {{run_argp(takes), 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
+        .children = children,
         .args_doc = "BASE NEW [-- OPTION-OF-BENCH...]",
         .doc = "Runs the benchmarks of two programs in turns, in blocks too short for the weather to change, and says "
                "of each whether the new one is slower: exit code 0 no, 3 yes, 4 too noisy to tell.\vA program is "
@@ -115,8 +124,10 @@ int cli_bench_compare(int argc, char **argv) {
                "behind -- and is started for each piece.",
     };
     const int rest = find_rest(argc, argv);
-    struct compare_settings s = {.threshold = 0.05, .seconds = 30, .arguments = argv + (rest < argc ? rest + 1 : argc)};
+    struct compare_settings s = {
+        .run = run_defaults(), .threshold = 0.05, .seconds = 30, .arguments = argv + (rest < argc ? rest + 1 : argc)};
     cli_parse(&argp, "shikaku bench-compare", rest, argv, &s);
+    run_check_output(&s.run);
     signal(SIGPIPE, SIG_IGN);
     const int code = compare_programs(&s);
     const int written = cli_finish_output();

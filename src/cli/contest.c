@@ -138,13 +138,21 @@ static double middle_ratio(const double *above, const double *below, size_t bloc
     return statistics_median(logs, blocks);
 }
 
+// It ends before its time where all is clear, and behind it where that is too short.
+static void show_time(struct contest *c) {
+    const size_t passed = (size_t)(shk_seconds() - c->begun), last = c->progress->units - 1;
+    c->progress->done = passed < last ? passed : last;
+}
+
 // The clear ones take part no longer.
 static void run_round(struct contest *c) {
     // A program of Google Benchmark runs as long as it likes, and starts anew for each block.
     const size_t blocks = c->options->base.google ? 1 : BLOCKS;
-    for (size_t block = 0; block < blocks; block++)
+    for (size_t block = 0; block < blocks; block++) {
         for (size_t i = 0; i < c->count; i++)
             if (!c->comparison[i].clear) run_block(c, &c->subject[i], block);
+        show_time(c);
+    }
     for (size_t i = 0; i < c->count; i++) {
         struct comparison *r = &c->comparison[i];
         const struct subject *s = &c->subject[i];
@@ -164,6 +172,14 @@ static bool is_over(const struct contest *c, double begun, double longest) {
 static void run_all(struct contest *c) {
     const double begun = shk_seconds();
     double longest = 0;
+    struct progress progress = {.title = "bench-compare",
+                                .unit = "second",
+                                .parts = 1,
+                                .units = (size_t)ceil(c->options->seconds),
+                                .loss = (double)NAN};
+    c->progress = &progress;
+    c->begun = begun;
+    progress_begin(&progress, c->options->shown);
     do {
         const double start = shk_seconds();
         start_all(c);
@@ -174,6 +190,7 @@ static void run_all(struct contest *c) {
         if (!comparisons_judge(c->comparison, c->count, c->options->threshold)) cli_die(CLI_FAILED, "out of memory");
         longest = fmax(longest, shk_seconds() - start);
     } while (!is_over(c, begun, longest));
+    progress_end();
 }
 
 // ---- All of it ----

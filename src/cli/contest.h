@@ -4,14 +4,16 @@
 #define SHK_CLI_CONTEST_H
 
 #include "cli/contender.h"
+#include "cli/progress.h"
 #include "report/comparison.h"
 #include <stdint.h>
 
 struct contest_options {
     struct contestant base, new;
-    double threshold; // a part
-    double seconds;   // of all rounds, but COMPARISON_ROUNDS at least
-    bool anyway;      // what cannot be compared is, with a warning
+    double threshold;                     // a part
+    double seconds;                       // of all rounds, but COMPARISON_ROUNDS at least
+    bool anyway;                          // what cannot be compared is, with a warning
+    const struct shk_run_settings *shown; // how far it is
 };
 struct contest {
     const struct contest_options *options;
@@ -22,6 +24,8 @@ struct contest {
     struct comparison *comparison; // [count]
     size_t count, rounds;
     uint64_t random;
+    double begun; // on the clock
+    struct progress *progress;
 };
 // Ends the program in one sentence where the two cannot be compared. The options must outlive it.
 struct contest contest_hold(const struct contest_options *);
