@@ -5,6 +5,7 @@
 #include "cli/json.h"
 #include "cli/lists.h"
 #include "cli/run.h"
+#include "cli/stored.h"
 #include "report/context.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 
 struct bench_settings {
     struct benching_settings what;
+    struct stored_settings stored;
     const char *json; // NULL: none
     bool quick, serve;
 };
@@ -40,7 +42,7 @@ static const struct argp_option options[] = {
     {"threads", KEY_THREADS, "LIST", 0, "Threads (1, and as many as a training would have)", 0},
     {"isa", KEY_ISA, "LIST", 0, "Instruction sets, as c,avx2, or all (the best)", 0},
     {"what", KEY_WHAT, "WHAT", 0, "train, eval, or all, the default", 0},
-    {"repeats", KEY_REPEATS, "N", 0, "Repetitions of each, in turns (5; with --quick 3)", 0},
+    {"repeats", KEY_REPEATS, "N", 0, "Repetitions of each, in turns (5; with --quick alone 3)", 0},
     {"seconds", KEY_SECONDS, "X", 0, "Seconds of steps in a repetition (0.5; with --quick 0.1)", 0},
     {"quick", KEY_QUICK, 0, 0, "Fewer and shorter repetitions", 0},
     {"json", KEY_JSON, "FILE", 0, "Write the results in Google Benchmark's format; -: print them instead of a table",
@@ -99,8 +101,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     if (parse_what(key, arg, &s->what) == 0) return 0;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &s->what.run;
+        state->child_inputs[0] = &s->stored;
+        state->child_inputs[1] = &s->what.run;
         return 0;
+    case ARGP_KEY_ARG:
+        return stored_takes(&s->stored, arg, state) ? 0 : cli_parse_common(key, arg, state);
     case KEY_QUICK:
         s->quick = true;
         return 0;
@@ -194,10 +199,9 @@ static json_t *to_json(const struct benching *b, const struct weather *w) {
     return file;
 }
 
-static void write_json(const char *path, json_t *file) {
+static void write_json(const char *path, const json_t *file) {
     struct shk_error error = {0};
     char *text = shk_json_text(file, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    json_decref(file);
     if (!text) cli_die(CLI_FAILED, "out of memory");
     if (!shk_write_file(path, text, strlen(text), &error)) cli_die_error(&error);
     free(text);
@@ -211,17 +215,24 @@ static void check_json(const char *path) {
     free(copy);
 }
 
+// A file of results of a few steps, to be released: what is there, and what it computes.
+static json_t *facts_of(struct benching *b) {
+    struct weather w = {.measured = false}; // which takes longer than all else
+    const struct shk_bench_limits few = {3, 3, 0};
+    shk_machine_conditions(b->machine, &w.after);
+    for (size_t i = 0; i < b->count; i++) benching_run(b, i, &few, &b->result[i].repetition[b->result[i].count++]);
+    json_t *file = to_json(b, &w);
+    for (size_t i = 0; i < b->count; i++) b->result[i].count = 0;
+    return file;
+}
+
 // ---- To bench-compare ----
 
 // First a line of JSON with what is there; then, for each line "INDEX STEPS" from standard input, one with the seconds of the median
 // step, on the clock and of the first thread's CPU time.
 static void serve(struct benching *b) {
-    struct weather w = {.measured = false}; // which takes longer than all else
-    shk_machine_conditions(b->machine, &w.after);
     char line[64];
-    const struct shk_bench_limits few = {3, 3, 0};
-    for (size_t i = 0; i < b->count; i++) benching_run(b, i, &few, &b->result[i].repetition[b->result[i].count++]);
-    json_t *file = to_json(b, &w);
+    json_t *file = facts_of(b);
     char *text = shk_json_text(file, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(file);
     if (!text) cli_die(CLI_FAILED, "out of memory");
@@ -240,8 +251,19 @@ static void serve(struct benching *b) {
 
 // ---- All of it ----
 
-static void run(const struct bench_settings *s, struct benching *b) {
+// In all the ways that were asked for.
+static void show(const struct bench_settings *s, const struct benching *b, json_t *file) {
+    const bool prints = s->json && strcmp(s->json, "-") == 0;
+    if (!prints) print_table(b);
+    if (prints) cli_print_json(json_incref(file));
+    if (s->json && !prints) write_json(s->json, file);
+}
+
+static int run(const struct bench_settings *s, struct benching *b) {
     struct weather w;
+    json_t *facts = stored_is_used(&s->stored) ? facts_of(b) : NULL;
+    struct stored *stored = facts ? stored_open(&s->stored, facts) : NULL;
+    json_decref(facts);
     shk_machine_conditions(b->machine, &w.before);
     shk_machine_load(b->machine);
     measure(b);
@@ -249,11 +271,12 @@ static void run(const struct bench_settings *s, struct benching *b) {
     w.measured = true;
     w.load = shk_machine_load(b->machine);
     shk_machine_conditions(b->machine, &w.after);
-    const bool prints = s->json && strcmp(s->json, "-") == 0;
-    if (!prints) print_table(b);
-    if (prints) cli_print_json(to_json(b, &w));
-    if (s->json && !prints) write_json(s->json, to_json(b, &w));
+    json_t *file = to_json(b, &w);
+    show(s, b, file);
     warn(b, &w);
+    const int code = stored ? stored_finish(stored, file) : CLI_DONE;
+    json_decref(file);
+    return code;
 }
 
 static bool takes(const struct shk_setting *s) {
@@ -261,32 +284,48 @@ static bool takes(const struct shk_setting *s) {
            s == shk_setting_named("pin");
 }
 
+// What was left out has its default, and what cannot be together is refused.
+static void complete(struct bench_settings *s) {
+    struct benching_settings *what = &s->what;
+    stored_complete(&s->stored);
+    const bool quick = s->quick && !stored_is_used(&s->stored); // 3 repetitions are too few for ranks
+    if (!what->batch_count) what->batches[what->batch_count++] = what->run.values.train.batch;
+    if (!what->repeats) what->repeats = quick ? 3 : 5;
+    if (what->seconds <= 0) what->seconds = s->quick ? 0.1 : 0.5;
+    if (s->json && strcmp(s->json, "-") != 0) check_json(s->json);
+    if (s->json && strcmp(s->json, "-") == 0 && s->stored.against)
+        cli_die(CLI_USAGE, "--against prints a table, and so does not go with --json -: name a file");
+    if (s->serve && stored_is_used(&s->stored))
+        cli_die(CLI_USAGE, "programs that are compared do not save or compare anything themselves");
+}
+
 int cli_bench(int argc, char **argv) {
-    const struct argp_child children[] = {{run_argp(takes), 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{&stored_argp, 0, NULL, 1}, {run_argp(takes), 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
         .doc = "Measures samples per second of training steps and of evaluation, repetition by repetition in turns.\vA "
-               "training begins anew after 5 epochs, since its work changes as a model learns.\n\nExamples:\n  shikaku "
-               "bench --quick\n  shikaku bench --models vit:dim=128,depth=4 --batch 64,256 --json results.json",
+               "training begins anew after 5 epochs, since its work changes as a model learns.\n\nWith --against, exit "
+               "code 0: not slower, 3: slower, 4: too noisy to tell.\n\nExamples:\n  shikaku "
+               "bench --quick\n  shikaku bench --models vit:dim=128,depth=4 --batch 64,256 --json results.json\n  "
+               "shikaku bench --save before; shikaku bench --against before",
         .children = children,
     };
     struct bench_settings s = {
         .what = {.run = run_defaults(), .models = list_of("tinycnn,tinyvit,tinyvit-pre"), .what = "all"}};
     struct benching_settings *what = &s.what;
+    int code = CLI_DONE;
     cli_parse(&argp, "shikaku bench", argc, argv, &s);
     run_check_output(&what->run);
-    if (!what->batch_count) what->batches[what->batch_count++] = what->run.values.train.batch;
-    if (!what->repeats) what->repeats = s.quick ? 3 : 5;
-    if (what->seconds <= 0) what->seconds = s.quick ? 0.1 : 0.5;
-    if (s.json && strcmp(s.json, "-") != 0) check_json(s.json);
+    complete(&s);
     struct benching b = benching_open(what);
     if (s.serve)
         serve(&b);
     else
-        run(&s, &b);
+        code = run(&s, &b);
     benching_close(&b);
     free(what->models);
     free(what->isas);
-    return cli_finish_output();
+    const int written = cli_finish_output();
+    return written == CLI_DONE ? code : written;
 }

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+// Compares a fresh run with stored ones by ranks of their repetitions, and by how far stored runs lie apart.
+#include "report/baseline.h"
+
+#include "base/error.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double confidence = 0.95, level = 0.05, weather_factor = 3;
+
+// ---- What differs ----
+
+enum { DIFFERENCE = 1000 };
+
+// "WHAT differ: A and B" where two values of contexts do.
+static bool values_differ(const json_t *a, const json_t *b, const char *what, char out[DIFFERENCE]) {
+    if (json_equal(a, b)) return false;
+    char *x = a ? json_dumps(a, JSON_ENCODE_ANY) : NULL, *y = b ? json_dumps(b, JSON_ENCODE_ANY) : NULL;
+    snprintf(out, DIFFERENCE, "%s differ: %.300s and %.300s", what, x ? x : "nothing", y ? y : "nothing");
+    free(x);
+    free(y);
+    return true;
+}
+
+static bool programs_differ(const struct store_run *r, const struct measured *fresh, char out[DIFFERENCE]) {
+    static const struct {
+        const char *key, *what;
+    } facts[] = {{"numerics", "numerics versions"}, {"flags", "flags"}, {"compiler", "compilers"}};
+    char machine[STORE_MACHINE];
+    store_machine(fresh->context, machine);
+    if (strcmp(r->machine, machine) != 0)
+        return snprintf(out, DIFFERENCE, "machines differ: \"%s\" and \"%s\"", r->machine, machine) > 0;
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+        if (values_differ(json_object_get(r->results.context, facts[i].key),
+                          json_object_get(fresh->context, facts[i].key), facts[i].what, out))
+            return true;
+    return false;
+}
+
+static bool benchmarks_differ(const struct measured_benchmark *a, const struct measured_benchmark *b,
+                              char out[DIFFERENCE]) {
+    const bool hashes = a->hashed && b->hashed && a->hashed_steps == b->hashed_steps && a->hash != b->hash;
+    if (hashes)
+        snprintf(out, DIFFERENCE, "the weights after the same steps (%s) differ: %016" PRIx64 " and %016" PRIx64,
+                 a->name, a->hash, b->hash);
+    else if (strcmp(a->placement, b->placement) != 0)
+        snprintf(out, DIFFERENCE, "the threads' places (%s) differ: \"%.300s\" and \"%.300s\"", a->name, a->placement,
+                 b->placement);
+    else
+        return false;
+    return true;
+}
+
+static bool differ(const struct store_run *r, const struct measured_benchmark *base, const struct measured *fresh,
+                   const struct measured_benchmark *b, char out[DIFFERENCE]) {
+    return programs_differ(r, fresh, out) || benchmarks_differ(base, b, out);
+}
+
+// ---- The choice ----
+
+struct choosing {
+    const struct store *store;
+    const struct measured *fresh;
+    const struct baseline_request *request;
+    char machine[STORE_MACHINE];
+    bool any_machine;
+    struct shk_names *notes;
+    struct shk_error *err;
+};
+
+static bool is_here(const struct choosing *c, const struct store_run *r) { return strcmp(r->machine, c->machine) == 0; }
+
+static bool is_asked_for(const struct choosing *c, const struct store_run *r) {
+    const char *which = c->request->which;
+    const bool any = strcmp(which, "last") == 0 || strcmp(which, "best") == 0;
+    return (any || strcmp(r->name, which) == 0) && (c->any_machine || is_here(c, r));
+}
+
+static bool shares(const struct store_run *r, const struct measured *fresh) {
+    for (size_t i = 0; i < fresh->count; i++)
+        if (measured_find(&r->results, fresh->benchmark[i].name)) return true;
+    return false;
+}
+
+// The last run that is asked for and has a benchmark in common; NULL: there is none.
+static const struct store_run *find_last(const struct choosing *c) {
+    for (size_t i = c->store->count; i-- > 0;)
+        if (is_asked_for(c, &c->store->run[i]) && shares(&c->store->run[i], c->fresh)) return &c->store->run[i];
+    return NULL;
+}
+
+static double middle(const struct measured_benchmark *b, bool by_cpu) {
+    double copy[STATISTICS_MOST];
+    memcpy(copy, measured_times(b, by_cpu), b->count * sizeof *copy);
+    return statistics_median(copy, b->count);
+}
+
+// The run in which the benchmark was fastest, of those that can be compared; `last`, where there is none.
+static const struct store_run *find_best(const struct choosing *c, const struct measured_benchmark *b,
+                                         const struct store_run *last) {
+    char what[DIFFERENCE];
+    double least = INFINITY;
+    for (size_t i = 0; i < c->store->count; i++) {
+        const struct store_run *r = &c->store->run[i];
+        const struct measured_benchmark *base = measured_find(&r->results, b->name);
+        if (!base || !is_asked_for(c, r) || differ(r, base, c->fresh, b, what)) continue;
+        const double time = middle(base, b->by_cpu && base->by_cpu);
+        if (time >= least) continue;
+        least = time;
+        last = r;
+    }
+    return last;
+}
+
+static bool note(const struct choosing *c, const char *text) { return shk_names_add(c->notes, text, c->err); }
+
+// A difference is said once, though each benchmark may have it.
+static bool note_once(const struct choosing *c, const char *text) {
+    return shk_names_find(c->notes, text) < c->notes->count || note(c, text);
+}
+
+static bool check(const struct choosing *c, const struct baseline *b) {
+    char what[DIFFERENCE], text[DIFFERENCE + 300];
+    if (!differ(b->run, b->base, c->fresh, &c->fresh->benchmark[b->index], what)) return true;
+    if (!c->request->anyway)
+        return shk_fail(c->err, SHK_BAD_INPUT, "%.170s, and this run cannot be compared, but with --anyway: %.500s",
+                        b->run->place, what);
+    snprintf(text, sizeof text, "%s, and this run: %s", b->run->place, what);
+    return note_once(c, text);
+}
+
+static bool choose_one(const struct choosing *c, size_t index, const struct store_run *run, struct baseline *out,
+                       size_t *count) {
+    const struct measured_benchmark *b = &c->fresh->benchmark[index];
+    if (strcmp(c->request->which, "best") == 0) run = find_best(c, b, run);
+    const struct measured_benchmark *base = measured_find(&run->results, b->name);
+    if (!base) {
+        char text[MEASURED_NAME + 300];
+        snprintf(text, sizeof text, "%s has no benchmark %s, which is left out", run->place, b->name);
+        return note(c, text);
+    }
+    out[*count] = (struct baseline){.run = run, .base = base, .index = index};
+    return check(c, &out[(*count)++]);
+}
+
+static bool nothing(const struct choosing *c) {
+    const char *which = c->request->which;
+    if (!c->any_machine && c->store->count)
+        return shk_fail(c->err, SHK_BAD_INPUT,
+                        "%.200s holds no run of this machine (%s) with one of these benchmarks, but %zu others: "
+                        "--anyway takes one of another machine",
+                        c->request->folder, c->machine, c->store->count);
+    return shk_fail(c->err, SHK_BAD_INPUT,
+                    "%.200s holds no run %s%s%s with one of these benchmarks: 'shikaku bench --save' makes one",
+                    c->request->folder, c->store->count ? "called '" : "", c->store->count ? which : "",
+                    c->store->count ? "'" : "");
+}
+
+bool baselines_choose(const struct store *store, const struct measured *fresh, const struct baseline_request *request,
+                      struct baseline *out, size_t *count, struct shk_names *notes, struct shk_error *err) {
+    struct choosing c = {.store = store, .fresh = fresh, .request = request, .notes = notes, .err = err};
+    const bool named = strcmp(request->which, "last") != 0 && strcmp(request->which, "best") != 0;
+    store_machine(fresh->context, c.machine);
+    *count = 0;
+    const struct store_run *run = find_last(&c);
+    if (!run && (named || request->anyway)) {
+        c.any_machine = true;
+        run = find_last(&c);
+    }
+    if (!run) return nothing(&c);
+    for (size_t i = 0; i < fresh->count; i++)
+        if (!choose_one(&c, i, run, out, count)) return false;
+    return true;
+}
+
+// ---- The judgement ----
+
+// How far the stored runs that measured the same lie apart, one after the other.
+static bool measure_weather(const struct store *store, const struct measured *fresh, struct baseline *b) {
+    const struct measured_benchmark *now = &fresh->benchmark[b->index];
+    double *change = calloc(store->count, sizeof *change), before = 0;
+    char what[DIFFERENCE];
+    if (!change) return false;
+    for (size_t i = 0; i < store->count; i++) {
+        const struct measured_benchmark *then = measured_find(&store->run[i].results, now->name);
+        if (!then || then->by_cpu != now->by_cpu || differ(&store->run[i], then, fresh, now, what)) continue;
+        const double time = log(middle(then, now->by_cpu));
+        if (b->runs++) change[b->runs - 2] = fabs(time - before);
+        before = time;
+    }
+    if (b->runs >= BASELINE_RUNS) b->noise = weather_factor * statistics_median(change, b->runs - 1);
+    free(change);
+    return true;
+}
+
+static bool compare(const struct measured_benchmark *now, struct baseline *b) {
+    double base[STATISTICS_MOST], fresh[STATISTICS_MOST];
+    const bool by_cpu = now->by_cpu && b->base->by_cpu;
+    const double *was = measured_times(b->base, by_cpu), *is = measured_times(now, by_cpu);
+    for (size_t i = 0; i < b->base->count; i++) base[i] = log(was[i]);
+    for (size_t i = 0; i < now->count; i++) fresh[i] = log(is[i]);
+    return statistics_of_samples(base, b->base->count, fresh, now->count, confidence, &b->shift);
+}
+
+static enum verdict verdict_of(const struct baseline *b, double most) {
+    const struct shift *s = &b->shift;
+    if (isinf(s->low)) return VERDICT_TOO_NOISY; // too few repetitions
+    if (s->estimate > most && s->estimate > b->noise && b->probability < level) return VERDICT_SLOWER;
+    return s->high < most ? VERDICT_NOT_SLOWER : VERDICT_TOO_NOISY;
+}
+
+bool baselines_judge(const struct store *store, const struct measured *fresh, double threshold, struct baseline *b,
+                     size_t count) {
+    double *p = calloc(count + 1, sizeof *p);
+    bool ok = p;
+    for (size_t i = 0; ok && i < count; i++) {
+        ok = measure_weather(store, fresh, &b[i]) && compare(&fresh->benchmark[b[i].index], &b[i]);
+        p[i] = b[i].shift.above;
+    }
+    if (ok) statistics_holm(p, count);
+    for (size_t i = 0; ok && i < count; i++) {
+        b[i].probability = p[i];
+        b[i].verdict = verdict_of(&b[i], log1p(threshold));
+    }
+    free(p);
+    return ok;
+}
