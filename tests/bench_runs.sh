@@ -97,7 +97,7 @@ END
 chmod +x other
 # shellcheck disable=SC2086
 compare 2 --seconds 0.1 "$bin" ./other -- $small
-says 'the weights after the same steps \(train/.*\) differ, which --anyway takes: "[0-9a-f]*" and "0123456789abcdef"$'
+says 'the weights after the same steps \(train/.*\) differ: [0-9a-f]* and 0123456789abcdef \(--anyway compares them all the same\)$'
 
 # Programs made with Google Benchmark, of which each measures what its filter names.
 google() { # google NAME RATE: both of its benchmarks have so many samples a second
@@ -123,6 +123,40 @@ says './fast is made with Google Benchmark, and .* is not'
 sed -i 's/"name": "y"/"error_occurred": true/' half
 compare 1 --seconds 0.1 ./fast ./half
 says './half does not measure shapes/c/d'
+
+# Files of results, of which one is slower, one of another machine, one of no benchmark that the other has.
+cat >remake.py <<'END'
+import json, sys
+name, factor, key, value = sys.argv[1:]
+file = json.load(open("a.json"))
+one = next(b for b in file["benchmarks"] if b["run_type"] == "iteration" and b["threads"] == 1)
+file["benchmarks"] = [{**one, "repetition_index": i, "repetitions": 6, "real_time": float(factor) * (1 + i / 1000),
+                       "cpu_time": float(factor) * (1 + i / 1000)} for i in range(6)]
+for b in file["benchmarks"]:
+    b["items_per_second"] = b["cpu_samples_per_second"] = 32e3 / b["real_time"]
+(file["context"] if key in file["context"] else file["benchmarks"][0])[key] = value
+if key == "name":
+    for b in file["benchmarks"]: b["name"] = b["run_name"] = value
+json.dump(file, open(name, "w"))
+END
+python3 remake.py one.json 1 date today && python3 remake.py two.json 2 date today && python3 remake.py far.json 1 cpu Z80 && python3 remake.py else.json 1 name other
+compare 0 one.json one.json
+says 'warning: these were measured at different times'
+compare 3 one.json two.json
+says '^two.json is slower: of 1 benchmarks 1 slower by more than 5 %'
+compare 0 two.json one.json
+compare 2 one.json far.json
+says 'machines differ: .* and .Z80; .* \(--anyway compares them all the same\)'
+compare 0 --anyway one.json far.json
+compare 2 one.json else.json
+says 'have no benchmark in common'
+head -c 1000 one.json >cut.json
+compare 2 one.json cut.json
+says 'cut.json'
+# shellcheck disable=SC2086
+timeout 120 "$bin" bench-compare --threshold 900 a.json "$bin" -- $small --repeats 5 >out 2>err
+[ $? -eq 0 ] && grep -q "^shikaku is not slower: of 1 benchmarks" out
+check 'a file and a program' $?
 
 compare 1 --seconds 0.1 "$bin" /bin/true
 says '/bin/true has ended, or serves no benchmarks'

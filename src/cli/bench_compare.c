@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // shikaku bench-compare: says of each benchmark of two programs whether the new one is slower.
 #include "base/file.h"
+#include "cli/compared_files.h"
 #include "cli/contest.h"
 #include "cli/run.h"
 #include "report/verdicts.h"
@@ -57,9 +58,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
         return 0;
     case ARGP_KEY_END:
         if (s->name[1]) return 0;
-        cli_die(CLI_USAGE,
-                "bench-compare needs two programs, as in 'shikaku bench-compare OLD NEW'; what stands behind "
-                "-- goes to the bench of both");
+        cli_die(CLI_USAGE, "bench-compare needs two programs or files of results, as in 'shikaku bench-compare OLD "
+                           "NEW'; what stands behind "
+                           "-- goes to the bench of both");
     default:
         return cli_parse_common(key, arg, state);
     }
@@ -86,6 +87,14 @@ static int answer(const struct compare_settings *s, const struct verdicts *v) {
     if (s->markdown) give(s->markdown, verdicts_markdown(v));
     if (s->junit) give(s->junit, verdicts_junit(v));
     return counts.of[VERDICT_SLOWER] ? CLI_SLOWER : counts.of[VERDICT_TOO_NOISY] ? CLI_NOISY : CLI_DONE;
+}
+
+static int compare_files(const struct compare_settings *s) {
+    struct compared_files c = compared_files_open(s->name, s->arguments, s->threshold, s->anyway);
+    const struct verdicts v = {s->name[0], s->name[1], s->threshold, c.count, c.name, c.comparison};
+    const int code = answer(s, &v);
+    compared_files_close(&c);
+    return code;
 }
 
 static int compare_programs(const struct compare_settings *s) {
@@ -121,7 +130,8 @@ int cli_bench_compare(int argc, char **argv) {
         .doc = "Runs the benchmarks of two programs in turns, in blocks too short for the weather to change, and says "
                "of each whether the new one is slower: exit code 0 no, 3 yes, 4 too noisy to tell.\vA program is "
                "shikaku, of any version that has bench, or one made with Google Benchmark, which gets the options "
-               "behind -- and is started for each piece.",
+               "behind -- and is started for each piece. In the place of a program may stand a file of results: then "
+               "nothing runs in turns, and the weather counts as a change.",
     };
     const int rest = find_rest(argc, argv);
     struct compare_settings s = {
@@ -129,7 +139,8 @@ int cli_bench_compare(int argc, char **argv) {
     cli_parse(&argp, "shikaku bench-compare", rest, argv, &s);
     run_check_output(&s.run);
     signal(SIGPIPE, SIG_IGN);
-    const int code = compare_programs(&s);
+    const bool files = compared_is_file(s.name[0]) || compared_is_file(s.name[1]);
+    const int code = files ? compare_files(&s) : compare_programs(&s);
     const int written = cli_finish_output();
     return written == CLI_DONE ? code : written;
 }

@@ -211,6 +211,13 @@ struct contestant contestant_of(const char *program, char *const *arguments) {
     return c;
 }
 
+char *contestant_measure(const struct contestant *c) {
+    char *text =
+        c->google ? output_of(c, "--benchmark_format=json", NULL, false) : output_of(c, "bench", "--json=-", false);
+    if (!text) die(c, "does not measure its benchmarks");
+    return text;
+}
+
 struct contender *contender_start(const struct contestant *of) {
     struct contender *c = room(1, sizeof *c);
     c->of = of;

@@ -17,6 +17,9 @@ struct contestant {
 // Ends this program in one sentence where that one cannot be started.
 struct contestant contestant_of(const char *program, char *const *arguments);
 
+// Runs its benchmarks, and nothing else meanwhile; what it prints, in Google Benchmark's format, to be freed.
+char *contestant_measure(const struct contestant *);
+
 struct contender;
 struct contender *contender_start(const struct contestant *);
 // Its results, as 'bench --json' writes them, with one short repetition: what it is, and what it measures; of a program of Google

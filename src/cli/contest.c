@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "cli/common.h"
+#include "report/agreement.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,45 +44,43 @@ static void stop_all(struct contest *c) {
 
 // ---- What may be compared ----
 
-static const json_t *find(const json_t *facts, const char *name, size_t *index) {
+static bool find(const json_t *facts, const char *name, size_t *index) {
     const json_t *each;
     size_t i;
     json_array_foreach(json_object_get(facts, "benchmarks"), i, each) {
         if (strcmp(text_of(each, "name"), name) != 0) continue;
         *index = i;
-        return each;
+        return true;
     }
-    return NULL;
+    return false;
 }
 
-static void must_agree(const struct contest *c, const json_t *base, const json_t *new, const char *what) {
-    if (json_equal(base, new) || (!base && !new)) return;
-    char *a = json_dumps(base, JSON_ENCODE_ANY), *b = json_dumps(new, JSON_ENCODE_ANY);
-    if (c->options->anyway)
-        cli_warn("%s differ: %s and %s", what, a ? a : "nothing", b ? b : "nothing");
-    else
-        cli_die(CLI_USAGE, "%s differ, which --anyway takes: %s and %s", what, a ? a : "nothing", b ? b : "nothing");
-    free(a);
-    free(b);
+static void must_agree(const struct contest *c, bool differ, const char *what) {
+    if (!differ) return;
+    if (!c->options->anyway) cli_die(CLI_USAGE, "%s (--anyway compares them all the same)", what);
+    cli_warn("%s", what);
 }
 
-static void check_contexts(const struct contest *c, const json_t *base, const json_t *new) {
-    static const struct {
-        const char *key, *what;
-    } facts[] = {{"cpu", "CPUs"}, {"numerics", "numerics versions"}, {"flags", "flags"}, {"compiler", "compilers"}};
-    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
-        must_agree(c, json_object_get(base, facts[i].key), json_object_get(new, facts[i].key), facts[i].what);
+// Programs of Google Benchmark do not say what they computed.
+static void check_facts(const struct contest *c, const json_t *base, const json_t *new) {
+    struct measured facts[2];
+    struct shk_error error = {0};
+    char what[AGREEMENT];
+    if (c->options->base.google) return;
+    if (!measured_from_json(base, c->options->base.program, &facts[0], &error) ||
+        !measured_from_json(new, c->options->new.program, &facts[1], &error))
+        cli_die_error(&error);
+    must_agree(c, contexts_differ(facts[0].context, facts[1].context, what), what);
+    for (size_t i = 0; i < facts[0].count; i++) {
+        const struct measured_benchmark *b = &facts[0].benchmark[i], *other = measured_find(&facts[1], b->name);
+        if (other) must_agree(c, benchmarks_differ(b, other, what), what);
+    }
+    for (int i = 0; i < 2; i++) measured_free(&facts[i]);
 }
 
-static void meet(const struct contest *c, struct subject *s, const char *name, const json_t *base, const json_t *new) {
-    char what[400];
-    snprintf(what, sizeof what, "the weights after the same steps (%.200s)", name);
-    must_agree(c, json_object_get(base, "hash"), json_object_get(new, "hash"), what);
-    snprintf(what, sizeof what, "the threads' places (%.200s)", name);
-    must_agree(c, json_object_get(base, "placement"), json_object_get(new, "placement"), what);
-    const double ms = json_number_value(json_object_get(base, "real_time"));
-    const double steps = ceil(1e3 * block_seconds / ms);
-    s->steps = steps >= 1 && steps < 10000 ? (size_t)steps : 1;
+static size_t steps_of(const json_t *benchmark) {
+    const double steps = ceil(1e3 * block_seconds / json_number_value(json_object_get(benchmark, "real_time")));
+    return steps >= 1 && steps < 10000 ? (size_t)steps : 1;
 }
 
 // All benchmarks that both have.
@@ -90,7 +89,7 @@ static void find_subjects(struct contest *c) {
     size_t index;
     c->facts = json_deep_copy(base);
     if (!c->facts) cli_die(CLI_FAILED, "out of memory");
-    check_contexts(c, json_object_get(base, "context"), json_object_get(new, "context"));
+    check_facts(c, base, new);
     const json_t *benchmarks = json_object_get(c->facts, "benchmarks");
     c->subject = room(json_array_size(benchmarks), sizeof *c->subject);
     c->name = room(json_array_size(benchmarks), sizeof *c->name);
@@ -98,14 +97,13 @@ static void find_subjects(struct contest *c) {
     json_array_foreach(benchmarks, index, each) {
         struct subject *s = &c->subject[c->count];
         const char *name = c->name[c->count] = text_of(each, "name");
-        const json_t *other = find(new, name, &s->index[NEW]);
-        if (!other) {
+        if (!find(new, name, &s->index[NEW])) {
             cli_warn("%s has no benchmark %s, which is left out", c->options->new.program, name);
             continue;
         }
         s->index[BASE] = s->index[AGAIN] = index;
         for (int i = 0; i < CONTENDERS; i++) s->block[i] = room(BLOCKS, sizeof(double));
-        meet(c, s, name, each, other);
+        s->steps = steps_of(each);
         c->count++;
     }
     if (!c->count) cli_die(CLI_USAGE, "the programs have no benchmark in common");
@@ -159,6 +157,7 @@ static void run_round(struct contest *c) {
         if (r->clear) continue;
         r->change[r->rounds] = middle_ratio(s->block[NEW], s->block[BASE], blocks);
         r->same[r->rounds++] = middle_ratio(s->block[AGAIN], s->block[BASE], blocks);
+        if (!comparison_of_pairs(r)) cli_die(CLI_FAILED, "out of memory");
     }
 }
 

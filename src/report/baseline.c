@@ -3,7 +3,7 @@
 #include "report/baseline.h"
 
 #include "base/error.h"
-#include <inttypes.h>
+#include "report/agreement.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,55 +11,12 @@
 
 static const double confidence = 0.95, level = 0.05, weather_factor = 3;
 
-// ---- What differs ----
-
-enum { DIFFERENCE = 1000 };
-
-// "WHAT differ: A and B" where two values of contexts do.
-static bool values_differ(const json_t *a, const json_t *b, const char *what, char out[DIFFERENCE]) {
-    if (json_equal(a, b)) return false;
-    char *x = a ? json_dumps(a, JSON_ENCODE_ANY) : NULL, *y = b ? json_dumps(b, JSON_ENCODE_ANY) : NULL;
-    snprintf(out, DIFFERENCE, "%s differ: %.300s and %.300s", what, x ? x : "nothing", y ? y : "nothing");
-    free(x);
-    free(y);
-    return true;
-}
-
-static bool programs_differ(const struct store_run *r, const struct measured *fresh, char out[DIFFERENCE]) {
-    static const struct {
-        const char *key, *what;
-    } facts[] = {{"numerics", "numerics versions"}, {"flags", "flags"}, {"compiler", "compilers"}};
-    char machine[STORE_MACHINE];
-    store_machine(fresh->context, machine);
-    if (strcmp(r->machine, machine) != 0)
-        return snprintf(out, DIFFERENCE, "machines differ: \"%s\" and \"%s\"", r->machine, machine) > 0;
-    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
-        if (values_differ(json_object_get(r->results.context, facts[i].key),
-                          json_object_get(fresh->context, facts[i].key), facts[i].what, out))
-            return true;
-    return false;
-}
-
-static bool benchmarks_differ(const struct measured_benchmark *a, const struct measured_benchmark *b,
-                              char out[DIFFERENCE]) {
-    const bool hashes = a->hashed && b->hashed && a->hashed_steps == b->hashed_steps && a->hash != b->hash;
-    if (hashes)
-        snprintf(out, DIFFERENCE, "the weights after the same steps (%s) differ: %016" PRIx64 " and %016" PRIx64,
-                 a->name, a->hash, b->hash);
-    else if (strcmp(a->placement, b->placement) != 0)
-        snprintf(out, DIFFERENCE, "the threads' places (%s) differ: \"%.300s\" and \"%.300s\"", a->name, a->placement,
-                 b->placement);
-    else
-        return false;
-    return true;
-}
+// ---- The choice ----
 
 static bool differ(const struct store_run *r, const struct measured_benchmark *base, const struct measured *fresh,
-                   const struct measured_benchmark *b, char out[DIFFERENCE]) {
-    return programs_differ(r, fresh, out) || benchmarks_differ(base, b, out);
+                   const struct measured_benchmark *b, char out[AGREEMENT]) {
+    return contexts_differ(r->results.context, fresh->context, out) || benchmarks_differ(base, b, out);
 }
-
-// ---- The choice ----
 
 struct choosing {
     const struct store *store;
@@ -101,7 +58,7 @@ static double middle(const struct measured_benchmark *b, bool by_cpu) {
 // The run in which the benchmark was fastest, of those that can be compared; `last`, where there is none.
 static const struct store_run *find_best(const struct choosing *c, const struct measured_benchmark *b,
                                          const struct store_run *last) {
-    char what[DIFFERENCE];
+    char what[AGREEMENT];
     double least = INFINITY;
     for (size_t i = 0; i < c->store->count; i++) {
         const struct store_run *r = &c->store->run[i];
@@ -123,7 +80,7 @@ static bool note_once(const struct choosing *c, const char *text) {
 }
 
 static bool check(const struct choosing *c, const struct baseline *b) {
-    char what[DIFFERENCE], text[DIFFERENCE + 300];
+    char what[AGREEMENT], text[AGREEMENT + 300];
     if (!differ(b->run, b->base, c->fresh, &c->fresh->benchmark[b->index], what)) return true;
     if (!c->request->anyway)
         return shk_fail(c->err, SHK_BAD_INPUT, "%.170s, and this run cannot be compared, but with --anyway: %.500s",
@@ -182,7 +139,7 @@ bool baselines_choose(const struct store *store, const struct measured *fresh, c
 static bool measure_weather(const struct store *store, const struct measured *fresh, struct baseline *b) {
     const struct measured_benchmark *now = &fresh->benchmark[b->index];
     double *change = calloc(store->count, sizeof *change), before = 0;
-    char what[DIFFERENCE];
+    char what[AGREEMENT];
     if (!change) return false;
     for (size_t i = 0; i < store->count; i++) {
         const struct measured_benchmark *then = measured_find(&store->run[i].results, now->name);

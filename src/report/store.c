@@ -37,12 +37,16 @@ static int number_of(const json_t *object, const char *key) {
     return (int)json_integer_value(json_object_get(object, key));
 }
 
+// A program of Google Benchmark knows its host and how many CPUs that has.
 void store_machine(const json_t *context, char out[STORE_MACHINE]) {
     const char *cpu = text_of(context, "cpu");
     int length = (int)strnlen(cpu, 100);
     while (length > 0 && cpu[length - 1] == ' ') length--;
-    snprintf(out, STORE_MACHINE, "%.*s; packages %d, cores %d, CPUs %d", length, cpu, number_of(context, "packages"),
-             number_of(context, "cores"), number_of(context, "cpus"));
+    if (length)
+        snprintf(out, STORE_MACHINE, "%.*s; packages %d, cores %d, CPUs %d", length, cpu,
+                 number_of(context, "packages"), number_of(context, "cores"), number_of(context, "cpus"));
+    else
+        snprintf(out, STORE_MACHINE, "%.100s; CPUs %d", text_of(context, "host_name"), number_of(context, "num_cpus"));
 }
 
 bool store_is_name(const char *name) {

@@ -22,6 +22,15 @@ static const char *last_part(const char *path) {
 
 static double percent(double log_ratio) { return 100 * expm1(log_ratio); }
 
+struct noise_text {
+    char text[24];
+};
+static struct noise_text noise_of(const struct comparison *c) {
+    struct noise_text t = {"-"};
+    if (c->noise > 0) snprintf(t.text, sizeof t.text, "%.1f%%", percent(c->noise));
+    return t;
+}
+
 // Control characters are no part of a name here.
 static void put(FILE *out, const char *text, const char *special, const char *const *instead) {
     for (; *text; text++) {
@@ -68,8 +77,8 @@ static void write_table(FILE *out, const struct verdicts *v) {
     fprintf(out, "%-*s  %8s  %15s  %6s  %7s  %6s  verdict\n", width, "benchmark", "time", "0.95", "A/A", "p", "pairs");
     for (size_t i = 0; i < v->count; i++) {
         const struct comparison *c = &v->comparison[i];
-        fprintf(out, "%-*s  %+7.1f%%  %+6.1f .. %+5.1f  %5.1f%%  %7.4f  %6zu  %s\n", width, v->name[i],
-                percent(c->shift.estimate), percent(c->shift.low), percent(c->shift.high), percent(c->noise),
+        fprintf(out, "%-*s  %+7.1f%%  %+6.1f .. %+5.1f  %6s  %7.4f  %6zu  %s\n", width, v->name[i],
+                percent(c->shift.estimate), percent(c->shift.low), percent(c->shift.high), noise_of(c).text,
                 c->probability, c->rounds, verdict_name(c->verdict));
     }
     put_summary(out, v, put_plain);
@@ -92,8 +101,8 @@ static void write_markdown(FILE *out, const struct verdicts *v) {
         const struct comparison *c = &v->comparison[i];
         fputs("| ", out);
         put_markdown(out, v->name[i]);
-        fprintf(out, " | %+.1f %% | %+.1f .. %+.1f %% | %.1f %% | %.4f | %s%s%s |\n", percent(c->shift.estimate),
-                percent(c->shift.low), percent(c->shift.high), percent(c->noise), c->probability,
+        fprintf(out, " | %+.1f %% | %+.1f .. %+.1f %% | %s | %.4f | %s%s%s |\n", percent(c->shift.estimate),
+                percent(c->shift.low), percent(c->shift.high), noise_of(c).text, c->probability,
                 c->verdict == VERDICT_SLOWER ? "**" : "", verdict_name(c->verdict),
                 c->verdict == VERDICT_SLOWER ? "**" : "");
     }
@@ -114,9 +123,9 @@ static void write_case(FILE *out, const struct verdicts *v, size_t i) {
     const struct comparison *c = &v->comparison[i];
     const char *name = element[c->verdict];
     char said[160];
-    snprintf(said, sizeof said, "%s: %+.1f %%, with 0.95 between %+.1f and %+.1f %%; A/A %.1f %%; p %.4f",
+    snprintf(said, sizeof said, "%s: %+.1f %%, with 0.95 between %+.1f and %+.1f %%; A/A %s; p %.4f",
              verdict_name(c->verdict), percent(c->shift.estimate), percent(c->shift.low), percent(c->shift.high),
-             percent(c->noise), c->probability);
+             noise_of(c).text, c->probability);
     fputs("    <testcase classname=\"shikaku.bench\" name=\"", out);
     put_xml(out, v->name[i]);
     if (c->verdict == VERDICT_NOT_SLOWER)
