@@ -306,7 +306,8 @@ int cli_bench(int argc, char **argv) {
         .parser = parse_option,
         .doc = "Measures samples per second of training steps and of evaluation, repetition by repetition in turns.\vA "
                "training begins anew after 5 epochs, since its work changes as a model learns.\n\nWith --against, exit "
-               "code 0: not slower, 3: slower, 4: too noisy to tell.\n\nExamples:\n  shikaku "
+               "code 0: not slower, 3: slower, 4: too noisy to tell. bench history prints the course of what was "
+               "saved.\n\nExamples:\n  shikaku "
                "bench --quick\n  shikaku bench --models vit:dim=128,depth=4 --batch 64,256 --json results.json\n  "
                "shikaku bench --save before; shikaku bench --against before",
         .children = children,
@@ -315,6 +316,7 @@ int cli_bench(int argc, char **argv) {
         .what = {.run = run_defaults(), .models = list_of("tinycnn,tinyvit,tinyvit-pre"), .what = "all"}};
     struct benching_settings *what = &s.what;
     int code = CLI_DONE;
+    if (argc > 1 && strcmp(argv[1], "history") == 0) return cli_bench_history(argc - 1, argv + 1);
     cli_parse(&argp, "shikaku bench", argc, argv, &s);
     run_check_output(&what->run);
     complete(&s);

@@ -65,6 +65,7 @@ int cli_data(int argc, char **argv);
 int cli_compare(int argc, char **argv);
 int cli_profile(int argc, char **argv);
 int cli_bench(int argc, char **argv);
+int cli_bench_history(int argc, char **argv); // bench history
 int cli_bench_compare(int argc, char **argv);
 int cli_topo(int argc, char **argv);
 int cli_tune(int argc, char **argv);

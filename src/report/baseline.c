@@ -111,8 +111,8 @@ static bool nothing(const struct choosing *c) {
                         "--anyway takes one of another machine",
                         c->request->folder, c->machine, c->store->count);
     return shk_fail(c->err, SHK_BAD_INPUT,
-                    "%.200s holds no run %s%s%s with one of these benchmarks: 'shikaku bench --save' makes one",
-                    c->request->folder, c->store->count ? "called '" : "", c->store->count ? which : "",
+                    "%.200s holds no run%s%s%s with one of these benchmarks: 'shikaku bench --save' makes one",
+                    c->request->folder, c->store->count ? " called '" : "", c->store->count ? which : "",
                     c->store->count ? "'" : "");
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Files of benchmarks' results from any bytes; of what is taken, every time is a time.
+// Files of benchmarks' results, and lines of their store, from any bytes; of what is taken, every time is a time.
 #include "fuzz.h"
 
-#include "report/measured.h"
+#include "report/store.h"
 #include <math.h>
 #include <string.h>
 
@@ -18,9 +18,22 @@ static void check(const struct measured_benchmark *b) {
     must_be_times(measured_times(b, true), b->count);
 }
 
+static void check_line(const char *text, size_t size) {
+    struct store_run run;
+    struct shk_error err = {0};
+    if (!store_read_line(text, size, "store.jsonl, line 1", &run, &err)) {
+        must(err.code == SHK_BAD_INPUT && err.text[0]);
+        return;
+    }
+    must(!*run.name || store_is_name(run.name));
+    must(run.results.count >= 1);
+    store_free_run(&run);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct measured m;
     struct shk_error err = {0};
+    check_line((const char *)data, size);
     if (!measured_from_text((const char *)data, size, "results.json", &m, &err)) {
         must(err.code == SHK_BAD_INPUT && err.text[0] && !m.context && !m.benchmark);
         return 0;
