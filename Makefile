@@ -216,7 +216,8 @@ RUNS ?= "tests/run_folders.sh $(BIN)" \
     "tests/memory_runs.sh $(BIN)" \
     "tests/fine_tuning.sh $(BIN)" \
     "tests/snippets.sh $(BIN)" \
-    "tests/bench_runs.sh $(BIN)"
+    "tests/bench_runs.sh $(BIN)" \
+    "tests/bench_history.sh $(BIN)"
 # What `make asan` runs, too.
 USAGE ?= "tests/cli_usage.sh $(BIN)"
 TESTS ?= $(RUNS) $(USAGE) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/symbols.sh $(BUILD)" \

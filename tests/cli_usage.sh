@@ -194,6 +194,18 @@ for value in '' both; do bad bench --what "$value"; done
 for value in 0 100 x; do bad bench --repeats "$value"; done
 for value in 0 -1 nan x; do bad bench --seconds "$value"; done
 bad bench extra
+for value in best last 'a b' ''; do bad bench --save="$value"; done
+for value in '' 'a b'; do bad bench --against "$value"; done
+for option in --anyway --threshold=3; do bad bench --save "$option"; done
+for value in 0 -1 x 1001; do bad bench --against last --threshold "$value"; done
+bad bench --store "$dir/none"
+bad bench --store '' --save
+bad bench --save name extra
+bad bench --against last --store "$dir/none"
+bad bench --against last --json -
+bad bench history extra more
+bad bench history --store "$dir/none"
+bad bench history --store ''
 bad bench-compare
 bad bench-compare "$bin"
 bad bench-compare "$bin" "$bin" "$bin"

@@ -27,7 +27,7 @@ listed() { sed -n 's/^ *\(-[a-zA-Z], \)\{0,1\}--\([a-z0-9-]*\).*/--\2/p' "$1" | 
 
 help=$(mktemp) && trap 'rm -f "$help"' EXIT
 "$build/shikaku" --help >"$help"
-commands=$(sed -n '/^Commands/,/^$/s/^  \([a-z]*\)  *[a-z].*/\1/p' "$help" | paste -sd' ')
+commands=$(sed -n '/^Commands/,/^$/s/^  \([a-z-]*\)  *[a-z].*/\1/p' "$help" | paste -sd' ')
 [ -n "$commands" ] || { echo 'no commands in --help' && exit 1; }
 offers ''
 same 'commands' "$commands $(listed "$help")"
@@ -48,6 +48,13 @@ for command in $commands_of_data; do
     offers data "$command" --
     same "options of data $command" "$(listed "$help")"
 done
+"$build/shikaku" bench history --help >"$help"
+offers bench history --
+same 'options of bench history' "$(listed "$help")"
+offers bench hist
+same 'bench history' history
+offers bench --against ''
+same 'runs to compare with' 'best last'
 offers help ''
 same 'commands that have a help' "$(printf '%s\n' $commands | grep -vx -e help -e version | paste -sd' ')"
 offers version ''

@@ -239,19 +239,24 @@ static struct store store_of(const double *milliseconds, size_t n, int repetitio
 }
 
 // What a fresh run of so many ms is against the store.
-static struct baseline judge(const struct store *s, const char *which, double milliseconds, int repetitions) {
+struct judged {
+    struct baseline of;
+    struct comparison is;
+};
+
+static struct judged judge(const struct store *s, const char *which, double milliseconds, int repetitions) {
     struct shk_error err = {0};
     struct measured fresh;
     struct shk_names notes = {0};
-    struct baseline b;
+    struct judged b;
     size_t count;
     json_t *file = file_of(milliseconds, repetitions);
     assert_true(measured_from_json(file, "fresh", &fresh, &err));
     const struct baseline_request request = {which, "store", false};
-    if (!baselines_choose(s, &fresh, &request, &b, &count, &notes, &err)) fail_msg("%s", err.text);
+    if (!baselines_choose(s, &fresh, &request, &b.of, &count, &notes, &err)) fail_msg("%s", err.text);
     assert_int_equal(count, 1);
     assert_int_equal(notes.count, 0);
-    assert_true(baselines_judge(s, &fresh, 0.05, &b, 1));
+    assert_true(baselines_judge(s, &fresh, 0.05, &b.of, 1, &b.is));
     measured_free(&fresh);
     json_decref(file);
     return b;
@@ -261,16 +266,16 @@ static void test_verdicts(void **state) {
     (void)state;
     const double quiet[] = {10, 10.1, 10, 10.05}, gusts[] = {10, 14, 10, 13};
     struct store s = store_of(quiet, 4, 6, ""), windy = store_of(gusts, 4, 6, "");
-    struct baseline b = judge(&s, "last", 12, 6);
-    assert_int_equal(b.verdict, VERDICT_SLOWER);
-    assert_int_equal(b.runs, 4);
-    assert_true(fabs(expm1(b.shift.estimate) - 12 / 10.05 + 1) < 0.001 && b.noise > 0.01 && b.noise < 0.05);
-    assert_int_equal(judge(&s, "last", 10, 6).verdict, VERDICT_NOT_SLOWER);
-    assert_int_equal(judge(&s, "last", 12, 2).verdict, VERDICT_TOO_NOISY); // too few repetitions
-    assert_ptr_equal(judge(&s, "n1", 10, 6).run, &s.run[1]);
-    assert_ptr_equal(judge(&s, "best", 10, 6).run, &s.run[0]);
+    struct judged b = judge(&s, "last", 12, 6);
+    assert_int_equal(b.is.verdict, VERDICT_SLOWER);
+    assert_int_equal(b.of.runs, 4);
+    assert_true(fabs(expm1(b.is.shift.estimate) - 12 / 10.05 + 1) < 0.001 && b.is.noise > 0.01 && b.is.noise < 0.05);
+    assert_int_equal(judge(&s, "last", 10, 6).is.verdict, VERDICT_NOT_SLOWER);
+    assert_int_equal(judge(&s, "last", 12, 2).is.verdict, VERDICT_TOO_NOISY); // too few repetitions
+    assert_ptr_equal(judge(&s, "n1", 10, 6).of.run, &s.run[1]);
+    assert_ptr_equal(judge(&s, "best", 10, 6).of.run, &s.run[0]);
     // The stored runs themselves lie further apart.
-    assert_int_equal(judge(&windy, "best", 12, 6).verdict, VERDICT_TOO_NOISY);
+    assert_int_equal(judge(&windy, "best", 12, 6).is.verdict, VERDICT_TOO_NOISY);
     store_free(&s);
     store_free(&windy);
 }
@@ -301,7 +306,7 @@ static void test_refusals(void **state) {
     refuse(&s, "last", false,
            "store, line 2, and this run cannot be compared, but with --anyway: flags differ: \"-O7\" and \"-O3\"");
     refuse(&s, "last", true, "store, line 2, and this run: flags differ: \"-O7\" and \"-O3\"");
-    assert_ptr_equal(judge(&s, "best", 10, 6).run, &s.run[0]); // of those that can be compared
+    assert_ptr_equal(judge(&s, "best", 10, 6).of.run, &s.run[0]); // of those that can be compared
     json_object_set_new(context, "flags", json_string("-O3"));
     snprintf(s.run[1].results.benchmark[0].placement, 10, "there");
     refuse(

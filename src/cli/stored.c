@@ -14,6 +14,7 @@ struct stored {
     char *folder;
     struct store store;
     struct baseline *baseline;
+    struct comparison *comparison; // [count]
     size_t count;
 };
 
@@ -138,12 +139,12 @@ static int width_of(const struct stored *s) {
     return (int)width;
 }
 
-static void print_row(const struct baseline *b, int width) {
+static void print_row(const struct baseline *b, const struct comparison *c, int width) {
     char weather[16] = "-";
-    if (b->runs >= BASELINE_RUNS) snprintf(weather, sizeof weather, "%.1f%%", 100 * expm1(b->noise));
+    if (b->runs >= BASELINE_RUNS) snprintf(weather, sizeof weather, "%.1f%%", 100 * expm1(c->noise));
     cli_print("%-*s  %+7.1f%%  %+6.1f .. %+5.1f  %7s  %7.4f  %-24s  %-12s  %s\n", width, cli_shown(b->base->name).text,
-              100 * expm1(b->shift.estimate), 100 * expm1(b->shift.low), 100 * expm1(b->shift.high), weather,
-              b->probability, cli_shown(b->run->date).text, cli_shown(b->run->commit).text, verdict_name(b->verdict));
+              100 * expm1(c->shift.estimate), 100 * expm1(c->shift.low), 100 * expm1(c->shift.high), weather,
+              c->probability, cli_shown(b->run->date).text, cli_shown(b->run->commit).text, verdict_name(c->verdict));
 }
 
 // Why these verdicts are worth less than those of bench-compare.
@@ -151,7 +152,7 @@ static void print_doubts(const struct stored *s, const struct measured *fresh) {
     size_t unknown = 0, few = 0;
     for (size_t i = 0; i < s->count; i++) {
         unknown += s->baseline[i].runs < BASELINE_RUNS;
-        few += isinf(s->baseline[i].shift.high) || isinf(s->baseline[i].shift.low);
+        few += isinf(s->comparison[i].shift.high) || isinf(s->comparison[i].shift.low);
     }
     cli_print("weather: so far two runs of the same program may lie apart, as they were measured at different times: "
               "three times the median change from one stored run to the next. 'shikaku bench-compare' runs two "
@@ -166,8 +167,8 @@ static void print_doubts(const struct stored *s, const struct measured *fresh) {
 }
 
 static int print_answer(const struct stored *s) {
-    size_t count[3] = {0};
-    for (size_t i = 0; i < s->count; i++) count[s->baseline[i].verdict]++;
+    size_t count[VERDICTS] = {0};
+    for (size_t i = 0; i < s->count; i++) count[s->comparison[i].verdict]++;
     cli_print("this run is %s than %s: of %zu benchmarks %zu slower by more than %g %%, %zu not slower, %zu too noisy "
               "to tell\n",
               count[VERDICT_SLOWER]      ? "slower"
@@ -182,12 +183,14 @@ static int compare(struct stored *s, const json_t *file) {
     struct shk_error error = {0};
     struct measured fresh;
     if (!measured_from_json(file, "this run", &fresh, &error)) cli_die_error(&error);
-    if (!baselines_judge(&s->store, &fresh, s->settings->threshold, s->baseline, s->count))
+    s->comparison = calloc(s->count, sizeof *s->comparison);
+    if (!s->comparison ||
+        !baselines_judge(&s->store, &fresh, s->settings->threshold, s->baseline, s->count, s->comparison))
         cli_die(CLI_FAILED, "out of memory");
     const int width = width_of(s);
     cli_print("\n%-*s  %8s  %15s  %7s  %7s  %-24s  %-12s  verdict\n", width, "benchmark", "time", "0.95", "weather",
               "p", "against", "commit");
-    for (size_t i = 0; i < s->count; i++) print_row(&s->baseline[i], width);
+    for (size_t i = 0; i < s->count; i++) print_row(&s->baseline[i], &s->comparison[i], width);
     print_doubts(s, &fresh);
     measured_free(&fresh);
     return print_answer(s);
@@ -206,6 +209,7 @@ int stored_finish(struct stored *s, const json_t *file) {
     if (s->settings->save) save(s, file);
     store_free(&s->store);
     free(s->baseline);
+    free(s->comparison);
     free(s->folder);
     free(s);
     return code;

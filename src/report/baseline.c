@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double confidence = 0.95, level = 0.05, weather_factor = 3;
+static const double weather_factor = 3; // normal noise goes that far from one run to the next in 1 of 20
 
 // ---- The choice ----
 
@@ -136,7 +136,8 @@ bool baselines_choose(const struct store *store, const struct measured *fresh, c
 // ---- The judgement ----
 
 // How far the stored runs that measured the same lie apart, one after the other.
-static bool measure_weather(const struct store *store, const struct measured *fresh, struct baseline *b) {
+static bool measure_weather(const struct store *store, const struct measured *fresh, struct baseline *b,
+                            double *noise) {
     const struct measured_benchmark *now = &fresh->benchmark[b->index];
     double *change = calloc(store->count, sizeof *change), before = 0;
     char what[AGREEMENT];
@@ -148,40 +149,20 @@ static bool measure_weather(const struct store *store, const struct measured *fr
         if (b->runs++) change[b->runs - 2] = fabs(time - before);
         before = time;
     }
-    if (b->runs >= BASELINE_RUNS) b->noise = weather_factor * statistics_median(change, b->runs - 1);
+    if (b->runs >= BASELINE_RUNS) *noise = weather_factor * statistics_median(change, b->runs - 1);
     free(change);
     return true;
 }
 
-static bool compare(const struct measured_benchmark *now, struct baseline *b) {
-    double base[STATISTICS_MOST], fresh[STATISTICS_MOST];
-    const bool by_cpu = now->by_cpu && b->base->by_cpu;
-    const double *was = measured_times(b->base, by_cpu), *is = measured_times(now, by_cpu);
-    for (size_t i = 0; i < b->base->count; i++) base[i] = log(was[i]);
-    for (size_t i = 0; i < now->count; i++) fresh[i] = log(is[i]);
-    return statistics_of_samples(base, b->base->count, fresh, now->count, confidence, &b->shift);
-}
-
-static enum verdict verdict_of(const struct baseline *b, double most) {
-    const struct shift *s = &b->shift;
-    if (isinf(s->low)) return VERDICT_TOO_NOISY; // too few repetitions
-    if (s->estimate > most && s->estimate > b->noise && b->probability < level) return VERDICT_SLOWER;
-    return s->high < most ? VERDICT_NOT_SLOWER : VERDICT_TOO_NOISY;
-}
-
 bool baselines_judge(const struct store *store, const struct measured *fresh, double threshold, struct baseline *b,
-                     size_t count) {
-    double *p = calloc(count + 1, sizeof *p);
-    bool ok = p;
-    for (size_t i = 0; ok && i < count; i++) {
-        ok = measure_weather(store, fresh, &b[i]) && compare(&fresh->benchmark[b[i].index], &b[i]);
-        p[i] = b[i].shift.above;
+                     size_t count, struct comparison *out) {
+    for (size_t i = 0; i < count; i++) {
+        const struct measured_benchmark *now = &fresh->benchmark[b[i].index], *then = b[i].base;
+        const bool by_cpu = now->by_cpu && then->by_cpu;
+        if (!comparison_of_samples(measured_times(then, by_cpu), then->count, measured_times(now, by_cpu), now->count,
+                                   &out[i]) ||
+            !measure_weather(store, fresh, &b[i], &out[i].noise))
+            return false;
     }
-    if (ok) statistics_holm(p, count);
-    for (size_t i = 0; ok && i < count; i++) {
-        b[i].probability = p[i];
-        b[i].verdict = verdict_of(&b[i], log1p(threshold));
-    }
-    free(p);
-    return ok;
+    return comparisons_judge(out, count, threshold);
 }

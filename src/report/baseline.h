@@ -13,12 +13,7 @@ struct baseline {
     const struct store_run *run;
     const struct measured_benchmark *base;
     size_t index; // of the fresh benchmark
-    // Filled by baselines_judge.
-    struct shift shift; // of logarithms of times, fresh against base, at a confidence of 0.95
-    size_t runs;        // stored ones that measured the same
-    double noise; // three times the median change from one of these to the next; 0: they are less than BASELINE_RUNS
-    double probability; // that ranks say this though it is not slower; corrected for all benchmarks
-    enum verdict verdict;
+    size_t runs;  // stored ones that measured the same; filled by baselines_judge
 };
 
 // Which run is asked for: "last", "best" (of each benchmark the fastest), or a name, of which the last one counts. Those of other machines
@@ -30,8 +25,9 @@ struct baseline_request {
 // out: [fresh->count]. *count: how many benchmarks there are to compare; each that has none is a sentence in `notes`.
 bool baselines_choose(const struct store *, const struct measured *fresh, const struct baseline_request *,
                       struct baseline *out, size_t *count, struct shk_names *notes, struct shk_error *);
-// `fresh` has the benchmarks of the choice, in the same order. threshold: as a part. False: out of memory.
+// `fresh` has the benchmarks of the choice, in the same order. out: [count]; their noise is three times the median change from one stored
+// run that measured the same to the next, where there are BASELINE_RUNS of them. threshold: as a part. False: out of memory.
 bool baselines_judge(const struct store *, const struct measured *fresh, double threshold, struct baseline *,
-                     size_t count);
+                     size_t count, struct comparison *out);
 
 #endif
