@@ -8,11 +8,15 @@ set -u
 export XDG_DATA_HOME="$dir/data-home"
 
 small='--models cnn:channels=4,hidden=8 --train-samples 200 --size 12 --square 3 --what train --threads 1 --seconds 0.005'
+# The stream that measures the bandwidth is shorter where there is less memory. Sanitizers need more.
+memory=250000
+# shellcheck disable=SC3045
+(ulimit -v $memory && "$bin" version) >/dev/null 2>&1 || memory=unlimited
 bench() { # bench STATUS ARGUMENT...: a small run
     want=$1
     shift
-    # shellcheck disable=SC2086
-    timeout 120 "$bin" bench $small "$@" >out 2>err
+    # shellcheck disable=SC2086,SC3045
+    (ulimit -v $memory && exec timeout 120 "$bin" bench $small "$@") >out 2>err
     status=$?
     [ $status -eq "$want" ]
     check "exit $status, not $want: bench $*" $?
@@ -122,14 +126,17 @@ says '^1 runs, 1 benchmarks, '
 
 cp "$file" whole
 # A file that may not grow: not even by a part of the line.
-(failed=0 && ulimit -f $(($(wc -c <whole) / 512 + 4)) && bench 1 --store s --save three && exit $failed) >shown
-check "a store that may not grow: $(cat shown)" $?
+# shellcheck disable=SC2086
+(ulimit -f $(($(wc -c <whole) / 512 + 4)) && "$bin" bench $small --store s --save three) >out 2>err
+[ $? -eq 1 ]
+check 'a store that may not grow' $?
+says ' cannot be written, and is as it was: File too large$'
 cmp -s whole "$file"
 check 'a line that did not fit has changed the store' $?
 if mkdir full && mount -t tmpfs -o size=16k tmpfs full 2>/dev/null; then
     bench 1 --store full --save --repeats 60
     says '^shikaku: full/[0-9a-f]*.jsonl cannot be written, and is as it was: No space left on device$'
-    [ -z "$(ls full)" ]
+    [ "$(echo full/*)" = 'full/*' ]
     check 'a full disk is left with a half line' $?
     mount -o remount,ro full && bench 1 --store full --save
     says '^shikaku: full cannot be written: Read-only file system$'
@@ -145,7 +152,7 @@ bench 2 --store nofolder --against last
 timeout --preserve-status -s INT 0.5 "$bin" bench $small --seconds 60 --store s --save four >out 2>err
 [ $? -eq 130 ]
 check 'an interrupt does not end bench' $?
-cmp -s whole "$file" && [ "$(ls -A s | wc -l)" -eq 1 ]
+cmp -s whole "$file" && [ "$(echo s/* s/.??*)" = "$file s/.??*" ]
 check 'an interrupted run has changed the store' $?
 # Several at once.
 rm -rf s
