@@ -21,13 +21,11 @@ bench() { # bench STATUS ARGUMENT...: a small run
     [ $status -eq "$want" ]
     check "exit $status, not $want: bench $*" $?
 }
-holds() { # holds LINES FOLDER: the store has so many lines, each of them a run
-    cat "$2"/*.jsonl >lines && [ "$(wc -l <lines)" -eq "$1" ] && python3 -c '
-import json
-for line in open("lines"):
-    run = json.loads(line)
-    assert run["context"]["cpu"] is not None and len(run["benchmarks"]) >= 5, line[:80]' 2>>err
-    check "the store $2 does not hold $1 runs" $?
+holds() { # holds RUNS FOLDER: the store has so many lines, each of them a run
+    run 0 bench history --store "$2"
+    says "^$1 runs, 1 benchmarks, 1 of them by CPU time; 0 steps$"
+    [ "$(cat "$2"/*.jsonl | wc -l)" -eq "$1" ] && [ "$(cat "$2"/*.jsonl | grep -c '^{.*}$')" -eq "$1" ]
+    check "the store $2 does not hold $1 lines" $?
 }
 
 # ---- Saving, and comparing ----

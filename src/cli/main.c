@@ -83,7 +83,7 @@ static char *filter_help(int key, const char *text, void *input) {
     FILE *out = open_memstream(&help, &size);
     if (!out) return NULL;
     fprintf(out, "%s\n\nCommands ('shikaku COMMAND --help' lists the options of each):\n", text);
-    for (size_t i = 0; i < COMMANDS; i++) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    for (size_t i = 0; i < COMMANDS; i++) fprintf(out, "  %-13s  %s\n", commands[i].name, commands[i].summary);
     return fclose(out) == 0 ? help : NULL;
 }
 
