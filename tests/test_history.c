@@ -229,7 +229,7 @@ static struct store store_of(const double *milliseconds, size_t n, int repetitio
     struct store s = {.run = calloc(n, sizeof *s.run), .count = n};
     struct shk_error err = {0};
     for (size_t i = 0; i < n; i++) {
-        char name[8], place[32];
+        char name[32], place[48];
         snprintf(name, sizeof name, "n%zu", i);
         snprintf(place, sizeof place, "store, line %zu", i + 1);
         const char *line = line_of(name, milliseconds[i], repetitions, i + 1 == n ? more : "");

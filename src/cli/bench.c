@@ -299,7 +299,7 @@ static void complete(struct bench_settings *s) {
         cli_die(CLI_USAGE, "programs that are compared do not save or compare anything themselves");
 }
 
-int cli_bench(int argc, char **argv) {
+static int bench(int argc, char **argv) {
     const struct argp_child children[] = {{&stored_argp, 0, NULL, 1}, {run_argp(takes), 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = options,
@@ -316,7 +316,6 @@ int cli_bench(int argc, char **argv) {
         .what = {.run = run_defaults(), .models = list_of("tinycnn,tinyvit,tinyvit-pre"), .what = "all"}};
     struct benching_settings *what = &s.what;
     int code = CLI_DONE;
-    if (argc > 1 && strcmp(argv[1], "history") == 0) return cli_bench_history(argc - 1, argv + 1);
     cli_parse(&argp, "shikaku bench", argc, argv, &s);
     run_check_output(&what->run);
     complete(&s);
@@ -330,4 +329,9 @@ int cli_bench(int argc, char **argv) {
     free(what->isas);
     const int written = cli_finish_output();
     return written == CLI_DONE ? code : written;
+}
+
+int cli_bench(int argc, char **argv) {
+    const bool history = argc > 1 && strcmp(argv[1], "history") == 0;
+    return history ? cli_bench_history(argc - 1, argv + 1) : bench(argc, argv);
 }
