@@ -283,7 +283,7 @@ check-export: all ## accuracy of exported models in other programs, on Fashion-M
 # Benchmarks: every bench/bench_*.cc is one Google Benchmark program; bench/*.c are shared by them. BENCH_ARGS go to all of them.
 BENCH_SRC := $(wildcard bench/bench_*.cc)
 BENCH_BIN := $(BENCH_SRC:%.cc=$(BUILD)/%)
-BENCH_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/*.c))
+BENCH_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/*.c) src/report/statistics.c)
 BENCH_ARGS ?=
 $(BUILD)/bench/bench_%.o: bench/bench_%.cc $(DEPS_INCLUDE)/.made $(FLAGS_FILE)
 	@mkdir -p $(@D)

@@ -13,12 +13,11 @@
 //   peak_gflops                    FMA peak of one core, measured between the steps
 //   of_peak, cpu_of_peak           nominal FLOPs (every layer dense) * samples/s / peak of ONE core
 //   of_peak_done                   the same with the FLOPs really done
-#include "measure.h"
-
+#include <shikaku/bench.h>
 extern "C" {
+#include "report/statistics.h"
 #include <kernels.h>
 }
-#include <shikaku/bench.h>
 
 #include <algorithm>
 #include <benchmark/benchmark.h>
@@ -119,8 +118,9 @@ void run(benchmark::State &state, const Case &c, const char *isa, unsigned threa
         state.SetIterationTime(steps.seconds);
     }
     if (steps.count == 0) return;
-    const double flops = shk_bench_flops(open.bench) * 1e-9, rate = median(steps.rates.data(), steps.count),
-                 cpu_rate = median(steps.cpu_rates.data(), steps.count), peak = median(steps.peaks.data(), steps.count);
+    const double flops = shk_bench_flops(open.bench) * 1e-9, rate = statistics_median(steps.rates.data(), steps.count),
+                 cpu_rate = statistics_median(steps.cpu_rates.data(), steps.count),
+                 peak = statistics_median(steps.peaks.data(), steps.count);
     state.SetItemsProcessed(static_cast<int64_t>(steps.samples));
     state.counters["median_samples_per_second"] = rate;
     state.counters["of_peak"] = flops * rate / peak;

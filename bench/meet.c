@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/runtime.h"
-#include "measure.h"
+#include "report/statistics.h"
 #include <shikaku/shikaku.h>
 #include <stdio.h>
 
@@ -63,7 +63,7 @@ static double median_of(struct meetings *m, unsigned workers, shk_worker work) {
     if (runtime && m->shares[0] && m->shares[1] && m->memory && m->seconds) {
         m->spin = shk_team_spin(&runtime->team);
         runtime->team.run(&runtime->team, work, m);
-        seconds = median(m->seconds, m->pieces);
+        seconds = statistics_median(m->seconds, m->pieces);
     } else
         fprintf(stderr, "bench: %s\n", err.text);
     for (int i = 0; i < 2; i++) shk_free(m->shares[i]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Training steps and forward passes one by one, each timed: what 'shikaku bench' and the programs in bench/ measure with.
+// Training steps, forward passes and kernels one by one, each timed: what 'shikaku bench' and the programs in bench/ measure with.
 //
 // Handles, errors and threads as in shikaku/shikaku.h. A benchmark always takes the same steps: those of a training with the
 // same weights, order and batches, so that two programs can be compared step by step.
@@ -48,6 +48,25 @@ uint64_t shk_bench_hash(const struct shk_bench *);
 double shk_bench_flops(const struct shk_bench *);
 double shk_bench_flops_done(const struct shk_bench *);
 const struct shk_model *shk_bench_model(const struct shk_bench *);
+
+// Kernels, each on a shape that tinycnn or tinyvit gives it; kernel and shape together are a name of its own.
+struct shk_kernel_facts {
+    const char *kernel, *shape; // "gemm", "cnn-fc1-forward"
+    double flops, bytes; // of a call: of a convolution as if it were dense; each operand once; 0: not what counts
+};
+size_t shk_kernel_bench_count(void);
+bool shk_kernel_bench_facts(size_t index, struct shk_kernel_facts *out); // false: there are not so many
+// Calls of one of them, by the runtime's first thread.
+struct shk_kernel_bench;
+// Makes the operands, the same each time, and the first calls, which warm up. The runtime must outlive it.
+struct shk_kernel_bench *shk_kernel_bench_create(size_t index, const struct shk_runtime *, struct shk_error *error);
+void shk_kernel_bench_free(struct shk_kernel_bench *);
+// As shk_bench_run; a step is some 50 us of calls, its samples. The peak is measured behind every 16th step.
+size_t shk_kernel_bench_run(struct shk_kernel_bench *, const struct shk_bench_limits *, struct shk_bench_step *out);
+size_t shk_kernel_bench_calls(const struct shk_kernel_bench *); // of a step; differs from one start to the next
+// Of what the first SHK_KERNEL_BENCH_HASHED calls wrote: the same on any instruction set.
+uint64_t shk_kernel_bench_hash(const struct shk_kernel_bench *);
+enum { SHK_KERNEL_BENCH_HASHED = 3 };
 
 // What the machine can do at most, right now: all threads at once, the best of some tries.
 struct shk_peaks {

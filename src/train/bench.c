@@ -9,7 +9,6 @@
 #include "train/settings.h"
 #include "train/step.h"
 #include <string.h>
-#include <time.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -89,12 +88,6 @@ struct run {
     struct shk_bench_step *out;
 };
 
-static double thread_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static size_t samples_of_next(const struct shk_bench *b) {
     const size_t left = b->data->n - b->at;
     return left < b->o.batch ? left : b->o.batch;
@@ -129,7 +122,7 @@ static bool take_step(struct run *r, unsigned worker, unsigned workers) {
                                     .loss = b->loss,
                                     .predicted = b->predicted};
     // The clock starts before the first worker lets the others go, or they might be through before it looks.
-    const double start = shk_seconds(), cpu_start = thread_seconds();
+    const double start = shk_seconds(), cpu_start = shk_thread_seconds();
     shk_barrier_wait(&b->engine.barrier, workers, r->spin);
     bool ok = true;
     if (b->o.evaluation)
@@ -137,7 +130,7 @@ static bool take_step(struct run *r, unsigned worker, unsigned workers) {
     else
         ok = shk_train_step(&b->engine, &batch, worker, workers) == SHK_STEP_DONE;
     shk_barrier_wait(&b->engine.barrier, workers, r->spin);
-    const double cpu_end = thread_seconds(), end = shk_seconds();
+    const double cpu_end = shk_thread_seconds(), end = shk_seconds();
     if (worker == 0) {
         record(r, batch.n, end - start, cpu_end - cpu_start);
         r->failed = !ok;
