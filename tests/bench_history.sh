@@ -68,7 +68,7 @@ refused() { # refused PYTHON PATTERN: a changed run is not compared
 refused 'context["flags"] = "-O7"' 'flags differ: "-O7" and ".*"'
 refused 'context["cpu"] = "6502"' 'machines differ: "6502; packages .*" and ".*"'
 refused 'for b in benchmarks: b["hash"] = "0123456789abcdef"' \
-    'the weights after the same steps \(train/.*\) differ: 0123456789abcdef and [0-9a-f]{16}'
+    'the results of the same steps \(train/.*\) differ: 0123456789abcdef and [0-9a-f]{16}'
 # Of another machine nothing is the last or best.
 edit s 'context["cpu"] = "6502"'
 bench 2 --store s --against last

@@ -51,6 +51,37 @@ if [ -f "$compare" ] && [ -n "$scipy" ]; then
         grep -q '^train/cnn:channels=4,hidden=8/batch:32/threads:1/c_median' out
     check 'compare.py does not read the files' $?
 fi
+
+# ---- Kernels ----
+
+"$bin" bench --quick --kernels '^(gemm|add)/vit-(head|tok)' --isa all --json k.json >out 2>err
+check 'bench --kernels' $?
+[ "$(grep -Ec '^gemm/vit-head-forward/[a-z0-9]+ +[0-9.]+ +[0-9.]+% +[0-9.]+ +[0-9.]+ +-$' out)" -eq "$isas" ] &&
+    [ "$(grep -Ec '^add/vit-tokens/[a-z0-9]+ +[0-9.]+ +[0-9.]+% +- +- +[0-9.]+$' out)" -eq "$isas" ] && ! grep -q '^train/' out
+check 'a kernel is missing in the table' $?
+cat >kernels.py <<'END'
+import json, sys
+entries = json.load(open(sys.argv[1]))["benchmarks"]
+single = [b for b in entries if b["run_type"] == "iteration"]
+assert len(single) == 3 * 2 * int(sys.argv[2]) and len(entries) == 4 * 2 * int(sys.argv[2])
+for b in entries:
+    assert b["time_unit"] == "us" and abs(b["items_per_second"] * b["real_time"] / 1e6 - 1) < 1e-6
+    assert ("GB/s" in b) == b["name"].startswith("add")
+    assert ("GFLOP/s" in b and "of_peak" in b) == b["name"].startswith("gemm")
+    assert b["threads"] == 1 and b["peak_gflops"] > 0
+assert all(b["iterations"] >= 3 and b["hashed_steps"] > 0 for b in single)
+assert len({b["hash"] for b in single}) == 2
+END
+python3 kernels.py k.json "$isas"
+check 'the file says something else of kernels' $?
+"$bin" bench --quick --kernels add --models cnn:channels=4,hidden=8 --what train --threads 1 --train-samples 90 >out 2>err &&
+    grep -q '^train/cnn:channels=4,hidden=8/batch:64/threads:1/' out && grep -q '^add/vit-tokens/' out
+check 'models beside kernels' $?
+# A request speaks of calls, an answer of one.
+seconds=$(printf '0 2000\n0 1\n' | "$bin" bench --serve --kernels add 2>err | sed 1d)
+printf '%s\n' "$seconds" | awk 'NF != 2 || !($1 > 0 && $1 < 1e-4 && $2 > 0) { bad = 1 } END { exit bad || NR != 2 }'
+check "bench --serve --kernels: $seconds" $?
+
 # ---- Two programs ----
 
 small='--models cnn:channels=4,hidden=8 --train-samples 200 --size 12 --square 3 --what train --threads 1'
@@ -97,7 +128,9 @@ END
 chmod +x other
 # shellcheck disable=SC2086
 compare 2 --seconds 0.1 "$bin" ./other -- $small
-says 'the weights after the same steps \(train/.*\) differ: [0-9a-f]* and 0123456789abcdef \(--anyway compares them all the same\)$'
+says 'the results of the same steps \(train/.*\) differ: [0-9a-f]* and 0123456789abcdef \(--anyway compares them all the same\)$'
+compare 2 --seconds 0.1 "$bin" ./other -- --kernels add
+says 'the results of the same steps \(add/.*\) differ'
 
 # Programs made with Google Benchmark, of which each measures what its filter names.
 google() { # google NAME RATE: both of its benchmarks have so many samples a second

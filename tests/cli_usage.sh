@@ -193,6 +193,11 @@ for value in '' sse9 c,sse9; do bad bench --isa "$value"; done
 for value in '' both; do bad bench --what "$value"; done
 for value in 0 100 x; do bad bench --repeats "$value"; done
 for value in 0 -1 nan x; do bad bench --seconds "$value"; done
+for value in '' '[' nothing; do bad bench --kernels "$value"; done
+for option in '--batch 32' '--threads 1' '--what train' '--seed 3' '--train-samples 90' '--data squares'; do
+    # shellcheck disable=SC2086
+    bad bench --kernels add $option
+done
 bad bench extra
 for value in best last 'a b' ''; do bad bench --save="$value"; done
 for value in '' 'a b'; do bad bench --against "$value"; done

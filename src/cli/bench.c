@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// shikaku bench: measures samples per second of training and evaluation, and prints or serves them.
+// shikaku bench: measures samples per second of training and evaluation, and kernels, and prints or serves them.
 #include "base/json.h"
 #include "cli/benching.h"
 #include "cli/json.h"
@@ -29,6 +29,7 @@ enum {
     KEY_THREADS,
     KEY_ISA,
     KEY_WHAT,
+    KEY_KERNELS,
     KEY_REPEATS,
     KEY_SECONDS,
     KEY_QUICK,
@@ -42,8 +43,13 @@ static const struct argp_option options[] = {
     {"threads", KEY_THREADS, "LIST", 0, "Threads (1, and as many as a training would have)", 0},
     {"isa", KEY_ISA, "LIST", 0, "Instruction sets, as c,avx2, or all (the best)", 0},
     {"what", KEY_WHAT, "WHAT", 0, "train, eval, or all, the default", 0},
+    {"kernels", KEY_KERNELS, "FILTER", 0,
+     "Calls of kernels with a match of this extended regular expression in their names; no models but those of "
+     "--models",
+     0},
     {"repeats", KEY_REPEATS, "N", 0, "Repetitions of each, in turns (5; with --quick alone 3)", 0},
-    {"seconds", KEY_SECONDS, "X", 0, "Seconds of steps in a repetition (0.5; with --quick 0.1)", 0},
+    {"seconds", KEY_SECONDS, "X", 0, "Seconds of steps in a repetition (0.5, of a kernel 0.05; with --quick a fifth)",
+     0},
     {"quick", KEY_QUICK, 0, 0, "Fewer and shorter repetitions", 0},
     {"json", KEY_JSON, "FILE", 0, "Write the results in Google Benchmark's format; -: print them instead of a table",
      0},
@@ -85,11 +91,15 @@ static error_t parse_what(int key, const char *arg, struct benching_settings *s)
     case KEY_WHAT:
         s->what = what_of(arg);
         return 0;
+    case KEY_KERNELS:
+        if (!*arg) cli_die(CLI_USAGE, "--kernels must be an extended regular expression; . stands for all kernels");
+        s->kernels = arg;
+        return 0;
     case KEY_REPEATS:
         s->repeats = cli_whole("repeats", arg, 1, BENCHING_REPEATS);
         return 0;
     case KEY_SECONDS:
-        s->seconds = cli_real("seconds", arg, 0, false, 3600);
+        s->seconds = s->kernel_seconds = cli_real("seconds", arg, 0, false, 3600);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -125,7 +135,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
 // In turns, so that all see the same weather.
 static void measure(struct benching *b) {
     const struct benching_settings *s = b->settings;
-    const struct shk_bench_limits limits = {3, BENCHING_STEPS, s->seconds};
+    const struct shk_bench_limits of_model = {3, BENCHING_STEPS, s->seconds},
+                                  of_kernel = {3, BENCHING_STEPS, s->kernel_seconds};
     struct progress progress = {.title = "bench",
                                 .part = "repetition",
                                 .unit = "benchmark",
@@ -136,7 +147,7 @@ static void measure(struct benching *b) {
     for (size_t k = 0; k < s->repeats; k++) {
         for (size_t i = 0; i < b->count; i++, progress.done++) {
             struct result *r = &b->result[i];
-            benching_run(b, i, &limits, &r->repetition[r->count++]);
+            benching_run(b, i, r->is_kernel ? &of_kernel : &of_model, &r->repetition[r->count++]);
         }
     }
     progress_end();
@@ -152,22 +163,68 @@ struct weather {
 
 // ---- What is printed ----
 
-static void print_result(const struct result *r, int width) {
+static void print_model(const struct result *r, int width) {
     const struct figure rate = result_figure(r, repetition_rate), peak = result_figure(r, repetition_peak);
     cli_print("%-*s  %10.0f  %5.1f%%  %9.2f  %10.3f  %8.1f\n", width, r->name, rate.median, 100 * rate.spread,
               1e6 / rate.median, r->flops_done * rate.median / (peak.median * r->threads), 1e-9 * peak.median);
 }
 
-static void print_table(const struct benching *b) {
-    int width = (int)strlen("benchmark");
+static void print_kernel(const struct result *r, int width) {
+    const struct figure rate = result_figure(r, repetition_rate), peak = result_figure(r, repetition_peak);
+    char flops[32] = "-", of_peak[32] = "-", bytes[32] = "-";
+    if (r->flops > 0) {
+        snprintf(flops, sizeof flops, "%.1f", 1e-9 * r->flops * rate.median);
+        snprintf(of_peak, sizeof of_peak, "%.3f", r->flops * rate.median / peak.median);
+    }
+    if (r->bytes > 0) snprintf(bytes, sizeof bytes, "%.1f", 1e-9 * r->bytes * rate.median);
+    cli_print("%-*s  %9.3f  %5.1f%%  %8s  %8s  %8s\n", width, r->name, 1e6 / rate.median, 100 * rate.spread, flops,
+              of_peak, bytes);
+}
+
+// The results of models, or of kernels, below `head`; false: there are none.
+static bool print_results(const struct benching *b, bool kernels, const char *head,
+                          void (*print)(const struct result *, int width)) {
+    const char *title = kernels ? "kernel" : "benchmark";
+    size_t width = strlen(title), count = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->result[i].is_kernel != kernels) continue;
+        count++;
+        if (strlen(b->result[i].name) > width) width = strlen(b->result[i].name);
+    }
+    if (count) cli_print("%-*s  %s\n", (int)width, title, head);
     for (size_t i = 0; i < b->count; i++)
-        if ((int)strlen(b->result[i].name) > width) width = (int)strlen(b->result[i].name);
-    cli_print("%-*s  %10s  %6s  %9s  %10s  %8s\n", width, "benchmark", "samples/s", "spread", "us/sample", "done/peak",
-              "GFLOP/s");
-    for (size_t i = 0; i < b->count; i++) print_result(&b->result[i], width);
-    cli_print(
-        "spread: half of the repetitions lie that close together, of the median. done/peak: FLOPs that are really "
-        "done, of what FMAs on registers (GFLOP/s, one thread) could do meanwhile.\n");
+        if (b->result[i].is_kernel == kernels) print(&b->result[i], (int)width);
+    return count;
+}
+
+static void print_tables(const struct benching *b) {
+    const bool models = print_results(b, false, " samples/s  spread  us/sample   done/peak   GFLOP/s", print_model);
+    const bool kernels = print_results(b, true, "  us/call  spread   GFLOP/s   of peak      GB/s", print_kernel);
+    cli_print("spread: half of the repetitions lie that close together, of the median.%s%s\n",
+              models ? " done/peak: FLOPs that are really done, of what FMAs on registers (GFLOP/s, one thread) could "
+                       "do meanwhile."
+                     : "",
+              kernels ? " of peak: FLOPs of what FMAs on registers could do meanwhile, a convolution's counted as if "
+                        "it were dense."
+                      : "");
+}
+
+// Kernels are many, and have one line.
+static void warn_of_spread(const struct benching *b) {
+    static const double most = 0.05;
+    size_t kernels = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        const struct figure rate = result_figure(&b->result[i], repetition_rate);
+        if (rate.spread <= most) continue;
+        if (b->result[i].is_kernel)
+            kernels++;
+        else
+            cli_warn("%s: the repetitions lie %.0f %% apart: use more of them, or a quieter machine", b->result[i].name,
+                     100 * rate.spread);
+    }
+    if (kernels)
+        cli_warn("the repetitions of %zu kernel%s lie more than %.0f %% apart: use more of them, or a quieter machine",
+                 kernels, kernels == 1 ? "" : "s", 100 * most);
 }
 
 // What may have made these figures others than they would be on a quiet machine.
@@ -180,12 +237,7 @@ static void warn(const struct benching *b, const struct weather *w) {
     if (w->after.throttled > w->before.throttled)
         cli_warn("the cgroup's quota held this process back for %.2g s: use fewer threads, or raise it",
                  w->after.throttled - w->before.throttled);
-    for (size_t i = 0; i < b->count; i++) {
-        const struct figure rate = result_figure(&b->result[i], repetition_rate);
-        if (rate.spread > 0.05)
-            cli_warn("%s: the repetitions lie %.0f %% apart: use more of them, or a quieter machine", b->result[i].name,
-                     100 * rate.spread);
-    }
+    warn_of_spread(b);
 }
 
 static json_t *to_json(const struct benching *b, const struct weather *w) {
@@ -193,7 +245,7 @@ static json_t *to_json(const struct benching *b, const struct weather *w) {
                               .conditions = &w->after,
                               .load = &w->load,
                               .peaks = w->measured ? &w->peaks : NULL,
-                              .data = shk_data_source(b->data)};
+                              .data = b->data ? shk_data_source(b->data) : ""};
     json_t *file = results_to_json(context_to_json(&c), b->result, b->count);
     if (!file) cli_die(CLI_FAILED, "out of memory");
     return file;
@@ -229,7 +281,7 @@ static json_t *facts_of(struct benching *b) {
 // ---- To bench-compare ----
 
 // First a line of JSON with what is there; then, for each line "INDEX STEPS" from standard input, one with the seconds of the median
-// step, on the clock and of the first thread's CPU time.
+// step, on the clock and of the first thread's CPU time. Of a kernel the steps are calls.
 static void serve(struct benching *b) {
     char line[64];
     json_t *file = facts_of(b);
@@ -243,8 +295,9 @@ static void serve(struct benching *b) {
         size_t index, steps;
         if (sscanf(line, "%zu %zu", &index, &steps) != 2 || index >= b->count || steps < 1 || steps > BENCHING_STEPS)
             cli_die(CLI_USAGE, "'%.20s' asks for no benchmark", line);
+        steps = benching_steps(b, index, steps);
         benching_run(b, index, &(struct shk_bench_limits){steps, steps, 0}, &r);
-        const double samples = (double)r.samples / (double)r.steps;
+        const double samples = result_samples(&b->result[index], &r);
         printf("%.9g %.9g\n", samples / r.rate, samples / r.cpu_rate);
     }
 }
@@ -254,7 +307,7 @@ static void serve(struct benching *b) {
 // In all the ways that were asked for.
 static void show(const struct bench_settings *s, const struct benching *b, json_t *file) {
     const bool prints = s->json && strcmp(s->json, "-") == 0;
-    if (!prints) print_table(b);
+    if (!prints) print_tables(b);
     if (prints) cli_print_json(json_incref(file));
     if (s->json && !prints) write_json(s->json, file);
 }
@@ -284,14 +337,21 @@ static bool takes(const struct shk_setting *s) {
            s == shk_setting_named("pin");
 }
 
-// What was left out has its default, and what cannot be together is refused.
-static void complete(struct bench_settings *s) {
-    struct benching_settings *what = &s->what;
-    stored_complete(&s->stored);
-    const bool quick = s->quick && !stored_is_used(&s->stored); // 3 repetitions are too few for ranks
-    if (!what->batch_count) what->batches[what->batch_count++] = what->run.values.train.batch;
-    if (!what->repeats) what->repeats = quick ? 3 : 5;
-    if (what->seconds <= 0) what->seconds = s->quick ? 0.1 : 0.5;
+// What a kernel does not know, where nothing else is measured.
+static void check_kernels_alone(const struct benching_settings *s) {
+    const char *useless = s->batch_count ? "batch" : s->thread_count ? "threads" : s->what ? "what" : NULL;
+    char option[SHK_SETTING_NAME];
+    for (size_t i = 0; i < shk_setting_count && !useless; i++) {
+        const struct shk_setting *each = &shk_settings[i];
+        if (!(s->run.given >> i & 1) || each->section == SHK_SECTION_OUTPUT || each == shk_setting_named("pin"))
+            continue;
+        shk_setting_option(each, option);
+        useless = option;
+    }
+    if (useless) cli_die(CLI_USAGE, "--%s has no effect on kernels: give --models as well", useless);
+}
+
+static void check_results(const struct bench_settings *s) {
     if (s->json && strcmp(s->json, "-") != 0) check_json(s->json);
     if (s->json && strcmp(s->json, "-") == 0 && s->stored.against)
         cli_die(CLI_USAGE, "--against prints a table, and so does not go with --json -: name a file");
@@ -299,21 +359,38 @@ static void complete(struct bench_settings *s) {
         cli_die(CLI_USAGE, "programs that are compared do not save or compare anything themselves");
 }
 
+// What was left out has its default, and what cannot be together is refused.
+static void complete(struct bench_settings *s) {
+    struct benching_settings *what = &s->what;
+    if (what->kernels && !what->models) check_kernels_alone(what);
+    if (!what->models && !what->kernels) what->models = list_of("tinycnn,tinyvit,tinyvit-pre");
+    if (!what->what) what->what = "all";
+    stored_complete(&s->stored);
+    const bool quick = s->quick && !stored_is_used(&s->stored); // 3 repetitions are too few for ranks
+    if (!what->batch_count) what->batches[what->batch_count++] = what->run.values.train.batch;
+    if (!what->repeats) what->repeats = quick ? 3 : 5;
+    if (what->seconds <= 0) {
+        what->seconds = s->quick ? 0.1 : 0.5;
+        what->kernel_seconds = 0.1 * what->seconds;
+    }
+    check_results(s);
+}
+
 static int bench(int argc, char **argv) {
     const struct argp_child children[] = {{&stored_argp, 0, NULL, 1}, {run_argp(takes), 0, NULL, 0}, {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse_option,
-        .doc = "Measures samples per second of training steps and of evaluation, repetition by repetition in turns.\vA "
-               "training begins anew after 5 epochs, since its work changes as a model learns.\n\nWith --against, exit "
+        .doc = "Measures samples per second of training steps and of evaluation, and calls of kernels, repetition by "
+               "repetition in turns.\vA training begins anew after 5 epochs, since its work changes as a model learns. "
+               "Kernels have one thread, and the shapes that tinycnn and tinyvit give them.\n\nWith --against, exit "
                "code 0: not slower, 3: slower, 4: too noisy to tell. bench history prints the course of what was "
-               "saved.\n\nExamples:\n  shikaku "
-               "bench --quick\n  shikaku bench --models vit:dim=128,depth=4 --batch 64,256 --json results.json\n  "
-               "shikaku bench --save before; shikaku bench --against before",
+               "saved.\n\nExamples:\n  shikaku bench --quick\n  shikaku bench --models vit:dim=128,depth=4 --batch "
+               "64,256 --json results.json\n  shikaku bench --save before; shikaku bench --against before\n  shikaku "
+               "bench --kernels '^(gemm|conv3x3)' --isa all",
         .children = children,
     };
-    struct bench_settings s = {
-        .what = {.run = run_defaults(), .models = list_of("tinycnn,tinyvit,tinyvit-pre"), .what = "all"}};
+    struct bench_settings s = {.what.run = run_defaults()};
     struct benching_settings *what = &s.what;
     int code = CLI_DONE;
     cli_parse(&argp, "shikaku bench", argc, argv, &s);

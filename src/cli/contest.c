@@ -79,8 +79,9 @@ static void check_facts(const struct contest *c, const json_t *base, const json_
 }
 
 static size_t steps_of(const json_t *benchmark) {
-    const double steps = ceil(1e3 * block_seconds / json_number_value(json_object_get(benchmark, "real_time")));
-    return steps >= 1 && steps < 10000 ? (size_t)steps : 1;
+    const double unit = strcmp(text_of(benchmark, "time_unit"), "us") == 0 ? 1e-6 : 1e-3;
+    const double steps = ceil(block_seconds / (unit * json_number_value(json_object_get(benchmark, "real_time"))));
+    return steps >= 1 ? (size_t)fmin(steps, 10000) : 1;
 }
 
 // All benchmarks that both have.

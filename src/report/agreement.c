@@ -40,8 +40,8 @@ bool contexts_differ(const json_t *a, const json_t *b, char out[AGREEMENT]) {
 bool benchmarks_differ(const struct measured_benchmark *a, const struct measured_benchmark *b, char out[AGREEMENT]) {
     const bool hashes = a->hashed && b->hashed && a->hashed_steps == b->hashed_steps && a->hash != b->hash;
     if (hashes)
-        snprintf(out, AGREEMENT, "the weights after the same steps (%s) differ: %016" PRIx64 " and %016" PRIx64,
-                 a->name, a->hash, b->hash);
+        snprintf(out, AGREEMENT, "the results of the same steps (%s) differ: %016" PRIx64 " and %016" PRIx64, a->name,
+                 a->hash, b->hash);
     else if (strcmp(a->placement, b->placement) != 0)
         snprintf(out, AGREEMENT, "the threads' places (%s) differ: \"%.300s\" and \"%.300s\"", a->name, a->placement,
                  b->placement);

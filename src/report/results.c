@@ -63,44 +63,68 @@ double repetition_peak(const struct repetition *r) { return r->peak; }
 
 // ---- JSON ----
 
-// What Google Benchmark's tools read: times in ms, of one step.
-static json_t *entry(const struct result *r, const char *suffix, double rate, double cpu_rate, double batch) {
+double result_samples(const struct result *r, const struct repetition *p) {
+    return r->is_kernel ? 1 : (double)p->samples / (double)p->steps;
+}
+
+// What Google Benchmark's tools read: times in ms of a step, in us of a call.
+static json_t *entry(const struct result *r, const char *suffix, const struct repetition *p) {
     char name[sizeof r->name + 16];
+    const double unit = (r->is_kernel ? 1e6 : 1e3) * result_samples(r, p);
     snprintf(name, sizeof name, "%s%s", r->name, suffix);
     return json_pack("{s:s, s:s, s:i, s:i, s:o, s:o, s:s, s:o, s:o}", "name", name, "run_name", r->name, "repetitions",
-                     (int)r->count, "threads", (int)r->threads, "real_time", shk_json_number(1e3 * batch / rate),
-                     "cpu_time", shk_json_number(1e3 * batch / (r->threads == 1 ? cpu_rate : rate)), "time_unit", "ms",
-                     "items_per_second", shk_json_number(rate), "cpu_samples_per_second", shk_json_number(cpu_rate));
+                     (int)r->count, "threads", (int)r->threads, "real_time", shk_json_number(unit / p->rate),
+                     "cpu_time", shk_json_number(unit / (r->threads == 1 ? p->cpu_rate : p->rate)), "time_unit",
+                     r->is_kernel ? "us" : "ms", "items_per_second", shk_json_number(p->rate), "cpu_samples_per_second",
+                     shk_json_number(p->cpu_rate));
+}
+
+static json_t *counters(const struct result *r, const struct repetition *p) {
+    const double flops = r->flops_done * p->rate;
+    json_t *object = json_pack("{s:o}", "peak_gflops", shk_json_number(p->peak * 1e-9));
+    bool ok = object;
+    if (!r->is_kernel)
+        ok = ok && json_object_set_new(object, "mflop", shk_json_number(r->flops * 1e-6)) == 0 &&
+             json_object_set_new(object, "of_peak_done", shk_json_number(flops / p->peak)) == 0;
+    if (r->is_kernel && r->flops > 0)
+        ok = ok && json_object_set_new(object, "GFLOP/s", shk_json_number(flops * 1e-9)) == 0 &&
+             json_object_set_new(object, "of_peak", shk_json_number(flops / p->peak)) == 0;
+    if (r->bytes > 0) ok = ok && json_object_set_new(object, "GB/s", shk_json_number(r->bytes * p->rate * 1e-9)) == 0;
+    if (ok) return object;
+    json_decref(object);
+    return NULL;
+}
+
+// Takes over all of them.
+static bool append_merged(json_t *array, json_t *object, json_t *more, json_t *still_more) {
+    const bool ok = object && more && still_more && json_object_update(object, more) == 0 &&
+                    json_object_update(object, still_more) == 0;
+    json_decref(more);
+    json_decref(still_more);
+    if (!ok) json_decref(object);
+    return ok && json_array_append_new(array, object) == 0;
 }
 
 static bool add_repetition(json_t *array, const struct result *r, size_t family, size_t i) {
     const struct repetition *p = &r->repetition[i];
     char hash[17];
     snprintf(hash, sizeof hash, "%016" PRIx64, r->hash);
-    json_t *object = entry(r, "", p->rate, p->cpu_rate, (double)p->samples / (double)p->steps);
-    json_t *more =
-        json_pack("{s:s, s:I, s:i, s:I, s:I, s:o, s:o, s:o, s:s, s:I, s:s, s:s}", "run_type", "iteration",
-                  "family_index", (json_int_t)family, "per_family_instance_index", 0, "repetition_index", (json_int_t)i,
-                  "iterations", (json_int_t)p->steps, "peak_gflops", shk_json_number(p->peak * 1e-9), "of_peak_done",
-                  shk_json_number(r->flops_done * p->rate / p->peak), "mflop", shk_json_number(r->flops * 1e-6), "hash",
-                  hash, "hashed_steps", (json_int_t)r->hashed, "isa", r->isa, "placement", r->placement);
-    const bool ok = object && more && json_object_update(object, more) == 0;
-    json_decref(more);
-    if (!ok) json_decref(object);
-    return ok && json_array_append_new(array, object) == 0;
+    json_t *more = json_pack("{s:s, s:I, s:i, s:I, s:I, s:s, s:I, s:s, s:s}", "run_type", "iteration", "family_index",
+                             (json_int_t)family, "per_family_instance_index", 0, "repetition_index", (json_int_t)i,
+                             "iterations", (json_int_t)(r->is_kernel ? p->samples : p->steps), "hash", hash,
+                             "hashed_steps", (json_int_t)r->hashed, "isa", r->isa, "placement", r->placement);
+    return append_merged(array, entry(r, "", p), counters(r, p), more);
 }
 
 static bool add_aggregate(json_t *array, const struct result *r, size_t family) {
-    const struct repetition *first = r->repetition;
-    json_t *object = entry(r, "_median", result_figure(r, repetition_rate).median,
-                           result_figure(r, repetition_cpu_rate).median, (double)first->samples / (double)first->steps);
+    struct repetition middle = r->repetition[0];
+    middle.rate = result_figure(r, repetition_rate).median;
+    middle.cpu_rate = result_figure(r, repetition_cpu_rate).median;
+    middle.peak = result_figure(r, repetition_peak).median;
     json_t *more = json_pack("{s:s, s:s, s:s, s:I, s:i, s:i}", "run_type", "aggregate", "aggregate_name", "median",
                              "aggregate_unit", "time", "family_index", (json_int_t)family, "per_family_instance_index",
                              0, "iterations", (int)r->count);
-    const bool ok = object && more && json_object_update(object, more) == 0;
-    json_decref(more);
-    if (!ok) json_decref(object);
-    return ok && json_array_append_new(array, object) == 0;
+    return append_merged(array, entry(r, "_median", &middle), counters(r, &middle), more);
 }
 
 json_t *results_to_json(json_t *context, const struct result *results, size_t count) {

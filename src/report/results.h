@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <shikaku/bench.h>
 
-// One repetition.
+// One repetition. What is said of samples holds for a kernel's calls.
 struct repetition {
     size_t steps, samples;
     double seconds;  // in the steps
@@ -15,12 +15,14 @@ struct repetition {
     double peak;     // FMA peak of one thread meanwhile, FLOP/s
 };
 struct result {
-    char name[256]; // train/tinycnn/batch:64/threads:2/avx512
+    char name[256]; // train/tinycnn/batch:64/threads:2/avx512, gemm/cnn-fc1-forward/avx512
+    bool is_kernel; // whose times are those of a call, not of a step
     char isa[16];
     unsigned threads;
     char placement[400];      // the line that says where the threads are
-    double flops, flops_done; // a sample
-    uint64_t hash;            // after `hashed` steps
+    double flops, flops_done; // a sample; 0: not what counts
+    double bytes;             // likewise, of kernels
+    uint64_t hash;            // after `hashed` steps, of kernels calls
     size_t hashed;
     size_t count; // of repetitions
     struct repetition *repetition;
@@ -37,6 +39,9 @@ struct figure result_figure(const struct result *, double (*get)(const struct re
 double repetition_rate(const struct repetition *);
 double repetition_cpu_rate(const struct repetition *);
 double repetition_peak(const struct repetition *);
+
+// Samples of what times are given of: a step, or a call.
+double result_samples(const struct result *, const struct repetition *);
 
 // The whole file, to be released; takes over `context`. NULL: out of memory.
 json_t *results_to_json(json_t *context, const struct result *, size_t count);
