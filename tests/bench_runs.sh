@@ -82,6 +82,25 @@ seconds=$(printf '0 2000\n0 1\n' | "$bin" bench --serve --kernels add 2>err | se
 printf '%s\n' "$seconds" | awk 'NF != 2 || !($1 > 0 && $1 < 1e-4 && $2 > 0) { bad = 1 } END { exit bad || NR != 2 }'
 check "bench --serve --kernels: $seconds" $?
 
+# ---- Data ----
+
+"$bin" data make --size 12 --square 3 --train-samples 90 --test-samples 10 --as folder squares pictures >out 2>err
+check 'data make' $?
+data="--data pictures --models cnn:channels=4,hidden=8 --what train --threads 1 --quick --seconds 0.001"
+# shellcheck disable=SC2086
+"$bin" bench $data >out 2>err && grep -q '^train/' out
+check 'bench --data' $?
+says '^data: folder, 90 images of 12x12 pixels, 1 channel, 9 classes$'
+says "^data: class '[0-9]' has no picture in test$"
+# What is said of the data never stands among results.
+# shellcheck disable=SC2086
+"$bin" bench $data --json - >out 2>err && python3 -c 'import json; json.load(open("out"))' && grep -q '^shikaku: data: class' err
+check 'bench --data --json -' $?
+# shellcheck disable=SC2086
+printf '0 1\n' | "$bin" bench $data --serve >out 2>err
+[ "$(sed -n '1s/^\(.\).*/\1/p' out)" = '{' ] && [ "$(wc -l <out)" -eq 2 ] && ! grep -q '' err
+check 'bench --data --serve' $?
+
 # ---- Two programs ----
 
 small='--models cnn:channels=4,hidden=8 --train-samples 200 --size 12 --square 3 --what train --threads 1'

@@ -198,6 +198,7 @@ for option in '--batch 32' '--threads 1' '--what train' '--seed 3' '--train-samp
     # shellcheck disable=SC2086
     bad bench --kernels add $option
 done
+bad bench --progress line --json -
 bad bench extra
 for value in best last 'a b' ''; do bad bench --save="$value"; done
 for value in '' 'a b'; do bad bench --against "$value"; done

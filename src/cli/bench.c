@@ -71,6 +71,9 @@ static const char *what_of(const char *word) {
     return word;
 }
 
+// JSON in place of all else.
+static bool has_stdout(const struct bench_settings *s) { return s->json && strcmp(s->json, "-") == 0; }
+
 // What is measured; ARGP_ERR_UNKNOWN: the option is another one.
 static error_t parse_what(int key, const char *arg, struct benching_settings *s) {
     switch (key) {
@@ -304,9 +307,17 @@ static void serve(struct benching *b) {
 
 // ---- All of it ----
 
+static void print_data(const struct benching *b) {
+    const struct shk_dataset *d = shk_data_part(b->data, SHK_PART_TRAIN);
+    const struct shk_shape shape = shk_dataset_shape(d);
+    cli_print("data: %s, %zu images of %zux%zu pixels, %zu channel%s, %zu classes\n",
+              cli_shown(shk_data_source(b->data)).text, shk_dataset_size(d), shape.height, shape.width, shape.channels,
+              shape.channels == 1 ? "" : "s", shape.classes);
+}
+
 // In all the ways that were asked for.
 static void show(const struct bench_settings *s, const struct benching *b, json_t *file) {
-    const bool prints = s->json && strcmp(s->json, "-") == 0;
+    const bool prints = has_stdout(s);
     if (!prints) print_tables(b);
     if (prints) cli_print_json(json_incref(file));
     if (s->json && !prints) write_json(s->json, file);
@@ -317,6 +328,7 @@ static int run(const struct bench_settings *s, struct benching *b) {
     json_t *facts = stored_is_used(&s->stored) ? facts_of(b) : NULL;
     struct stored *stored = facts ? stored_open(&s->stored, facts) : NULL;
     json_decref(facts);
+    if (b->data && !has_stdout(s) && !s->what.run.values.quiet) print_data(b);
     shk_machine_conditions(b->machine, &w.before);
     shk_machine_load(b->machine);
     measure(b);
@@ -352,16 +364,29 @@ static void check_kernels_alone(const struct benching_settings *s) {
 }
 
 static void check_results(const struct bench_settings *s) {
-    if (s->json && strcmp(s->json, "-") != 0) check_json(s->json);
-    if (s->json && strcmp(s->json, "-") == 0 && s->stored.against)
+    if (s->json && !has_stdout(s)) check_json(s->json);
+    if (has_stdout(s) && s->stored.against)
         cli_die(CLI_USAGE, "--against prints a table, and so does not go with --json -: name a file");
     if (s->serve && stored_is_used(&s->stored))
         cli_die(CLI_USAGE, "programs that are compared do not save or compare anything themselves");
 }
 
+// Standard output, where it belongs to results. A program that is compared starts often, and says nothing of its data.
+static void keep_apart(struct bench_settings *s) {
+    struct run_settings *run = &s->what.run;
+    if (!s->serve && !has_stdout(s)) return;
+    if (strcmp(run->values.progress, "bar") == 0 || strcmp(run->values.progress, "line") == 0)
+        cli_die(CLI_USAGE, "--progress %s cannot be given together with --json -: standard output is for the results",
+                run->values.progress);
+    snprintf(run->values.progress, sizeof run->values.progress, "none");
+    run->apart = true;
+    s->what.silent = s->serve;
+}
+
 // What was left out has its default, and what cannot be together is refused.
 static void complete(struct bench_settings *s) {
     struct benching_settings *what = &s->what;
+    keep_apart(s);
     if (what->kernels && !what->models) check_kernels_alone(what);
     if (!what->models && !what->kernels) what->models = list_of("tinycnn,tinyvit,tinyvit-pre");
     if (!what->what) what->what = "all";

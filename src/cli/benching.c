@@ -212,12 +212,24 @@ struct shk_peaks benching_peaks(const struct benching *b) {
 
 // ---- All of it ----
 
+static void open_data(struct benching *b) {
+    const struct benching_settings *s = b->settings;
+    struct data_said said;
+    if (!s->models) return;
+    if (!s->silent) {
+        b->data = data_open(&s->run, b->place->runtime, NULL);
+        return;
+    }
+    b->data = data_look(&s->run, b->place->runtime, &said);
+    data_said_free(&said);
+}
+
 struct benching benching_open(const struct benching_settings *s) {
     struct shk_error error = {0};
     struct benching b = {.settings = s, .machine = shk_machine_create(NULL, &error)};
     if (!b.machine) cli_die_error(&error);
     make_places(&b);
-    if (s->models) b.data = data_open(&s->run, b.place->runtime, NULL);
+    open_data(&b);
     b.steps = room(BENCHING_STEPS, sizeof *b.steps);
     open_all(&b);
     hash_models(&b);

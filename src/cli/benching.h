@@ -16,6 +16,7 @@ struct benching_settings {
     uint64_t batches[BENCHING_NUMBERS], threads[BENCHING_NUMBERS];
     size_t batch_count, thread_count; // no threads: 1, and what a training would have
     const char *what;                 // train, eval or all
+    bool silent;                      // about the data
     size_t repeats;
     double seconds, kernel_seconds; // of a repetition of a model, of a kernel
 };

@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct listener {
-    bool quiet;
+    bool quiet, apart; // apart: notes go to stderr
     size_t bad;
     struct shk_names *kept; // gets the files that cannot be read, too, unless it is NULL
     struct data_said *said; // keeps all sentences; NULL: they are printed
@@ -29,6 +29,8 @@ static void on_note(const char *sentence, void *user) {
     const struct listener *l = user;
     if (l->said)
         keep(&l->said->notes, sentence);
+    else if (!l->quiet && l->apart)
+        cli_note("data: %s", sentence);
     else if (!l->quiet)
         cli_print("data: %s\n", cli_shown(sentence).text);
 }
@@ -151,7 +153,8 @@ static void check_given(const struct run_settings *s) {
 
 static struct shk_data *open(const struct shk_model *m, const struct run_settings *s, const struct shk_runtime *runtime,
                              struct data_said *said, struct shk_names *bad) {
-    struct listener listener = {.quiet = s->values.quiet, .kept = bad, .said = said, .settings = &s->values};
+    struct listener listener = {
+        .quiet = s->values.quiet, .apart = s->apart, .kept = bad, .said = said, .settings = &s->values};
     struct shk_error error = {0};
     check_given(s);
     const struct shk_data_options o = options_of(&s->values, &listener);

@@ -6,8 +6,8 @@
 #include "base/names.h"
 #include "cli/options.h"
 
-// For a training. Ends the program in one sentence where they cannot be read; notes go to stdout unless it is quiet, files
-// that cannot be read to stderr, each on a line; these are kept, too, unless bad is NULL.
+// For a training. Ends the program in one sentence where they cannot be read; notes go to stdout unless it is quiet, or
+// to stderr where they stand apart, files that cannot be read to stderr, each on a line; these are kept, too, unless bad is NULL.
 struct shk_data *data_open(const struct run_settings *, const struct shk_runtime *, struct shk_names *bad);
 // The same, but the sentences are kept.
 struct data_said {

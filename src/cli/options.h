@@ -10,6 +10,7 @@ struct run_settings {
     struct shk_run_settings values;
     uint64_t given;  // which of them are in the command line: bit i is row i
     const char *isa; // NULL: the library's choice
+    bool apart;      // standard output is for results alone: notes go to standard error
 };
 struct run_settings run_defaults(void);
 
