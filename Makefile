@@ -221,7 +221,7 @@ RUNS ?= "tests/run_folders.sh $(BIN)" \
 # What `make asan` runs, too.
 USAGE ?= "tests/cli_usage.sh $(BIN)"
 TESTS ?= $(RUNS) $(USAGE) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/symbols.sh $(BUILD)" \
-    "tests/install_example.sh $(BUILD)" "tests/completion.sh $(BUILD)" "tests/decimal_comma.sh $(BUILD)" tests/hardened.sh tests/deps.sh -- "tests/machine_runs.sh $(BIN)"
+    "tests/install_example.sh $(BUILD)" "tests/completion.sh $(BUILD)" "tests/decimal_comma.sh $(BUILD)" tests/hardened.sh tests/deps.sh tests/instructions_check.sh -- "tests/machine_runs.sh $(BIN)"
 test: all $(TEST_BIN) $(REPLAY_BIN) $(EXPORT_CASE) ## all tests; TESTS='command...' runs others; the last line counts them
 	@CC='$(CC)' tests/run.sh $(TESTS)
 test-faults: all $(FAULTS) ## trainings in which one call fails, each of many in turn
@@ -276,6 +276,11 @@ check-bits: ## same bits on every thread count, instruction set and compiler (lo
 	tests/check_bits
 check-bits-ci: ## a part of that
 	tests/check_bits --ci
+
+check-instructions: all ## instructions of a training step, by callgrind, beside those that are stored
+	scripts/instructions --check $(BIN)
+test-instructions: ## counts of instructions are the same twice, and find 2 % more in a kernel (minutes)
+	tests/instructions_power.sh
 
 check-export: all ## accuracy of exported models in other programs, on Fashion-MNIST; NODE_PATH: where onnxruntime-node is
 	tests/export_accuracy.sh $(BIN)
@@ -375,4 +380,4 @@ clean: ## removes build
 
 -include $(BUILD)/tests/core/bits.d $(EXPORT_CASE).d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(wildcard $(BUILD)/man/*.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
 
-.PHONY: all help demo demo-fashion check test test-faults test-neon fuzz check-all asan tsan check-bits check-bits-ci check-export bench format check-format install uninstall clean
+.PHONY: all help demo demo-fashion check test test-faults test-neon fuzz check-all asan tsan check-bits check-bits-ci check-instructions test-instructions check-export bench format check-format install uninstall clean

@@ -33,7 +33,7 @@ END
 program dpkg-query <<'END'
 echo 'install ok installed'
 END
-for tool in make pkg-config clang clang-format; do program $tool </dev/null; done
+for tool in make pkg-config clang clang-format valgrind; do program $tool </dev/null; done
 lacks='' uid=1000 called=$dir/called
 export lacks uid called
 unset CC CXX
