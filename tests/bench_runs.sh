@@ -42,6 +42,20 @@ check 'the file says something else than it should' $?
 [ "$(wc -l <a.facts)" -eq 4 ] && cmp -s a.facts b.facts
 check 'threads, instruction sets or runs computed something else' $?
 
+# The CPU's counters, or why there are none; without --perf nothing is said of them.
+! grep -q cycles_per_sample a.json
+check 'counters run without --perf' $?
+run 0 bench --quick --perf --models cnn:channels=4,hidden=8 --train-samples 200 --size 12 --square 3 --what train --threads 1,2 --seconds 0.001 --json c.json
+if grep -q '^shikaku: warning: --perf has no effect: cycles, instructions and cache misses cannot be counted: [^:]' err; then
+    lacks "the CPU's counters"
+    [ "$(grep -c -- '--perf has no effect' err)" -eq 1 ] && [ "$(grep -c '^train/' out)" -eq 2 ] && ! grep -q cycles_per_sample c.json
+    check 'without counters something else is missing, or said twice' $?
+else
+    says '^in user space +cycles/sample +instr./sample +instr./cycle +misses/sample$'
+    [ "$(grep -c '"instructions_per_sample": [0-9][0-9]' c.json)" -eq 6 ]
+    check 'a repetition has no counts' $?
+fi
+
 # Google Benchmark's own tool for comparisons.
 compare=/usr/share/benchmark/compare.py
 [ -f "$compare" ] || lacks libbenchmark-tools

@@ -49,6 +49,16 @@ double shk_bench_flops(const struct shk_bench *);
 double shk_bench_flops_done(const struct shk_bench *);
 const struct shk_model *shk_bench_model(const struct shk_bench *);
 
+// From now on the CPU's counters run in each step, in user space, on all threads; a step takes some microseconds longer. False: the
+// system lends none (Linux alone does, and a virtual machine often has none); *error says why, and nothing has changed.
+bool shk_bench_count(struct shk_bench *, struct shk_error *error);
+struct shk_bench_counts { // of all steps of the last shk_bench_run and all threads; waiting for each other counts, too
+    double cycles, instructions, cache_misses;
+    double
+        share; // of the time that they counted: below 1 others had the counters too, and the figures are scaled up; 0: not counted
+};
+struct shk_bench_counts shk_bench_counts(const struct shk_bench *);
+
 // Kernels, each on a shape that tinycnn or tinyvit gives it; kernel and shape together are a name of its own.
 struct shk_kernel_facts {
     const char *kernel, *shape; // "gemm", "cnn-fc1-forward"

@@ -33,6 +33,7 @@ enum {
     KEY_REPEATS,
     KEY_SECONDS,
     KEY_QUICK,
+    KEY_PERF,
     KEY_JSON,
     KEY_SERVE
 };
@@ -51,6 +52,7 @@ static const struct argp_option options[] = {
     {"seconds", KEY_SECONDS, "X", 0, "Seconds of steps in a repetition (0.5, of a kernel 0.05; with --quick a fifth)",
      0},
     {"quick", KEY_QUICK, 0, 0, "Fewer and shorter repetitions", 0},
+    {"perf", KEY_PERF, 0, 0, "Cycles, instructions and cache misses in user space, by the CPU's counters (Linux)", 0},
     {"json", KEY_JSON, "FILE", 0, "Write the results in Google Benchmark's format; -: print them instead of a table",
      0},
     {"serve", KEY_SERVE, 0, OPTION_HIDDEN, "", 0}, // for bench-compare
@@ -121,6 +123,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
         return stored_takes(&s->stored, arg, state) ? 0 : cli_parse_common(key, arg, state);
     case KEY_QUICK:
         s->quick = true;
+        return 0;
+    case KEY_PERF:
+        s->what.perf = true;
         return 0;
     case KEY_JSON:
         s->json = arg;
@@ -200,6 +205,26 @@ static bool print_results(const struct benching *b, bool kernels, const char *he
     return count;
 }
 
+// What the CPU's counters said, where they did.
+static void print_counts(const struct benching *b) {
+    int width = 0;
+    bool first = true;
+    for (size_t i = 0; i < b->count; i++)
+        if ((int)strlen(b->result[i].name) > width) width = (int)strlen(b->result[i].name);
+    for (size_t i = 0; i < b->count; i++) {
+        const struct result *r = &b->result[i];
+        if (!r->count || !(r->repetition->counts.share > 0)) continue;
+        const double cycles = result_figure(r, repetition_cycles).median,
+                     instructions = result_figure(r, repetition_instructions).median;
+        if (first)
+            cli_print("%-*s  %13s  %13s  %12s  %13s\n", width, "in user space", "cycles/sample", "instr./sample",
+                      "instr./cycle", "misses/sample");
+        cli_print("%-*s  %13.0f  %13.0f  %12.2f  %13.1f\n", width, r->name, cycles, instructions,
+                  cycles > 0 ? instructions / cycles : 0, result_figure(r, repetition_cache_misses).median);
+        first = false;
+    }
+}
+
 static void print_tables(const struct benching *b) {
     const bool models = print_results(b, false, " samples/s  spread  us/sample   done/peak   GFLOP/s", print_model);
     const bool kernels = print_results(b, true, "  us/call  spread   GFLOP/s   of peak      GB/s", print_kernel);
@@ -210,6 +235,7 @@ static void print_tables(const struct benching *b) {
               kernels ? " of peak: FLOPs of what FMAs on registers could do meanwhile, a convolution's counted as if "
                         "it were dense."
                       : "");
+    print_counts(b);
 }
 
 // Kernels are many, and have one line.
@@ -241,6 +267,13 @@ static void warn(const struct benching *b, const struct weather *w) {
         cli_warn("the cgroup's quota held this process back for %.2g s: use fewer threads, or raise it",
                  w->after.throttled - w->before.throttled);
     warn_of_spread(b);
+    for (size_t i = 0; i < b->count; i++) {
+        const double share = result_figure(&b->result[i], repetition_counted_share).median;
+        if (share > 0 && share < 0.99)
+            cli_warn(
+                "%s: other programs had the CPU's counters for %.0f %% of the time, so that the counts are estimates",
+                b->result[i].name, 100 * (1 - share));
+    }
 }
 
 static json_t *to_json(const struct benching *b, const struct weather *w) {
@@ -351,7 +384,11 @@ static bool takes(const struct shk_setting *s) {
 
 // What a kernel does not know, where nothing else is measured.
 static void check_kernels_alone(const struct benching_settings *s) {
-    const char *useless = s->batch_count ? "batch" : s->thread_count ? "threads" : s->what ? "what" : NULL;
+    const char *useless = s->batch_count    ? "batch"
+                          : s->thread_count ? "threads"
+                          : s->what         ? "what"
+                          : s->perf         ? "perf"
+                                            : NULL;
     char option[SHK_SETTING_NAME];
     for (size_t i = 0; i < shk_setting_count && !useless; i++) {
         const struct shk_setting *each = &shk_settings[i];

@@ -174,6 +174,16 @@ static void open_all(struct benching *b) {
     if (s->kernels) open_kernels(b);
 }
 
+// Without counters it goes on.
+static void open_counters(struct benching *b) {
+    struct shk_error error = {0};
+    for (size_t i = 0; i < b->count; i++) {
+        if (!b->bench[i] || shk_bench_count(b->bench[i], &error)) continue; // a kernel has none
+        cli_warn("--perf has no effect: %s", error.text);
+        return;
+    }
+}
+
 // ---- Steps ----
 
 static void hash_models(struct benching *b) {
@@ -193,6 +203,7 @@ void benching_run(struct benching *b, size_t i, const struct shk_bench_limits *l
                                       : shk_bench_run(b->bench[i], limits, b->steps, &error);
     if (!taken) cli_die_error(&error);
     if (!repetition_of(b->steps, taken, out)) cli_die(CLI_FAILED, "out of memory");
+    out->counts = shk_bench_counts(b->bench[i]);
 }
 
 size_t benching_steps(const struct benching *b, size_t i, size_t steps) {
@@ -232,6 +243,7 @@ struct benching benching_open(const struct benching_settings *s) {
     open_data(&b);
     b.steps = room(BENCHING_STEPS, sizeof *b.steps);
     open_all(&b);
+    if (s->perf) open_counters(&b);
     hash_models(&b);
     return b;
 }

@@ -19,6 +19,7 @@ struct benching_settings {
     bool silent;                      // about the data
     size_t repeats;
     double seconds, kernel_seconds; // of a repetition of a model, of a kernel
+    bool perf;                      // the CPU's counters run, where the system lends them
 };
 
 struct benching {

@@ -60,6 +60,10 @@ struct figure result_figure(const struct result *r, double (*get)(const struct r
 double repetition_rate(const struct repetition *r) { return r->rate; }
 double repetition_cpu_rate(const struct repetition *r) { return r->cpu_rate; }
 double repetition_peak(const struct repetition *r) { return r->peak; }
+double repetition_cycles(const struct repetition *r) { return r->counts.cycles / (double)r->samples; }
+double repetition_instructions(const struct repetition *r) { return r->counts.instructions / (double)r->samples; }
+double repetition_cache_misses(const struct repetition *r) { return r->counts.cache_misses / (double)r->samples; }
+double repetition_counted_share(const struct repetition *r) { return r->counts.share; }
 
 // ---- JSON ----
 
@@ -105,6 +109,18 @@ static bool append_merged(json_t *array, json_t *object, json_t *more, json_t *s
     return ok && json_array_append_new(array, object) == 0;
 }
 
+// Takes what has been counted into a repetition's object.
+static bool add_counts(json_t *object, const struct repetition *p) {
+    if (!(p->counts.share > 0)) return true;
+    json_t *counts =
+        json_pack("{s:o, s:o, s:o, s:o}", "cycles_per_sample", shk_json_number(repetition_cycles(p)),
+                  "instructions_per_sample", shk_json_number(repetition_instructions(p)), "cache_misses_per_sample",
+                  shk_json_number(repetition_cache_misses(p)), "counted_share", shk_json_number(p->counts.share));
+    const bool ok = counts && json_object_update(object, counts) == 0;
+    json_decref(counts);
+    return ok;
+}
+
 static bool add_repetition(json_t *array, const struct result *r, size_t family, size_t i) {
     const struct repetition *p = &r->repetition[i];
     char hash[17];
@@ -113,6 +129,10 @@ static bool add_repetition(json_t *array, const struct result *r, size_t family,
                              (json_int_t)family, "per_family_instance_index", 0, "repetition_index", (json_int_t)i,
                              "iterations", (json_int_t)(r->is_kernel ? p->samples : p->steps), "hash", hash,
                              "hashed_steps", (json_int_t)r->hashed, "isa", r->isa, "placement", r->placement);
+    if (more && !add_counts(more, p)) {
+        json_decref(more);
+        more = NULL;
+    }
     return append_merged(array, entry(r, "", p), counters(r, p), more);
 }
 

@@ -13,6 +13,7 @@ struct repetition {
     double rate;     // samples/s of the median step
     double cpu_rate; // the same by the first thread's CPU time
     double peak;     // FMA peak of one thread meanwhile, FLOP/s
+    struct shk_bench_counts counts;
 };
 struct result {
     char name[256]; // train/tinycnn/batch:64/threads:2/avx512, gemm/cnn-fc1-forward/avx512
@@ -39,6 +40,11 @@ struct figure result_figure(const struct result *, double (*get)(const struct re
 double repetition_rate(const struct repetition *);
 double repetition_cpu_rate(const struct repetition *);
 double repetition_peak(const struct repetition *);
+// What was counted, of a sample.
+double repetition_cycles(const struct repetition *);
+double repetition_instructions(const struct repetition *);
+double repetition_cache_misses(const struct repetition *);
+double repetition_counted_share(const struct repetition *); // of the time
 
 // Samples of what times are given of: a step, or a call.
 double result_samples(const struct result *, const struct repetition *);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Takes the steps of a training, or forward passes, one by one and times each.
 #include "base/clock.h"
+#include "base/counters.h"
 #include "base/fpenv.h"
 #include "base/memory.h"
 #include "nn/plan/op.h"
@@ -13,6 +14,14 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+// A worker's counters, and what they have counted in this run.
+struct tally {
+    _Alignas(64) struct shk_counters counters;
+    bool failed;
+    struct shk_bench_counts counts;
+    struct shk_error error;
+};
+
 struct shk_bench {
     struct shk_bench_options o;
     const struct shk_runtime *runtime;
@@ -24,6 +33,7 @@ struct shk_bench {
     float *loss;                 // [batch]
     size_t steps, at, last;      // taken; the first sample of the next one in `order`; samples of the last one
     uint32_t epoch;              // at hand
+    struct tally *tally;         // [workers]; NULL: nothing is counted
 };
 
 // ---- Open and close ----
@@ -72,8 +82,64 @@ void shk_bench_free(struct shk_bench *b) {
     shk_free(b->order);
     shk_free(b->predicted);
     shk_free(b->loss);
+    shk_free(b->tally);
     shk_model_free(b->model);
     shk_free(b);
+}
+
+// ---- Counters ----
+
+bool shk_bench_count(struct shk_bench *b, struct shk_error *err) {
+    struct shk_counters tried;
+    struct shk_counted none;
+    if (b->tally) return true;
+    if (!shk_counters_open(shk_cpu_events, &tried, err)) return false;
+    shk_counters_start(&tried);
+    shk_counters_stop(&tried);
+    if (!shk_counters_close(&tried, &none, err)) return false;
+    b->tally = shk_alloc(b->team.workers, sizeof *b->tally, "counters", err);
+    return b->tally != NULL;
+}
+
+static struct tally *open_tally(struct shk_bench *b, unsigned worker) {
+    struct tally *t = b->tally ? b->tally + worker : NULL;
+    if (!t || t->failed) return NULL;
+    t->failed = !shk_counters_open(shk_cpu_events, &t->counters, &t->error);
+    return t->failed ? NULL : t;
+}
+
+static void close_tally(struct tally *t) {
+    struct shk_counted c;
+    if (!t) return;
+    t->failed = !shk_counters_close(&t->counters, &c, &t->error);
+    if (t->failed) return;
+    t->counts.cycles += c.value[SHK_CYCLES];
+    t->counts.instructions += c.value[SHK_INSTRUCTIONS];
+    t->counts.cache_misses += c.value[SHK_CACHE_MISSES];
+    if (c.share < t->counts.share) t->counts.share = c.share;
+}
+
+// Before a run; 1 is what no share is above.
+static void clear_tallies(struct shk_bench *b) {
+    for (unsigned i = 0; b->tally && i < b->team.workers; i++) b->tally[i] = (struct tally){.counts = {.share = 1}};
+}
+
+static bool check_tallies(const struct shk_bench *b, struct shk_error *err) {
+    for (unsigned i = 0; b->tally && i < b->team.workers; i++)
+        if (b->tally[i].failed) return shk_fail(err, b->tally[i].error.code, "%s", b->tally[i].error.text);
+    return true;
+}
+
+struct shk_bench_counts shk_bench_counts(const struct shk_bench *b) {
+    struct shk_bench_counts all = {0};
+    for (unsigned i = 0; b->tally && i < b->team.workers; i++) {
+        const struct shk_bench_counts *c = &b->tally[i].counts;
+        all.cycles += c->cycles;
+        all.instructions += c->instructions;
+        all.cache_misses += c->cache_misses;
+        if (i == 0 || c->share < all.share) all.share = c->share;
+    }
+    return all;
 }
 
 // ---- Steps ----
@@ -113,7 +179,7 @@ static void record(struct run *r, size_t samples, double seconds, double cpu_sec
     r->stop = r->over || is_at_end(b);
 }
 
-static bool take_step(struct run *r, unsigned worker, unsigned workers) {
+static bool take_step(struct run *r, const struct tally *tally, unsigned worker, unsigned workers) {
     struct shk_bench *b = r->bench;
     const struct shk_batch batch = {.data = b->data,
                                     .ids = b->order + b->at,
@@ -124,11 +190,13 @@ static bool take_step(struct run *r, unsigned worker, unsigned workers) {
     // The clock starts before the first worker lets the others go, or they might be through before it looks.
     const double start = shk_seconds(), cpu_start = shk_thread_seconds();
     shk_barrier_wait(&b->engine.barrier, workers, r->spin);
+    if (tally) shk_counters_start(&tally->counters);
     bool ok = true;
     if (b->o.evaluation)
         shk_forward(&b->engine, &batch, worker, workers);
     else
         ok = shk_train_step(&b->engine, &batch, worker, workers) == SHK_STEP_DONE;
+    if (tally) shk_counters_stop(&tally->counters);
     shk_barrier_wait(&b->engine.barrier, workers, r->spin);
     const double cpu_end = shk_thread_seconds(), end = shk_seconds();
     if (worker == 0) {
@@ -141,10 +209,12 @@ static bool take_step(struct run *r, unsigned worker, unsigned workers) {
 
 static void work(void *arg, unsigned worker, unsigned workers) {
     struct run *r = arg;
+    struct tally *tally = open_tally(r->bench, worker);
     const fenv_t saved = shk_fpenv_enter();
-    while (take_step(r, worker, workers)) {
+    while (take_step(r, tally, worker, workers)) {
     }
     shk_fpenv_leave(&saved);
+    close_tally(tally);
 }
 
 static bool begin_anew(struct shk_bench *b, struct shk_error *err) {
@@ -158,6 +228,7 @@ static bool begin_anew(struct shk_bench *b, struct shk_error *err) {
 size_t shk_bench_run(struct shk_bench *b, const struct shk_bench_limits *limits, struct shk_bench_step *out,
                      struct shk_error *err) {
     struct run r = {.bench = b, .limits = *limits, .out = out, .spin = 4 * b->engine.spin};
+    clear_tallies(b);
     while (!r.over) {
         if (is_at_end(b) && !begin_anew(b, err)) return 0;
         shk_engine_start(&b->engine);
@@ -167,7 +238,7 @@ size_t shk_bench_run(struct shk_bench *b, const struct shk_bench_limits *limits,
             return 0;
         }
     }
-    return r.taken;
+    return check_tallies(b, err) ? r.taken : 0;
 }
 
 // ---- What was computed ----
