@@ -15,6 +15,7 @@ cat >path/shikaku <<END
 case \$1 in
 train | compare | resume) [ -n "$whole" ] || set -- "\$@" --epochs 2 ;;
 profile) [ -n "$whole" ] || set -- "\$@" --steps 2 --repeats 1 ;;
+bench) [ -n "$whole" ] || set -- "\$@" --quick --seconds 0.01 --train-samples 70 ;;
 tune) [ -n "$whole" ] || set -- "\$@" --quick --batch 8 --size 8 ;;
 esac
 case \$*:$whole in
@@ -48,7 +49,7 @@ small='--train-samples 70 --test-samples 20 --epochs 1'
 blocks() {
     awk '/^```[a-z]+$/ { name = sprintf("%02d.%s", ++n, substr($0, 4)); print name; next } /^```/ { name = ""; next } name { print >name }' "$1"
 }
-python='' node=''
+python='' node='' yaml=''
 run_block() { # run_block NAME: the exit code; 99: what it needs is not there
     case $1 in
     *.sh) sh -eu "$1" ;;
@@ -61,6 +62,10 @@ run_block() { # run_block NAME: the exit code; 99: what it needs is not there
         cat ./*.python >all.py # a page's blocks are one program
         "$python" all.py
         ;;
+    *.yaml)
+        [ -n "$yaml" ] || return 99
+        "$yaml" -c 'import sys, yaml; assert isinstance(yaml.safe_load(sys.stdin), dict)' <"$1"
+        ;;
     *.js)
         [ -n "$node" ] || return 99
         { echo '(async () => {' && cat "$1" && echo '})().catch((e) => { console.error(e); process.exit(1); });'; } >"$1.cjs"
@@ -70,6 +75,7 @@ run_block() { # run_block NAME: the exit code; 99: what it needs is not there
     esac
 }
 python=$(python_with torch)
+yaml=$(python_with yaml)
 node -e 'require("onnxruntime-node")' 2>/dev/null && node=yes || lacks 'onnxruntime-node (NODE_PATH says where it is)'
 
 for page in "$tests"/../docs/guide/*.md; do
