@@ -189,6 +189,8 @@ exit 1
 END
 instructions 2 --check
 says "^instructions: 'valgrind .*' ends with exit code 1: it is broken$"
+[ "$(wc -l <"$dir/out")" -eq 1 ]
+count 'it is said more than once' $?
 program shikaku </dev/null
 instructions 2 --check
 says '/shikaku does not say how it was built$'
