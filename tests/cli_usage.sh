@@ -200,6 +200,7 @@ for option in '--batch 32' '--threads 1' '--what train' '--seed 3' '--train-samp
 done
 bad bench --progress line --json -
 bad bench extra
+bad bench --perf=yes
 for value in best last 'a b' ''; do bad bench --save="$value"; done
 for value in '' 'a b'; do bad bench --against "$value"; done
 for option in --anyway --threshold=3; do bad bench --save "$option"; done

@@ -4,6 +4,7 @@
 #include "training.h"
 
 #include "base/counters.h"
+#include "report/results.h"
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -197,10 +198,32 @@ static void test_reasons(void **state) {
     assert_non_null(strstr(text, "seccomp"));
 }
 
+static double number_of(const json_t *file, size_t repetition, const char *key) {
+    const json_t *value = json_object_get(json_array_get(json_object_get(file, "benchmarks"), repetition), key);
+    return value ? json_number_value(value) : -1;
+}
+
+// Of each repetition that was counted, by sample.
+static void test_json(void **state) {
+    (void)state;
+    struct repetition r[2] = {{.steps = 2, .samples = 64, .rate = 1, .cpu_rate = 1, .peak = 1}};
+    struct result result = {.name = "train", .threads = 1, .count = 2, .repetition = r};
+    r[1] = r[0];
+    r[1].counts = (struct shk_bench_counts){.cycles = 640, .instructions = 1280, .cache_misses = 32, .share = 0.75};
+    json_t *file = results_to_json(json_object(), &result, 1);
+    assert_non_null(file);
+    assert_true(number_of(file, 0, "cycles_per_sample") < 0 && number_of(file, 0, "counted_share") < 0);
+    assert_float_equal(number_of(file, 1, "cycles_per_sample"), 10, 1e-9);
+    assert_float_equal(number_of(file, 1, "instructions_per_sample"), 20, 1e-9);
+    assert_float_equal(number_of(file, 1, "cache_misses_per_sample"), 0.5, 1e-9);
+    assert_float_equal(number_of(file, 1, "counted_share"), 0.75, 1e-9);
+    json_decref(file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unasked), cmocka_unit_test(test_counts_steps), cmocka_unit_test(test_fails_later),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_reasons),      cmocka_unit_test(test_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
