@@ -27,8 +27,8 @@ check() { # check WHAT STATUS: 0 is a pass
 plant() { # plant ROUNDS: the first convolution does so many useless rounds whenever it is called
     cp "simd/$kernel.c" "$dir/tree/simd/$kernel.c"
     sed -i "/^void SHK_KERNEL($kernel)/a\\
-    volatile float planted = 1; for (int i = 0; i < $1 \\&\\& c->cin == 1; i++) planted = planted * 0.5f;" "$dir/tree/simd/$kernel.c"
-    grep -q "i < $1 " "$dir/tree/simd/$kernel.c"
+    volatile float planted = 1; volatile int rounds = $1; for (int i = 0; i < rounds \\&\\& c->cin == 1; i++) planted = planted * 0.5f;" "$dir/tree/simd/$kernel.c"
+    grep -q "rounds = $1;" "$dir/tree/simd/$kernel.c"
     build
 }
 build() { # for a kernel as it is in the tree
