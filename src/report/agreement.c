@@ -2,6 +2,7 @@
 // Compares what two measurements say of their machine, their program and what they computed.
 #include "report/agreement.h"
 
+#include "base/json.h"
 #include "report/store.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 static bool values_differ(const json_t *a, const json_t *b, const char *what, char out[AGREEMENT]) {
     if (json_equal(a, b) || (!a && !b)) return false;
-    char *x = a ? json_dumps(a, JSON_ENCODE_ANY) : NULL, *y = b ? json_dumps(b, JSON_ENCODE_ANY) : NULL;
+    char *x = a ? shk_json_text(a, JSON_ENCODE_ANY) : NULL, *y = b ? shk_json_text(b, JSON_ENCODE_ANY) : NULL;
     snprintf(out, AGREEMENT, "%s differ: %.300s and %.300s", what, x ? x : "nothing", y ? y : "nothing");
     free(x);
     free(y);
