@@ -54,8 +54,7 @@ const struct shk_model *shk_bench_model(const struct shk_bench *);
 bool shk_bench_count(struct shk_bench *, struct shk_error *error);
 struct shk_bench_counts { // of all steps of the last shk_bench_run and all threads; waiting for each other counts, too
     double cycles, instructions, cache_misses;
-    double
-        share; // of the time that they counted: below 1 others had the counters too, and the figures are scaled up; 0: not counted
+    double share; // of the time; below 1 others had the counters too, and the figures are scaled up; 0: not counted
 };
 struct shk_bench_counts shk_bench_counts(const struct shk_bench *);
 
