@@ -203,7 +203,7 @@ void benching_run(struct benching *b, size_t i, const struct shk_bench_limits *l
                                       : shk_bench_run(b->bench[i], limits, b->steps, &error);
     if (!taken) cli_die_error(&error);
     if (!repetition_of(b->steps, taken, out)) cli_die(CLI_FAILED, "out of memory");
-    out->counts = shk_bench_counts(b->bench[i]);
+    if (b->bench[i]) out->counts = shk_bench_counts(b->bench[i]);
 }
 
 size_t benching_steps(const struct benching *b, size_t i, size_t steps) {
