@@ -59,8 +59,8 @@ static void test_same_bits(void **state) {
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         const char *model = cases[c].model;
         struct shk_dataset *data = squares(40, cases[c].size);
-        const uint64_t fused = trained_hash(model, data, "c", 2, 0);
-        const uint64_t clipped = trained_hash(model, data, "c", 2, 0.5);
+        const uint64_t fused = trained_hash(model, data, NULL, 2, 0);
+        const uint64_t clipped = trained_hash(model, data, NULL, 2, 0.5);
         assert_true(clipped != fused);
         assert_true(trained_hash(model, data, NULL, 2, 1e30) == fused); // factor 1
         const struct shk_kernels *k;
