@@ -18,7 +18,7 @@ until_true() {
     return 1
 }
 
-number='[0-9]+' seconds='[0-9]+\.[0-9]{2}' loss='[0-9]+\.[0-9]{4}' left='([0-9]+:[0-9]{2}|[?])'
+number='[0-9]+' seconds='[0-9]+\.[0-9]{2}' loss='[0-9]+\.[0-9]{4}' left='([0-9:]+:[0-9]{2}|[?])'
 small='--model cnn:channels=2,hidden=0 --train-samples 64 --test-samples 10 --threads 1'
 long="$small --epochs 1000000"
 
