@@ -240,6 +240,17 @@ bool shk_write_file_in(const struct shk_folder *folder, const char *name, const 
     return ok;
 }
 
+bool shk_write_text(int file, const char *text, size_t size) {
+    while (size) {
+        const ssize_t written = write(file, text, size);
+        if (written < 0 && errno != EINTR) return false;
+        if (written < 0) continue;
+        text += written;
+        size -= (size_t)written;
+    }
+    return true;
+}
+
 // ---- Reading ----
 
 enum shk_code shk_reading_code(int why) {

@@ -36,6 +36,9 @@ bool shk_file_finish(struct shk_file_out *, struct shk_error *);
 // As if it had never been begun.
 void shk_file_abandon(struct shk_file_out *);
 
+// All of a text behind what was written last to a descriptor; false: errno says why, and a part of it may be there.
+bool shk_write_text(int file, const char *text, size_t size);
+
 struct shk_bytes {
     unsigned char *data; // aligned to 64 bytes; shk_free
     size_t size;

@@ -3,6 +3,7 @@
 #include "report/metrics.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -212,17 +213,6 @@ bool metrics_stand(const struct metrics *m) {
 
 // ---- Lines ----
 
-static bool write_all(int file, const char *text, size_t size) {
-    while (size) {
-        const ssize_t written = write(file, text, size);
-        if (written < 0 && errno != EINTR) return false;
-        if (written < 0) continue;
-        text += written;
-        size -= (size_t)written;
-    }
-    return true;
-}
-
 // Takes over `line`.
 static bool append(struct metrics *m, json_t *line, struct shk_error *err) {
     char *text = shk_json_text(line, JSON_PRESERVE_ORDER);
@@ -230,7 +220,7 @@ static bool append(struct metrics *m, json_t *line, struct shk_error *err) {
     if (!text) return shk_fail(err, SHK_FAILED, "out of memory for a line of %.250s", path_of(m));
     const size_t length = strlen(text);
     text[length] = '\n'; // in place of the end
-    const bool ok = write_all(m->file, text, length + 1);
+    const bool ok = shk_write_text(m->file, text, length + 1);
     const int why = errno;
     free(text);
     if (ok) {

@@ -240,17 +240,6 @@ static bool find_end(struct adding *a, bool *dropped, struct shk_error *err) {
     return true;
 }
 
-static bool write_all(int file, const char *text, size_t size) {
-    while (size) {
-        const ssize_t written = write(file, text, size);
-        if (written < 0 && errno != EINTR) return false;
-        if (written < 0) continue;
-        text += written;
-        size -= (size_t)written;
-    }
-    return true;
-}
-
 static bool sync_file(int file) {
     int failed;
     do failed = fsync(file);
@@ -260,7 +249,7 @@ static bool sync_file(int file) {
 
 // Where it fails, the file is as it was.
 static bool append(const struct adding *a, const char *name, const char *line, struct shk_error *err) {
-    if (write_all(a->file, line, strlen(line)) && sync_file(a->file) && shk_folder_sync(a->folder)) return true;
+    if (shk_write_text(a->file, line, strlen(line)) && sync_file(a->file) && shk_folder_sync(a->folder)) return true;
     const int why = errno;
     const bool back =
         a->fresh ? unlinkat(shk_folder_handle(a->folder), name, 0) == 0 : ftruncate(a->file, a->size) == 0;
