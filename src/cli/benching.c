@@ -19,12 +19,6 @@ struct place {
     struct shk_runtime *runtime;
 };
 
-static void *room(size_t n, size_t size) {
-    void *p = calloc(n ? n : 1, size);
-    if (!p) cli_die(CLI_FAILED, "out of memory");
-    return p;
-}
-
 static size_t list_isas(const struct benching_settings *s, const char *isas[BENCHING_ISAS]) {
     size_t here = 0, count = 0;
     while (shk_isa_at(here)) here++;
@@ -74,7 +68,7 @@ static void make_places(struct benching *b) {
     const size_t isa_count = list_isas(b->settings, isas);
     const size_t thread_count = b->settings->models ? list_threads(b, threads) : 0;
     b->kernel_places = b->settings->kernels ? isa_count : 0;
-    b->place = room(isa_count * thread_count + b->kernel_places, sizeof *b->place);
+    b->place = cli_room(isa_count * thread_count + b->kernel_places, sizeof *b->place);
     for (size_t i = 0; i < isa_count; i++)
         for (size_t t = 0; t < thread_count; t++) add_place(b, isas[i], (unsigned)threads[t]);
     for (size_t i = 0; i < b->kernel_places; i++) add_place(b, isas[i], 1);
@@ -88,7 +82,7 @@ static struct result *add_result(struct benching *b, const struct place *p) {
     snprintf(r->isa, sizeof r->isa, "%s", p->isa);
     snprintf(r->placement, sizeof r->placement, "%s", shk_runtime_describe(p->runtime));
     r->threads = p->threads;
-    r->repetition = room(b->settings->repeats, sizeof *r->repetition);
+    r->repetition = cli_room(b->settings->repeats, sizeof *r->repetition);
     return r;
 }
 
@@ -167,9 +161,9 @@ static void open_all(struct benching *b) {
     char *models[BENCHING_MODELS];
     const size_t model_count = s->models ? list_models(s->models, models, BENCHING_MODELS) : 0;
     const size_t most = model_count * s->batch_count * b->places * 2 + shk_kernel_bench_count() * b->kernel_places;
-    b->bench = room(most, sizeof *b->bench);
-    b->kernel = room(most, sizeof *b->kernel);
-    b->result = room(most, sizeof *b->result);
+    b->bench = cli_room(most, sizeof *b->bench);
+    b->kernel = cli_room(most, sizeof *b->kernel);
+    b->result = cli_room(most, sizeof *b->result);
     if (s->models) open_models(b, models, model_count);
     if (s->kernels) open_kernels(b);
 }
@@ -241,7 +235,7 @@ struct benching benching_open(const struct benching_settings *s) {
     if (!b.machine) cli_die_error(&error);
     make_places(&b);
     open_data(&b);
-    b.steps = room(BENCHING_STEPS, sizeof *b.steps);
+    b.steps = cli_room(BENCHING_STEPS, sizeof *b.steps);
     open_all(&b);
     if (s->perf) open_counters(&b);
     hash_models(&b);

@@ -109,6 +109,12 @@ _Noreturn void cli_die_error(const struct shk_error *error) {
     cli_die(error->code == SHK_BAD_INPUT ? CLI_USAGE : CLI_FAILED, "%s", error->text);
 }
 
+void *cli_room(size_t n, size_t size) {
+    void *p = calloc(n ? n : 1, size);
+    if (!p) cli_die(CLI_FAILED, "out of memory");
+    return p;
+}
+
 uint64_t cli_whole(const char *option, const char *text, uint64_t least, uint64_t most) {
     uint64_t value;
     if (!shk_typed_whole(text, &value) || value < least || value > most) {

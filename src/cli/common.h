@@ -22,6 +22,9 @@ enum {
 _Noreturn void cli_die(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 _Noreturn void cli_die_error(const struct shk_error *error); // bad input: CLI_USAGE, else CLI_FAILED
 
+// Zeroed memory for n things, to be freed, or the end.
+void *cli_room(size_t n, size_t size);
+
 // A number and nothing else (no space, sign, hexadecimal, nan, inf), or the end in one sentence that names the option.
 uint64_t cli_whole(const char *option, const char *text, uint64_t least, uint64_t most);
 double cli_real(const char *option, const char *text, double least, bool least_allowed, double most);

@@ -3,6 +3,7 @@
 #include "cli/compared_files.h"
 
 #include "cli/common.h"
+#include "cli/contest.h"
 #include "report/agreement.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,12 +34,6 @@ static void read_one(const char *name, char *const *arguments, struct measured *
     if (*out->warning) cli_warn("%s", out->warning);
 }
 
-static void must_agree(bool differ, const char *what, bool anyway) {
-    if (!differ) return;
-    if (!anyway) cli_die(CLI_USAGE, "%s (--anyway compares them all the same)", what);
-    cli_warn("%s", what);
-}
-
 static bool compare_one(const struct measured_benchmark *base, const struct measured_benchmark *new,
                         struct comparison *out) {
     const bool by_cpu = base->by_cpu && new->by_cpu;
@@ -54,7 +49,7 @@ static void compare(struct compared_files *c, const char *const name[2], bool an
             cli_warn("%s has no benchmark %s, which is left out", name[1], base->name);
             continue;
         }
-        must_agree(benchmarks_differ(base, new, what), what, anyway);
+        contest_must_agree(benchmarks_differ(base, new, what), what, anyway);
         c->name[c->count] = base->name;
         if (!compare_one(base, new, &c->comparison[c->count++])) cli_die(CLI_FAILED, "out of memory");
     }
@@ -68,7 +63,7 @@ struct compared_files compared_files_open(const char *const name[2], char *const
     struct compared_files c = {.count = 0};
     char what[AGREEMENT];
     for (int i = 0; i < 2; i++) read_one(name[i], arguments, &c.of[i]);
-    must_agree(contexts_differ(c.of[0].context, c.of[1].context, what), what, anyway);
+    contest_must_agree(contexts_differ(c.of[0].context, c.of[1].context, what), what, anyway);
     c.name = calloc(c.of[0].count, sizeof *c.name);
     c.comparison = calloc(c.of[0].count, sizeof *c.comparison);
     if (!c.name || !c.comparison) cli_die(CLI_FAILED, "out of memory");

@@ -31,12 +31,6 @@ static _Noreturn void die(const struct contestant *c, const char *what) {
     cli_die(CLI_FAILED, "%s %s", c->program, what);
 }
 
-static void *room(size_t n, size_t size) {
-    void *p = calloc(n, size);
-    if (!p) cli_die(CLI_FAILED, "out of memory");
-    return p;
-}
-
 // ---- Processes ----
 
 // Ours before the user's for a program that serves; behind them for one of Google Benchmark, where the last of an option counts.
@@ -44,7 +38,7 @@ static char **line_of(const struct contestant *c, const char *first, const char 
     const char *ours[] = {first, second};
     size_t count = 0, our_count = second ? 2 : 1;
     while (c->arguments[count]) count++;
-    char **all = room(1 + count + our_count + 1, sizeof *all), **at = all + 1 + (c->google ? count : 0);
+    char **all = cli_room(1 + count + our_count + 1, sizeof *all), **at = all + 1 + (c->google ? count : 0);
     all[0] = (char *)(uintptr_t)c->program; // posix_spawn changes none
     for (size_t i = 0; i < our_count; i++) at[i] = (char *)(uintptr_t)ours[i];
     memcpy(all + 1 + (c->google ? 0 : our_count), c->arguments, count * sizeof *all);
@@ -219,7 +213,7 @@ char *contestant_measure(const struct contestant *c) {
 }
 
 struct contender *contender_start(const struct contestant *of) {
-    struct contender *c = room(1, sizeof *c);
+    struct contender *c = cli_room(1, sizeof *c);
     c->of = of;
     c->ends.writes = true;
     if (!of->google) c->process = spawn(of, line_of(of, "bench", "--serve"), &c->ends);

@@ -20,12 +20,6 @@ struct subject {
 enum { BLOCKS = 12, MOST_ROUNDS = 60 }; // of a benchmark in a round; rounds at most
 static const double block_seconds = 0.02;
 
-static void *room(size_t n, size_t size) {
-    void *p = calloc(n ? n : 1, size);
-    if (!p) cli_die(CLI_FAILED, "out of memory");
-    return p;
-}
-
 static const char *text_of(const json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));
     return text ? text : "";
@@ -55,9 +49,9 @@ static bool find(const json_t *facts, const char *name, size_t *index) {
     return false;
 }
 
-static void must_agree(const struct contest *c, bool differ, const char *what) {
+void contest_must_agree(bool differ, const char *what, bool anyway) {
     if (!differ) return;
-    if (!c->options->anyway) cli_die(CLI_USAGE, "%s (--anyway compares them all the same)", what);
+    if (!anyway) cli_die(CLI_USAGE, "%s (--anyway compares them all the same)", what);
     cli_warn("%s", what);
 }
 
@@ -70,10 +64,10 @@ static void check_facts(const struct contest *c, const json_t *base, const json_
     if (!measured_from_json(base, c->options->base.program, &facts[0], &error) ||
         !measured_from_json(new, c->options->new.program, &facts[1], &error))
         cli_die_error(&error);
-    must_agree(c, contexts_differ(facts[0].context, facts[1].context, what), what);
+    contest_must_agree(contexts_differ(facts[0].context, facts[1].context, what), what, c->options->anyway);
     for (size_t i = 0; i < facts[0].count; i++) {
         const struct measured_benchmark *b = &facts[0].benchmark[i], *other = measured_find(&facts[1], b->name);
-        if (other) must_agree(c, benchmarks_differ(b, other, what), what);
+        if (other) contest_must_agree(benchmarks_differ(b, other, what), what, c->options->anyway);
     }
     for (int i = 0; i < 2; i++) measured_free(&facts[i]);
 }
@@ -92,9 +86,9 @@ static void find_subjects(struct contest *c) {
     if (!c->facts) cli_die(CLI_FAILED, "out of memory");
     check_facts(c, base, new);
     const json_t *benchmarks = json_object_get(c->facts, "benchmarks");
-    c->subject = room(json_array_size(benchmarks), sizeof *c->subject);
-    c->name = room(json_array_size(benchmarks), sizeof *c->name);
-    c->comparison = room(json_array_size(benchmarks), sizeof *c->comparison);
+    c->subject = cli_room(json_array_size(benchmarks), sizeof *c->subject);
+    c->name = cli_room(json_array_size(benchmarks), sizeof *c->name);
+    c->comparison = cli_room(json_array_size(benchmarks), sizeof *c->comparison);
     json_array_foreach(benchmarks, index, each) {
         struct subject *s = &c->subject[c->count];
         const char *name = c->name[c->count] = text_of(each, "name");
@@ -103,7 +97,7 @@ static void find_subjects(struct contest *c) {
             continue;
         }
         s->index[BASE] = s->index[AGAIN] = index;
-        for (int i = 0; i < CONTENDERS; i++) s->block[i] = room(BLOCKS, sizeof(double));
+        for (int i = 0; i < CONTENDERS; i++) s->block[i] = cli_room(BLOCKS, sizeof(double));
         s->steps = steps_of(each);
         c->count++;
     }

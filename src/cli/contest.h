@@ -31,4 +31,7 @@ struct contest {
 struct contest contest_hold(const struct contest_options *);
 void contest_free(struct contest *);
 
+// The end where two measurements differ in `what`; with `anyway`, a warning.
+void contest_must_agree(bool differ, const char *what, bool anyway);
+
 #endif
