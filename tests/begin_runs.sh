@@ -11,6 +11,8 @@ trap 'exit 1' HUP INT TERM
 cd "$dir" || exit 1
 export XDG_CACHE_HOME="$dir/cache-home"
 unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
+patience=1 # by which limits of time are multiplied
+! "$tests/sanitized.sh" "$bin" || patience=10
 passed=0 failed=0
 : >out && : >err
 
@@ -27,7 +29,7 @@ check() { # check WHAT STATUS: 0 is a pass
 run() { # run STATUS ARGUMENT...: the exit code; standard error has one line where it is not 0, beside warnings
     want=$1
     shift
-    timeout 120 "$bin" "$@" >out 2>err
+    timeout $((120 * patience)) "$bin" "$@" >out 2>err
     status=$?
     lines=0
     [ "$want" -eq 0 ] || lines=1

@@ -16,7 +16,7 @@ bench() { # bench STATUS ARGUMENT...: a small run
     want=$1
     shift
     # shellcheck disable=SC2086,SC3045
-    (ulimit -v $memory && exec timeout 120 "$bin" bench $small "$@") >out 2>err
+    (ulimit -v $memory && exec timeout $((120 * patience)) "$bin" bench $small "$@") >out 2>err
     status=$?
     [ $status -eq "$want" ]
     check "exit $status, not $want: bench $*" $?

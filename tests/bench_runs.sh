@@ -121,13 +121,13 @@ small='--models cnn:channels=4,hidden=8 --train-samples 200 --size 12 --square 3
 compare() { # compare STATUS ARGUMENT...
     want=$1
     shift
-    timeout 120 "$bin" bench-compare "$@" >out 2>err
+    timeout $((120 * patience)) "$bin" bench-compare "$@" >out 2>err
     status=$?
     [ $status -eq "$want" ]
     check "exit $status, not $want: bench-compare $*" $?
 }
 # shellcheck disable=SC2086
-timeout 120 "$bin" bench-compare --seconds 0.1 --threshold 900 "$bin" "$bin" -- $small >out 2>err
+timeout $((120 * patience)) "$bin" bench-compare --seconds 0.1 --threshold 900 "$bin" "$bin" -- $small >out 2>err
 check "a program is ten times slower than itself" $?
 says '^train/cnn:channels=4,hidden=8/batch:64/threads:1/[a-z0-9]+ .* not slower$'
 says "shikaku is not slower: of 1 benchmarks 0 slower by more than 900 %, 1 not slower, 0 too noisy to tell"
@@ -220,7 +220,7 @@ head -c 1000 one.json >cut.json
 compare 2 one.json cut.json
 says 'cut.json'
 # shellcheck disable=SC2086
-timeout 120 "$bin" bench-compare --threshold 900 a.json "$bin" -- $small --repeats 5 --seconds 0.01 >out 2>err
+timeout $((120 * patience)) "$bin" bench-compare --threshold 900 a.json "$bin" -- $small --repeats 5 --seconds 0.01 >out 2>err
 [ $? -eq 0 ] && grep -q "^shikaku is not slower: of 1 benchmarks" out
 check 'a file and a program' $?
 

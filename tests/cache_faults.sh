@@ -18,7 +18,7 @@ finish() {
     [ "$failed" -eq 0 ]
     exit
 }
-if nm "$bin" 2>no | grep -q -e __asan_init -e __tsan_init; then
+if "$tests/sanitized.sh" "$bin"; then
     echo 'not with a sanitizer: it makes these calls itself'
     finish
 fi

@@ -25,7 +25,7 @@ finish() { # finish PASSED FAILED
     [ "$2" -eq 0 ]
     exit
 }
-if nm "$bin" 2>"$dir/no" | grep -q -e __asan_init -e __tsan_init; then
+if "$tests/sanitized.sh" "$bin"; then
     echo 'not with a sanitizer: it makes these calls itself'
     finish 0 0
 fi

@@ -131,7 +131,7 @@ kill $others
 says 'warning: the machine is busy: threads had no CPU for [0-9]+ % of their time'
 
 # Threads that cannot be created: each wants a gigabyte of stack, and there are four. (A sanitizer takes more by itself.)
-if ! nm "$bin" 2>"$dir/no" | grep -q -e __asan_init -e __tsan_init; then
+if ! "$(dirname "$0")/sanitized.sh" "$bin"; then
     options='--threads 8'
     run 'no more threads' sh -c 'ulimit -s 1000000 && ulimit -v 4500000 && exec "$@"' limits env OMP_STACKSIZE=1000000k "$bin"
     says 'warning: [2-5] of 8 threads can be created'

@@ -49,7 +49,7 @@ train() { # train LIMIT OPTION...
 }
 
 # Sanitizers take terabytes of address space.
-if ! nm "$bin" 2>"$dir/no" | grep -q -e __asan_init -e __tsan_init; then
+if ! "$(dirname "$0")/sanitized.sh" "$bin"; then
     small='--model cnn:channels=2,hidden=0 --train-samples 40 --test-samples 10'
     for kib in 0 $(seq 1000 200 37000) 50000 100000 200000 400000; do
         # shellcheck disable=SC2086 # words
