@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
-// relu_backward lets gradients pass where the output was positive.
+// relu_forward lets pass what is positive, relu_backward the gradients where the output was.
 #include "kernel.h"
+
+void SHK_KERNEL(relu_forward)(const struct shk_relu_forward *args) {
+    for (size_t i = 0; i < args->n; i += 16) vf_store(args->y + i, vf_max(vf_zero(), vf_load(args->x + i)));
+}
 
 void SHK_KERNEL(relu_backward)(const struct shk_relu_backward *args) {
     const vf scale = vf_set1(args->scale);

@@ -63,11 +63,25 @@ static double dropout_factor(const struct node *n, double p, size_t e) {
     return bits < threshold ? 0 : 65536.0 / (65536.0 - threshold);
 }
 
-// Elements are numbered row by row of columns that are padded to 16; a map's rows are its pixels, its columns channels.
+// The map that a flattened value was, and whether it is an image; else what it is.
+static struct shk_extent map_of(const struct node *n, bool *image) {
+    const struct shk_graph *g = &n->s->model->graph;
+    int i = n->l->in[0];
+    while (g->layers[i].kind == SHK_SELECT_CLS || g->layers[i].kind == SHK_MEAN_TOKENS || g->layers[i].kind == SHK_RELU ||
+           g->layers[i].kind == SHK_GELU || g->layers[i].kind == SHK_SILU || g->layers[i].kind == SHK_DROPOUT)
+        i = g->layers[i].in[0];
+    *image = g->layers[i].kind == SHK_FLATTEN && g->layers[i].in[0] == 0;
+    return g->layers[i].kind == SHK_FLATTEN ? g->layers[g->layers[i].in[0]].out : n->in;
+}
+
+// Elements are numbered row by row of columns that are padded to 16; a map's rows are its pixels, its columns channels, also where it
+// is flattened. An image's channels are not padded.
 static void dropout(const struct node *n) {
-    const size_t pixels = n->in.h * n->in.w, ld = shk_round16(n->in.c);
-    for (size_t i = 0; i < pixels * n->in.c; i++) {
-        const size_t row = n->in.map ? i % pixels : i / n->in.c, column = n->in.map ? i / pixels : i % n->in.c;
+    bool image;
+    const struct shk_extent map = map_of(n, &image);
+    const size_t pixels = map.h * map.w, ld = image ? map.c : shk_round16(map.c);
+    for (size_t i = 0; i < pixels * map.c; i++) {
+        const size_t row = map.map ? i % pixels : i / map.c, column = map.map ? i / pixels : i % map.c;
         n->y[i] = n->x[i] * dropout_factor(n, n->l->dropout.p, row * ld + column);
     }
 }
@@ -89,7 +103,7 @@ static void conv(const struct node *n) {
         memcpy(padded + i / h * map + (i % h + pad) * row + pad, n->x + i * w, w * sizeof *padded);
     for (size_t o = 0; o < n->l->out.c; o++) {
         double *y = n->y + o * out;
-        for (size_t i = 0; i < out; i++) y[i] = param(n, 1)[o];
+        for (size_t i = 0; i < out; i++) y[i] = n->l->params[1] < 0 ? 0 : param(n, 1)[o];
         for (size_t i = 0; i < c; i++)
             for (size_t t = 0; t < k * k; t++)
                 add_tap(n, param(n, 0)[(o * c + i) * k * k + t], padded + i * map + t / k * row + t % k, row, y);
@@ -146,7 +160,9 @@ static void layer_norm(const struct node *n) {
 }
 
 static void mean_tokens(const struct node *n) {
-    for (size_t i = 0; i < n->in.h * n->in.c; i++) n->y[i % n->in.c] += n->x[i] / (double)n->in.h;
+    const size_t rows = n->in.h * n->in.w;
+    for (size_t i = 0; i < rows * n->in.c; i++)
+        n->y[n->in.map ? i / rows : i % n->in.c] += n->x[i] / (double)rows;
 }
 
 // ---- Attention ----

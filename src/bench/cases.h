@@ -33,7 +33,7 @@ struct kernel_cases {
     size_t count;
 };
 extern const struct kernel_cases shk_cases_of_products, shk_cases_of_convolutions, shk_cases_of_attention,
-    shk_cases_of_rows, shk_cases_of_weights;
+    shk_cases_of_rows, shk_cases_of_weights, shk_cases_of_maps;
 #define KERNEL_CASES(array)                                                                                            \
     { array, sizeof(array) / sizeof *(array) }
 

@@ -10,7 +10,7 @@
 
 static const struct kernel_cases *const families[] = {
     &shk_cases_of_products, &shk_cases_of_convolutions, &shk_cases_of_attention,
-    &shk_cases_of_rows,     &shk_cases_of_weights,
+    &shk_cases_of_rows,     &shk_cases_of_weights,      &shk_cases_of_maps,
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

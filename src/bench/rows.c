@@ -59,6 +59,12 @@ static const void *multiply(struct shk_operands *o, const void *detail) {
     return shk_operands_keep(o, &m, sizeof m);
 }
 
+static const void *relu_forward(struct shk_operands *o, const void *detail) {
+    (void)detail;
+    const struct shk_relu_forward r = {HIDDEN, shk_operands_floats(o, HIDDEN), shk_operands_result(o, HIDDEN)};
+    return shk_operands_keep(o, &r, sizeof r);
+}
+
 static const void *relu_backward(struct shk_operands *o, const void *detail) {
     (void)detail;
     const struct shk_relu_backward r = {HIDDEN, shk_operands_floats(o, HIDDEN), shk_operands_floats(o, HIDDEN),
@@ -151,6 +157,7 @@ static const struct kernel_case cases[] = {
     ROWS_CASE(gelu_forward, "vit-pre-hidden", FLOATS(3 * HIDDEN), gelu),
     ROWS_CASE(silu_forward, "vit-hidden", FLOATS(3 * HIDDEN), silu),
     ROWS_CASE(multiply, "vit-pre-hidden", FLOATS(3 * HIDDEN), multiply),
+    ROWS_CASE(relu_forward, "vit-hidden", FLOATS(2 * HIDDEN), relu_forward),
     ROWS_CASE(relu_backward, "vit-hidden", FLOATS(3 * HIDDEN), relu_backward),
     DROPOUT(dropout_mask, "vit-tokens", DIM, true, 1.0 / 32, dropout_mask),
     DROPOUT(dropout_forward, "vit-tokens", DIM, true, 3, dropout),

@@ -63,7 +63,6 @@ static const struct argp_option options[] = {
 static char *list_of(const char *text) {
     char *copy = strdup(text);
     if (!copy) cli_die(CLI_FAILED, "out of memory");
-    cli_forgive(copy);
     return copy;
 }
 
@@ -86,6 +85,7 @@ static error_t parse_what(int key, const char *arg, struct benching_settings *s)
     case KEY_ISA:
         free(s->isas);
         s->isas = list_of(arg);
+        cli_forgive(s->isas);
         return 0;
     case KEY_BATCH:
         s->batch_count = list_wholes("batch", arg, 1, SHK_MAX_BATCH, s->batches, BENCHING_NUMBERS);

@@ -99,7 +99,7 @@ static void open_bench(struct benching *b, const char *model, size_t batch, bool
     r->flops_done = shk_bench_flops_done(bench);
 }
 
-static void open_models(struct benching *b, char *const *models, size_t model_count) {
+static void open_models(struct benching *b, const char *const *models, size_t model_count) {
     const struct benching_settings *s = b->settings;
     const bool train = strcmp(s->what, "eval") != 0, eval = strcmp(s->what, "train") != 0;
     const size_t places = b->places - b->kernel_places;
@@ -158,7 +158,7 @@ static void open_kernels(struct benching *b) {
 
 static void open_all(struct benching *b) {
     const struct benching_settings *s = b->settings;
-    char *models[BENCHING_MODELS];
+    const char *models[BENCHING_MODELS];
     const size_t model_count = s->models ? list_models(s->models, models, BENCHING_MODELS) : 0;
     const size_t most = model_count * s->batch_count * b->places * 2 + shk_kernel_bench_count() * b->kernel_places;
     b->bench = cli_room(most, sizeof *b->bench);

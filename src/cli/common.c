@@ -6,6 +6,7 @@
 #include "cli/printer.h"
 #include "cli/signals.h"
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -225,9 +226,38 @@ void cli_forgive(char *text) {
     *end = 0;
 }
 
+// The text of a net in a file.
+static const char *net_in(const char *path) {
+    enum { MOST = 64 * 1024 };
+    static char *kept[16]; // so that nothing is lost
+    static size_t count;
+    FILE *file = fopen(path, "r");
+    char *text = calloc(1, MOST + 8);
+    if (!text || count == sizeof kept / sizeof *kept) cli_die(CLI_FAILED, "out of memory");
+    if (!file) cli_die(CLI_USAGE, "%s cannot be read: %s", path, strerror(errno));
+    memcpy(text, "net:", 4);
+    const size_t length = fread(text + 4, 1, MOST, file);
+    const bool failed = ferror(file), all = feof(file);
+    fclose(file);
+    if (failed) cli_die(CLI_USAGE, "%s cannot be read: %s", path, strerror(errno));
+    if (!all || strlen(text) != length + 4)
+        cli_die(CLI_USAGE, "%s is no net's text: it has %s", path, all ? "bytes that are 0" : "more than 64 KiB");
+    return kept[count++] = text;
+}
+
+const char *cli_model(char *typed) {
+    typed += strspn(typed, " \t\r\n");
+    if (*typed == '@') return net_in(typed + 1);
+    if (strncasecmp(typed, "net:", 4) == 0)
+        memcpy(typed, "net:", 4);
+    else
+        cli_forgive(typed);
+    return typed;
+}
+
 // A model without its option.
 static bool is_model(const char *arg) {
-    return strncasecmp(arg, "tiny", 4) == 0 || strncasecmp(arg, "cnn", 3) == 0 || strncasecmp(arg, "vit", 3) == 0;
+    return strncasecmp(arg, "tiny", 4) == 0 || strncasecmp(arg, "cnn", 3) == 0 || strncasecmp(arg, "vit", 3) == 0 || strncasecmp(arg, "net:", 4) == 0;
 }
 
 static _Noreturn void die_of_argument(const struct argp_state *state, const char *arg) {

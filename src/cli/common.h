@@ -51,8 +51,11 @@ struct cli_text cli_quoted(const char *text);
 void cli_parse(const struct argp *argp, const char *name, int argc, char **argv, void *input);
 _Noreturn void cli_help(const struct argp_state *state);
 _Noreturn void cli_version(void);
-// Blanks and case are forgiven in names of models, which have neither: changes what was typed.
+// Blanks and case are forgiven in words that have neither: changes what was typed.
 void cli_forgive(char *text);
+// A model as it was typed, which is forgiven likewise but for a net's text; of @FILE, the net's text in that file. Lives as long as
+// the process, or as `typed`.
+const char *cli_model(char *typed);
 // The end for ARGP_KEY_ERROR: says what is wrong with the option at which the parser stopped.
 _Noreturn void cli_bad_option(const struct argp_state *state);
 // Help, version, an argument that no subcommand takes, a bad option: each ends the program.

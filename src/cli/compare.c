@@ -69,9 +69,9 @@ int cli_compare(int argc, char **argv) {
     run_check_output(&settings.run);
 
     enum { MOST_MODELS = 16 };
-    char *list = strdup(settings.models), *descriptions[MOST_MODELS];
+    char *list = strdup(settings.models);
+    const char *descriptions[MOST_MODELS];
     if (!list) cli_die(CLI_FAILED, "out of memory");
-    cli_forgive(list);
     const size_t count = list_models(list, descriptions, MOST_MODELS);
 
     struct run run = run_create(&settings.run, (struct initial){0});

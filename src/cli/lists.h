@@ -7,7 +7,7 @@
 
 // Cuts `list` in place into descriptions of models, at most `most` of them; --models is the option. Ends the program where it is
 // none.
-size_t list_models(char *list, char **descriptions, size_t most);
+size_t list_models(char *list, const char **descriptions, size_t most);
 // Whole numbers from `least` to `greatest`, at most `most` of them.
 size_t list_wholes(const char *option, const char *list, uint64_t least, uint64_t greatest, uint64_t *out, size_t most);
 

@@ -60,7 +60,7 @@ const char *const shk_c_code[SHK_C_PARTS] = {
         "    for (o = 0; o < oc; o++)\n"
         "        for (y = 0; y < oh; y++) {\n"
         "            float *row = out + (o * oh + y) * ow;\n"
-        "            for (x = 0; x < ow; x++) row[x] = bias[o];\n"
+        "            for (x = 0; x < ow; x++) row[x] = bias ? bias[o] : 0.0f;\n"
         "            for (i = 0; i < c; i++)\n"
         "                for (ky = 0; ky < kernel; ky++) {\n"
         "                    const int iy = y * stride + ky - pad;\n"
@@ -194,6 +194,14 @@ const char *const shk_c_code[SHK_C_PARTS] = {
                     "    int i;\n"
                     "    for (i = 0; i < n; i++) out[i] = in[i];\n"
                     "}\n",
+    [SHK_C_AVERAGE] = "static void average(const float *in, int c, int n, float *out) {\n"
+                      "    int i, k;\n"
+                      "    for (i = 0; i < c; i++) {\n"
+                      "        float s = 0.0f;\n"
+                      "        for (k = 0; k < n; k++) s += in[i * n + k];\n"
+                      "        out[i] = s / (float)n;\n"
+                      "    }\n"
+                      "}\n",
     [SHK_C_MEAN] = "static void mean(const float *in, int rows, int n, float *out) {\n"
                    "    int r, i;\n"
                    "    for (i = 0; i < n; i++) {\n"

@@ -22,6 +22,7 @@ enum shk_c_part {
     SHK_C_NORMALISE,
     SHK_C_ATTEND,
     SHK_C_FIRST,
+    SHK_C_AVERAGE,
     SHK_C_MEAN,
     SHK_C_PARTS
 };

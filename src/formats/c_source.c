@@ -97,13 +97,24 @@ static void say_reals(struct source *s, const float *values, size_t n) {
 }
 
 struct identifier {
-    char text[64];
+    char text[80];
 };
 static struct identifier identifier(const char *name) {
     struct identifier id;
-    snprintf(id.text, sizeof id.text, "%s", name);
+    snprintf(id.text, sizeof id.text, "%s%s", isdigit((unsigned char)*name) ? "m" : "", name);
     for (char *c = id.text; *c; c++)
         if (!isalnum((unsigned char)*c)) *c = '_';
+    return id;
+}
+
+// The array of a parameter; with its number where another is called so, too.
+static struct identifier array_of(const struct source *s, int param) {
+    struct identifier id = identifier(s->m->params[param].name);
+    for (unsigned i = 0; i < s->m->param_count; i++) {
+        if ((int)i == param || strcmp(identifier(s->m->params[i].name).text, id.text) != 0) continue;
+        snprintf(id.text + strlen(id.text), sizeof id.text - strlen(id.text), "_%d", param);
+        break;
+    }
     return id;
 }
 
@@ -112,7 +123,7 @@ static void say_weights(struct source *s) {
     float values[CHUNK];
     for (unsigned i = 0; i < s->m->param_count; i++) {
         const struct shk_param *p = &s->m->params[i];
-        say(s, "static const float %s[%zu] = {", identifier(p->name).text, p->size);
+        say(s, "static const float %s[%zu] = {", array_of(s, (int)i).text, p->size);
         for (size_t at = 0; at < p->size; at += CHUNK) {
             const size_t n = p->size - at < CHUNK ? p->size - at : CHUNK;
             shk_param_gather(p, at, n, s->m->weights, values);
@@ -127,8 +138,8 @@ static void choose_name(struct source *s, const char *path) {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
     const int length = dot ? (int)(dot - base) : (int)strlen(base);
     char cut[64];
-    snprintf(cut, sizeof cut, "%s%.*s", isdigit((unsigned char)*base) ? "m" : "", length < 56 ? length : 56, base);
-    snprintf(s->name, sizeof s->name, "%s", identifier(cut).text);
+    snprintf(cut, sizeof cut, "%.*s", length < 56 ? length : 56, base);
+    snprintf(s->name, sizeof s->name, "%.63s", identifier(cut).text);
 }
 
 static void say_text(struct source *s, const char *text) {
@@ -162,6 +173,11 @@ static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_MEAN_TOKENS] = 1 << SHK_C_MEAN,
 };
 
+// The mean over the pixels of a map, not over rows.
+static bool is_average(const struct shk_graph *g, const struct shk_layer *l) {
+    return l->kind == SHK_MEAN_TOKENS && g->layers[l->in[0]].out.map;
+}
+
 static bool say_parts(struct source *s, struct shk_error *err) {
     const struct shk_graph *g = &s->m->graph;
     unsigned needed = 0;
@@ -169,7 +185,7 @@ static bool say_parts(struct source *s, struct shk_error *err) {
         const struct shk_layer *l = &g->layers[i];
         if (!parts[l->kind] && !is_silent(l->kind))
             return shk_fail(err, SHK_BAD_INPUT, "the model's layer %s has no form in C", l->name);
-        needed |= parts[l->kind];
+        needed |= is_average(g, l) ? 1 << SHK_C_AVERAGE : parts[l->kind];
     }
     for (unsigned i = 0; i < SHK_C_PARTS; i++)
         if (needed >> i & 1) say(s, "%s\n", shk_c_code[i]);
@@ -199,7 +215,7 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
         break;
     case SHK_LAYER_NORM:
     case SHK_MEAN_TOKENS:
-        say(s, "%zu, %zu, %s", in.h, in.c, out);
+        say(s, "%zu, %zu, %s", in.map ? in.c : in.h, in.map ? in.h * in.w : in.c, out);
         break;
     case SHK_ATTENTION:
         say(s, "%zu, %zu, %zu, %s, arena + %zu, ", in.h, l->attention.heads, l->out.c / l->attention.heads, out,
@@ -235,13 +251,13 @@ static void say_call(struct source *s, int i) {
     const int in = source_of(g, l->in[0]), logits = source_of(g, g->layers[g->count - 1].in[0]);
     char out[48] = "logits";
     if (i != logits) snprintf(out, sizeof out, "arena + %zu", s->place[i]);
-    say(s, "    %s(arena + %zu, ", called(l->kind), s->place[in]);
+    say(s, "    %s(arena + %zu, ", is_average(g, l) ? "average" : called(l->kind), s->place[in]);
     if (l->kind == SHK_ADD) say(s, "arena + %zu, ", s->place[source_of(g, l->in[1])]);
-    if (l->kind == SHK_POSITIONS) say(s, "%s, ", identifier(s->m->params[l->params[0]].name).text);
+    if (l->kind == SHK_POSITIONS) say(s, "%s, ", array_of(s, l->params[0]).text);
     say_arguments(s, l, g->layers[l->in[0]].out, out);
     for (int k = 0; k < 2; k++)
-        if (l->params[k] >= 0 && l->kind != SHK_POSITIONS)
-            say(s, ", %s", identifier(s->m->params[l->params[k]].name).text);
+        if (l->params[k] >= 0 && l->kind != SHK_POSITIONS) say(s, ", %s", array_of(s, l->params[k]).text);
+    if (l->kind == SHK_CONV && l->params[1] < 0) say(s, ", 0");
     say(s, "); /* %s */\n", l->name);
 }
 
@@ -250,8 +266,9 @@ static void say_call(struct source *s, int i) {
 static void say_head(struct source *s) {
     const struct shk_shape *shape = &s->m->shape;
     const char *n = s->name;
-    say(s, "/* %s (%s) as plain C99, written by shikaku " SHK_VERSION ". It needs no library and no allocation.\n",
-        s->m->config.title, s->m->config.description);
+    say(s, "/* %s (", s->m->config.title);
+    shk_file_put(&s->file, s->m->config.description, strlen(s->m->config.description));
+    say(s, ") as plain C99, written by shikaku " SHK_VERSION ". It needs no library and no allocation.\n");
     say(s, " * Weights: %zu numbers, constant. Arena: %zu bytes, static: one call at a time.\n", s->m->parameters,
         s->arena * sizeof(float));
     say(s, " * -ffp-contract=off gives the same bits with every compiler and machine.\n *\n");

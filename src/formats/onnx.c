@@ -124,7 +124,10 @@ static void write_conv(struct onnx *o, const struct shk_layer *l) {
                                            {"strides", KIND_WHOLES, 2, {s, s}, 0},
                                            {"pads", KIND_WHOLES, 4, {p, p, p, p}, 0},
                                            {0}};
-    node(o, "Conv", INPUTS(o->in, weight(o, 0), weight(o, 1)), o->out, attributes);
+    if (l->params[1] < 0)
+        node(o, "Conv", INPUTS(o->in, weight(o, 0)), o->out, attributes);
+    else
+        node(o, "Conv", INPUTS(o->in, weight(o, 0), weight(o, 1)), o->out, attributes);
 }
 
 static void write_max_pool(struct onnx *o, const struct shk_layer *l) {
@@ -277,7 +280,12 @@ static void write_select_cls(struct onnx *o, const struct shk_layer *l) {
 }
 
 static void write_mean_tokens(struct onnx *o, const struct shk_layer *l) {
-    (void)l;
+    if (o->m->graph.layers[l->in[0]].out.map) {
+        const struct value map = part(o, "map");
+        node(o, "GlobalAveragePool", INPUTS(o->in), map.name, NONE);
+        node(o, "Flatten", INPUTS(map.name), o->out, (const struct attribute[]){whole("axis", 1), {0}});
+        return;
+    }
     const struct attribute attributes[] = {{"axes", KIND_WHOLES, 1, {1}, 0}, whole("keepdims", 0), {0}};
     node(o, "ReduceMean", INPUTS(o->in), o->out, attributes);
 }

@@ -72,7 +72,7 @@ static bool check_layer_params(const struct shk_model *m, const struct shk_layer
     const unsigned flags = shk_layer_flags(l->kind);
     for (int k = 0; k < 2; k++) {
         const int param = l->params[k];
-        const bool needed = (flags & SHK_WEIGHTED) || (k == 0 && (flags & SHK_EMBEDS));
+        const bool needed = ((flags & SHK_WEIGHTED) && (k == 0 || !(flags & SHK_BIAS_OPTIONAL))) || (k == 0 && (flags & SHK_EMBEDS));
         if (param < 0 && needed)
             return shk_fail(err, SHK_BAD_INPUT, "the model's layer %s lacks its %s, which is not supported", l->name,
                             k ? "bias" : "weight");
@@ -116,7 +116,8 @@ struct shk_model *shk_model_outline(const char *description, const struct shk_sh
     m->config = config;
     m->shape = *shape;
     fenv_t saved = shk_fpenv_enter();
-    bool ok = shk_build(m, err) && shk_model_lay_out(m, err);
+    const bool typed = strncmp(description, "net:", 4) == 0;
+    bool ok = shk_build(m, typed ? description + 4 : m->config.net, err) && shk_model_lay_out(m, err);
     shk_fpenv_leave(&saved);
     if (ok) return m;
     shk_model_free(m);

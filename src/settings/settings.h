@@ -33,7 +33,7 @@ struct shk_data_hashes {
 struct shk_run_settings {
     struct shk_data_hashes hashes;
     char init_hash[17]; // shk_model_hash of the weights from which it started; empty: they were drawn
-    char model[400];    // a preset or a description
+    char model[4096];   // a preset or a description
     char init[4096];    // a file of weights
     struct shk_data_settings data;
     size_t epochs;

@@ -1,229 +1,182 @@
 // SPDX-License-Identifier: MIT
-// The short forms of a description, cnn:... and vit:..., are written out as layers here. Initial distributions are those of
-// torch.nn modules' reset_parameters.
+// A net's text becomes layers: groups give names, repeats repeat, sums have branches.
 #include "nn/graph/build.h"
 
-#include <math.h>
-#include <stdarg.h>
+#include "base/memory.h"
+#include "base/text.h"
+#include "nn/graph/words.h"
 #include <stdio.h>
+#include <string.h>
 
 static const size_t max_parameters = 100000000;
+enum { MOST_NAME = 40, MOST_WORDS = 40 };
 
-struct builder {
-    struct shk_model *m;
-    struct shk_error *err;
-    int at; // the layer whose output the next one reads; -1: something could not be added
+// Where children are named: PREFIX.0, PREFIX.1, ... or by the names that they have.
+struct scope {
+    char prefix[MOST_NAME + 1]; // with its dot; or empty
+    unsigned children;          // so far
 };
 
-static struct shk_extent extent_of(const struct builder *b) {
-    return b->at < 0 ? (struct shk_extent){1, 1, 1, true} : b->m->graph.layers[b->at].out;
+bool shk_builder_fail(struct shk_builder *b, const char *why) {
+    char place[SHK_PLACE];
+    shk_syntax_place(b->syntax, b->item->word, place);
+    return shk_fail(b->err, SHK_BAD_INPUT, "the net's text, %s: %s", place, why);
 }
 
-// ---- Parameters ----
-
-static int add_param(struct builder *b, struct shk_param p, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static int add_param(struct builder *b, struct shk_param p, const char *format, ...) {
-    struct shk_model *m = b->m;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(p.name, sizeof p.name, format, args);
-    va_end(args);
-    p.size = 1;
-    for (unsigned i = 0; i < p.ndim; i++) p.size *= p.dims[i];
-    m->parameters += p.size;
-    m->params[m->param_count] = p;
-    return (int)m->param_count++;
-}
-
-static struct shk_param uniform(struct shk_param p, double bound) {
-    p.init = bound > 0 ? SHK_INIT_UNIFORM : SHK_INIT_CONSTANT;
-    p.spread = (float)bound;
-    return p;
-}
-
-// A weight [out][in] and its bias, both named by a prefix: NAME.weight or NAME_weight.
-static void add_weight(struct builder *b, struct shk_layer *l, size_t out, size_t in, double weight_bound,
-                       double bias_bound, const char *prefix) {
-    l->params[0] = add_param(b, uniform((struct shk_param){.dims = {out, in}, .ndim = 2}, weight_bound), "%.50s%s",
-                             prefix, "weight");
-    l->params[1] =
-        add_param(b, uniform((struct shk_param){.dims = {out}, .ndim = 1}, bias_bound), "%.50s%s", prefix, "bias");
-}
-
-// N(0, 0.02), [1][rows][dim].
-static int add_embedding(struct builder *b, size_t rows, size_t dim, const char *name) {
-    const struct shk_param p = {.dims = {1, rows, dim}, .ndim = 3, .init = SHK_INIT_NORMAL, .spread = 0.02f};
-    return add_param(b, p, "%s", name);
-}
-
-// ---- Layers ----
-
-static int add(struct builder *b, struct shk_layer l) {
+bool shk_builder_add(struct shk_builder *b, struct shk_layer l) {
+    struct shk_error why;
     l.in[0] = b->at;
-    return b->at = shk_graph_add(&b->m->graph, &l, b->err);
+    if (b->m->param_count == SHK_MAX_PARAMS) return shk_builder_fail(b, "the model has too many parameter tensors");
+    const int at = shk_graph_add(&b->m->graph, &l, &why);
+    if (at < 0) return shk_builder_fail(b, why.text);
+    b->at = at;
+    if (b->m->parameters <= max_parameters) return true;
+    char much[120];
+    snprintf(much, sizeof much, "up to here there are %zu parameters, at most %zu are supported", b->m->parameters,
+             max_parameters);
+    return shk_builder_fail(b, much);
 }
 
-static int add_plain(struct builder *b, enum shk_layer_kind kind) {
-    return add(b, (struct shk_layer){.kind = kind, .params = {-1, -1}});
+// ---- Names ----
+
+// Of the next child; `repeat` counts it where it has a count.
+static bool name_child(struct shk_builder *b, struct scope *scope, size_t repeat, char out[MOST_NAME + 1]) {
+    const struct shk_item *item = b->item;
+    char name[64] = "";
+    if (item->name.length >= sizeof name) return shk_builder_fail(b, "its name is too long");
+    int length;
+    if (!item->name.length)
+        length = snprintf(name, sizeof name, "%s%u", scope->prefix, scope->children);
+    else if (item->count)
+        length = snprintf(name, sizeof name, "%s%.*s.%zu", scope->prefix, (int)item->name.length, item->name.at, repeat);
+    else
+        length = snprintf(name, sizeof name, "%s%.*s", scope->prefix, (int)item->name.length, item->name.at);
+    scope->children++;
+    if (length > MOST_NAME) return shk_builder_fail(b, "the names of its groups and its own are too long together");
+    memcpy(out, name, (size_t)length + 1);
+    return true;
 }
 
-// torch.nn.Linear.
-static void add_linear(struct builder *b, size_t out, const char *name) {
-    const size_t in = extent_of(b).c;
-    struct shk_layer l = {.kind = SHK_LINEAR, .linear = {out}};
-    char prefix[64];
-    snprintf(l.name, sizeof l.name, "%s", name);
-    snprintf(prefix, sizeof prefix, "%s.", name);
-    const double bound = 1 / sqrt((double)in);
-    add_weight(b, &l, out, in, bound, bound, prefix);
-    add(b, l);
+// ---- Items ----
+
+static const struct shk_word *find_word(struct shk_token t) {
+    for (const struct shk_word *w = shk_words; w->name; w++)
+        if (shk_token_is(t, w->name)) return w;
+    return NULL;
 }
 
-// torch.nn.Conv2d.
-static struct shk_layer conv_layer(struct builder *b, const char *name, enum shk_layer_kind kind, size_t out,
-                                   size_t kernel) {
-    const size_t c = extent_of(b).c;
-    struct shk_layer l = {.kind = kind};
-    snprintf(l.name, sizeof l.name, "%s", name);
-    const double bound = 1 / sqrt((double)(kernel * kernel * c));
-    struct shk_param p = {.dims = {out, c, kernel, kernel}, .ndim = 4};
-    l.params[0] = add_param(b, uniform(p, bound), "%s.weight", l.name);
-    l.params[1] = add_param(b, uniform((struct shk_param){.dims = {out}, .ndim = 1}, bound), "%s.bias", l.name);
-    return l;
-}
-
-// ---- CNN ----
-
-static bool build_cnn(struct builder *b) {
-    const struct shk_description *c = &b->m->config;
-    for (unsigned i = 0; i < c->blocks; i++) {
-        const struct shk_extent map = extent_of(b);
-        if (map.h < 2 || map.w < 2)
-            return shk_fail(
-                b->err, SHK_BAD_INPUT,
-                "model description: %u pools shrink an image of %zux%zu to nothing, use fewer channels entries",
-                c->blocks, b->m->shape.height, b->m->shape.width);
-        char name[16];
-        snprintf(name, sizeof name, "conv%u", i + 1);
-        struct shk_layer conv = conv_layer(b, name, SHK_CONV, c->channels[i], 3);
-        conv.conv.out = c->channels[i];
-        conv.conv.kernel = 3;
-        conv.conv.stride = conv.conv.pad = 1;
-        add(b, conv);
-        add_plain(b, SHK_RELU);
-        add(b, (struct shk_layer){.kind = SHK_MAX_POOL, .params = {-1, -1}, .pool = {2, 2}});
+static bool fail_word(struct shk_builder *b) {
+    const char *names[MOST_WORDS + 1] = {NULL};
+    char why[400] = "no layer is called so; the layers are sum", typed[32] = "";
+    size_t at = strlen(why);
+    unsigned count = 0;
+    for (const struct shk_word *w = shk_words; w->name && count < MOST_WORDS; w++) {
+        names[count++] = w->name;
+        at += (size_t)snprintf(why + at, sizeof why - at, ", %s", w->name);
     }
-    add_plain(b, SHK_FLATTEN);
-    if (c->hidden) {
-        add_linear(b, c->hidden, "fc1");
-        add_plain(b, SHK_RELU);
+    if (b->item->word.length < sizeof typed) memcpy(typed, b->item->word.at, b->item->word.length);
+    const char *const meant = shk_meant(typed, names);
+    if (meant) snprintf(why, sizeof why, "no layer is called so; did you mean %s?", meant);
+    return shk_builder_fail(b, why);
+}
+
+static bool build_list(struct shk_builder *b, int first, struct scope *scope);
+
+static bool build_layer(struct shk_builder *b, const char *name) {
+    const struct shk_word *word = find_word(b->item->word);
+    struct shk_values values;
+    if (!word) return fail_word(b);
+    return shk_arguments_read(b->syntax, b->item, word->parameters, b->m->shape.classes, &values, b->err) &&
+           word->build(b, name, &values);
+}
+
+static bool add_branches(struct shk_builder *b, const struct shk_item *sum, int one, int other) {
+    const struct shk_item *const item = b->item;
+    b->item = sum;
+    const bool ok = one != other || shk_builder_fail(b, "both of its branches are the value that it reads");
+    b->at = one;
+    const bool added = ok && shk_builder_add(b, (struct shk_layer){.kind = SHK_ADD, .in = {0, other}, .params = {-1, -1}});
+    b->item = item;
+    return added;
+}
+
+// Branch after branch is added to the first; one alone to what it reads.
+static bool build_sum(struct shk_builder *b, const struct shk_item *sum, struct scope *scope) {
+    const int from = b->at;
+    int total = -1;
+    for (int i = sum->first; i >= 0; i = b->syntax->items[i].next) {
+        b->at = from;
+        if (!build_list(b, b->syntax->items[i].first, scope)) return false;
+        if (total >= 0 && !add_branches(b, sum, b->at, total)) return false;
+        total = b->at;
     }
-    add_linear(b, b->m->shape.classes, c->hidden ? "fc2" : "fc1");
-    return b->at >= 0;
+    return b->syntax->items[sum->first].next >= 0 || add_branches(b, sum, total, from);
 }
 
-// ---- ViT ----
-
-static void add_dropout(struct builder *b, double p) {
-    if (p > 0) add(b, (struct shk_layer){.kind = SHK_DROPOUT, .params = {-1, -1}, .dropout = {p}});
+static bool build_once(struct shk_builder *b, const struct shk_item *item, size_t repeat, struct scope *scope) {
+    struct scope inner = {.children = 0};
+    b->item = item;
+    if (item->kind == SHK_ITEM_SUM && !item->name.length) return build_sum(b, item, scope);
+    char name[MOST_NAME + 1];
+    if (!name_child(b, scope, repeat, name)) return false;
+    if (item->kind == SHK_ITEM_LAYER) return build_layer(b, name);
+    if (snprintf(inner.prefix, sizeof inner.prefix, "%s.", name) >= (int)sizeof inner.prefix)
+        return shk_builder_fail(b, "the names of its groups and its own are too long together");
+    return item->kind == SHK_ITEM_SUM ? build_sum(b, item, &inner) : build_list(b, item->first, &inner);
 }
 
-static void add_embed(struct builder *b, const struct shk_description *c, size_t tokens) {
-    int cls = c->mean_pool ? -1 : add_embedding(b, 1, c->dim, "cls_token");
-    int positions = c->positions ? add_embedding(b, tokens, c->dim, "pos_embed") : -1;
-    struct shk_layer l = conv_layer(b, "patch_embed", SHK_PATCH_EMBED, c->dim, c->patch);
-    l.patch_embed.dim = c->dim;
-    l.patch_embed.patch = c->patch;
-    add(b, l);
-    if (cls >= 0) add(b, (struct shk_layer){.kind = SHK_CLS_TOKEN, .params = {cls, -1}});
-    if (positions >= 0) add(b, (struct shk_layer){.kind = SHK_POSITIONS, .params = {positions, -1}});
-}
-
-// torch.nn.MultiheadAttention: Xavier-uniform for the stacked weight [3 dim][dim], zero biases, the output projection as
-// nn.Linear.
-static void add_attention(struct builder *b, const struct shk_description *c, const char *prefix) {
-    struct shk_layer in = {.kind = SHK_LINEAR, .linear = {3 * c->dim}}, heads = {.kind = SHK_ATTENTION};
-    struct shk_layer out = {.kind = SHK_LINEAR, .linear = {c->dim}};
-    char name[64];
-    const double bound = sqrt(6.0 / (4.0 * (double)c->dim));
-    snprintf(name, sizeof name, "%s.self_attn.in_proj_", prefix);
-    snprintf(in.name, sizeof in.name, "%s.self_attn.in_proj", prefix);
-    add_weight(b, &in, 3 * c->dim, c->dim, bound, 0, name);
-    snprintf(name, sizeof name, "%s.self_attn.out_proj.", prefix);
-    snprintf(out.name, sizeof out.name, "%s.self_attn.out_proj", prefix);
-    add_weight(b, &out, c->dim, c->dim, 1 / sqrt((double)c->dim), 0, name);
-    snprintf(heads.name, sizeof heads.name, "%s.self_attn", prefix);
-    heads.params[0] = heads.params[1] = -1;
-    heads.attention.heads = c->heads;
-    heads.attention.dropout = c->dropout;
-    add(b, in);
-    add(b, heads);
-    add(b, out);
-}
-
-static void add_feed_forward(struct builder *b, const struct shk_description *c, const char *prefix) {
-    char name[48];
-    snprintf(name, sizeof name, "%s.linear1", prefix);
-    add_linear(b, c->ff, name);
-    add_plain(b, c->act);
-    add_dropout(b, c->dropout);
-    snprintf(name, sizeof name, "%s.linear2", prefix);
-    add_linear(b, c->dim, name);
-}
-
-static int add_norm(struct builder *b, const char *name) {
-    struct shk_layer l = {.kind = SHK_LAYER_NORM, .params = {-1, -1}};
-    snprintf(l.name, sizeof l.name, "%s", name);
-    return add(b, l);
-}
-
-// PyTorch lists a block's norms behind its linear layers, wherever they stand.
-static void add_norm_params(struct builder *b, int norm) {
-    if (norm < 0) return;
-    struct shk_layer *l = &b->m->graph.layers[norm];
-    const struct shk_param vector = {.dims = {l->out.c}, .ndim = 1, .mean = 1};
-    struct shk_param zero = vector;
-    zero.mean = 0;
-    l->params[0] = add_param(b, vector, "%s.weight", l->name);
-    l->params[1] = add_param(b, zero, "%s.bias", l->name);
-}
-
-static void add_block(struct builder *b, const struct shk_description *c, unsigned index) {
-    int norms[2];
-    char prefix[32];
-    snprintf(prefix, sizeof prefix, "encoder.layers.%u", index);
-    for (int half = 0; half < 2; half++) {
-        char norm[48];
-        const int residual = b->at;
-        snprintf(norm, sizeof norm, "%s.norm%d", prefix, half + 1);
-        if (c->pre_norm) norms[half] = add_norm(b, norm);
-        (half == 0 ? add_attention : add_feed_forward)(b, c, prefix);
-        add_dropout(b, c->dropout);
-        add(b, (struct shk_layer){.kind = SHK_ADD, .in = {0, residual}, .params = {-1, -1}});
-        if (!c->pre_norm) norms[half] = add_norm(b, norm);
+static bool build_list(struct shk_builder *b, int first, struct scope *scope) {
+    for (int i = first; i >= 0; i = b->syntax->items[i].next) {
+        const struct shk_item *item = &b->syntax->items[i];
+        const size_t times = item->count ? item->count : 1;
+        for (size_t repeat = 0; repeat < times; repeat++)
+            if (!build_once(b, item, repeat, scope)) return false;
     }
-    for (int half = 0; half < 2; half++) add_norm_params(b, norms[half]);
+    return true;
 }
 
-static bool build_vit(struct builder *b) {
-    const struct shk_description *c = &b->m->config;
-    const size_t h = b->m->shape.height, w = b->m->shape.width;
-    if (h % c->patch || w % c->patch)
-        return shk_fail(b->err, SHK_BAD_INPUT, "model description: patch=%zu does not divide the image size %zux%zu",
-                        c->patch, h, w);
-    size_t tokens = h / c->patch * (w / c->patch) + (c->mean_pool ? 0 : 1);
-    if (tokens > 4096)
-        return shk_fail(
-            b->err, SHK_BAD_INPUT,
-            "model description: patch=%zu makes %zu tokens of an image of %zux%zu, at most 4096 are supported",
-            c->patch, tokens, h, w);
-    add_embed(b, c, tokens);
-    for (unsigned i = 0; i < c->depth; i++) add_block(b, c, i);
-    if (c->pre_norm) add_norm_params(b, add_norm(b, "norm"));
-    add_plain(b, c->mean_pool ? SHK_MEAN_TOKENS : SHK_SELECT_CLS);
-    add_linear(b, b->m->shape.classes, "head");
-    return b->at >= 0;
+// ---- The whole model ----
+
+// How much of a name is that of the module around it, with the dot.
+static size_t scope_of(const char *name) {
+    const char *const dot = strrchr(name, '.');
+    return dot ? (size_t)(dot - name) + 1 : 0;
+}
+
+// Moves parameter `from` to the place `to` before it.
+static void move_param(struct shk_model *m, int from, int to) {
+    const struct shk_param moved = m->params[from];
+    memmove(&m->params[to + 1], &m->params[to], (size_t)(from - to) * sizeof moved);
+    m->params[to] = moved;
+    for (unsigned l = 0; l < m->graph.count; l++)
+        for (int k = 0; k < 2; k++) {
+            int *const param = &m->graph.layers[l].params[k];
+            if (*param >= to && *param <= from) *param = *param == from ? to : *param + 1;
+        }
+}
+
+// PyTorch lists a module's own parameters, as tokens and positions, before those of the modules in it.
+static void order_params(struct shk_model *m) {
+    for (unsigned l = 0; l < m->graph.count; l++) {
+        if (!(shk_layer_flags(m->graph.layers[l].kind) & SHK_EMBEDS)) continue;
+        const int from = m->graph.layers[l].params[0];
+        const size_t scope = scope_of(m->params[from].name);
+        for (int to = 0; to < from; to++) {
+            const char *const name = m->params[to].name;
+            if (strncmp(name, m->params[from].name, scope) != 0 || scope_of(name) == scope) continue;
+            move_param(m, from, to);
+            break;
+        }
+    }
+}
+
+static bool names_differ(const struct shk_model *m, struct shk_error *err) {
+    for (unsigned i = 0; i < m->param_count; i++)
+        for (unsigned j = 0; j < i; j++)
+            if (!strcmp(m->params[i].name, m->params[j].name))
+                return shk_fail(err, SHK_BAD_INPUT, "the net's text names two tensors %s: give one of their layers another name",
+                                m->params[i].name);
+    return true;
 }
 
 // The first layer with weights makes no input gradient.
@@ -238,16 +191,59 @@ static void count_flops(struct shk_model *m) {
     }
 }
 
-bool shk_build(struct shk_model *m, struct shk_error *err) {
-    struct builder b = {.m = m, .err = err};
+static bool check_end(const struct shk_builder *b) {
+    const struct shk_extent out = b->m->graph.layers[b->at].out;
+    const size_t classes = b->m->shape.classes;
+    if (!out.map && out.h == 1 && out.c == classes) return true;
+    char what[60];
+    snprintf(what, sizeof what, out.map ? "a map of %zux%zux%zu" : "%zu rows of %zu numbers", out.h, out.map ? out.w : out.c,
+             out.c);
+    if (!out.map && out.h == 1) snprintf(what, sizeof what, "%zu numbers", out.c);
+    return shk_fail(b->err, SHK_BAD_INPUT,
+                    "the net's text ends with %s, but there are %zu classes: let it end with linear(classes)", what, classes);
+}
+
+static bool build_text(struct shk_builder *b, struct shk_syntax *syntax) {
+    struct shk_model *m = b->m;
+    struct scope top = {.children = 0};
     const struct shk_layer input = {
         .kind = SHK_INPUT, .params = {-1, -1}, .out = {m->shape.height, m->shape.width, m->shape.channels, true}};
-    b.at = shk_graph_add(&m->graph, &input, err);
-    if (!(m->config.family == SHK_CNN ? build_cnn : build_vit)(&b) || add_plain(&b, SHK_CROSS_ENTROPY) < 0)
+    b->syntax = syntax;
+    b->at = shk_graph_add(&m->graph, &input, b->err);
+    const struct shk_layer loss = {.kind = SHK_CROSS_ENTROPY, .params = {-1, -1}};
+    if (b->at < 0 || !build_list(b, syntax->items[0].first, &top) || !check_end(b) || !shk_builder_add(b, loss))
         return false;
+    order_params(m);
     count_flops(m);
-    if (m->parameters > max_parameters)
-        return shk_fail(err, SHK_BAD_INPUT, "model description: %s has %zu parameters, at most %zu are supported",
-                        m->config.description, m->parameters, max_parameters);
+    return names_differ(m, b->err);
+}
+
+// In the words of short forms, whose net's text nobody has typed.
+static bool check_short_form(const struct shk_model *m, struct shk_error *err) {
+    const struct shk_description *c = &m->config;
+    const size_t h = m->shape.height, w = m->shape.width;
+    if (c->family == SHK_VIT && (h % c->patch || w % c->patch))
+        return shk_fail(err, SHK_BAD_INPUT, "model description: patch=%zu does not divide the image size %zux%zu",
+                        c->patch, h, w);
+    const size_t tokens = c->family == SHK_VIT ? h / c->patch * (w / c->patch) + !c->mean_pool : 0;
+    if (tokens > SHK_MOST_TOKENS)
+        return shk_fail(
+            err, SHK_BAD_INPUT,
+            "model description: patch=%zu makes %zu tokens of an image of %zux%zu, at most %d are supported", c->patch,
+            tokens, h, w, SHK_MOST_TOKENS);
+    if (c->family == SHK_CNN && (!(h >> c->blocks) || !(w >> c->blocks)))
+        return shk_fail(err, SHK_BAD_INPUT,
+                        "model description: %u pools shrink an image of %zux%zu to nothing, use fewer channels entries",
+                        c->blocks, h, w);
     return true;
+}
+
+bool shk_build(struct shk_model *m, const char *net, struct shk_error *err) {
+    struct shk_builder b = {.m = m, .err = err};
+    if (!check_short_form(m, err)) return false;
+    struct shk_syntax *syntax = shk_alloc(1, sizeof *syntax, "a net's text", err);
+    if (!syntax) return false;
+    const bool ok = shk_syntax_read(syntax, net, err) && build_text(&b, syntax);
+    shk_free(syntax);
+    return ok;
 }

@@ -7,6 +7,7 @@
 
 // Fills graph, params (dims and initial distributions, which are PyTorch's defaults), parameters and the nominal FLOPs of a
 // model whose config and shape are set. False where the description does not fit the shape.
-bool shk_build(struct shk_model *, struct shk_error *);
+// `net` is the net's text as it was typed, of which places are told.
+bool shk_build(struct shk_model *, const char *net, struct shk_error *);
 
 #endif

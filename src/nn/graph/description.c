@@ -2,11 +2,16 @@
 // A description is read key by key, and written out in full.
 #include "nn/graph/description.h"
 
+#include "base/memory.h"
 #include "base/text.h"
+#include "nn/graph/arguments.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 static const struct {
     const char *name, *title, *description;
@@ -65,14 +70,9 @@ static bool read_choice(const char *key, const char *text, const char *no, const
                     yes, key, no);
 }
 
-// A decimal fraction with at most six places.
 static bool read_dropout(const char *text, double *out, struct shk_error *err) {
-    static const char digits[] = "0123456789";
-    const size_t whole = strspn(text, digits), point = text[whole] == '.',
-                 places = strspn(text + whole + point, digits);
-    const bool fraction = whole && !text[whole + point + places] && places <= 6;
-    if (fraction && shk_typed_real(text, out) && *out <= 0.9) return true;
-    return shk_fail(err, SHK_BAD_INPUT,
+    return shk_read_share(text, out) ||
+           shk_fail(err, SHK_BAD_INPUT,
                     "model description: dropout=%s is not a probability from 0 to 0.9, with at most six places", text);
 }
 
@@ -148,26 +148,66 @@ static bool read_keys(char *keys, struct shk_description *c, struct shk_error *e
     return true;
 }
 
-static void describe(struct shk_description *c) {
-    size_t size = sizeof c->description, at = 0;
-    if (c->family == SHK_VIT) {
-        char dropout[SHK_TEXT];
-        shk_real_text(c->dropout, dropout); // of six places, as it is read
-        snprintf(c->description, size,
-                 "vit:dim=%zu,depth=%zu,heads=%zu,patch=%zu,ff=%zu,pool=%s,norm=%s,pos=%s,dropout=%s,act=%s", c->dim,
-                 c->depth, c->heads, c->patch, c->ff, c->mean_pool ? "mean" : "cls", c->pre_norm ? "pre" : "post",
-                 c->positions ? "learned" : "none", dropout, shk_layer_name(c->act));
-        return;
+// ---- What a short form stands for ----
+
+static void describe_cnn(struct shk_description *c) {
+    size_t at = (size_t)snprintf(c->description, sizeof c->description, "cnn:channels="), net = 0;
+    for (unsigned i = 0; i < c->blocks; i++) {
+        at += (size_t)snprintf(c->description + at, sizeof c->description - at, "%s%zu", i ? "-" : "", c->channels[i]);
+        net += (size_t)snprintf(c->net + net, sizeof c->net - net, "conv%u=conv(%zu,3) relu max_pool(2) ", i + 1,
+                                c->channels[i]);
     }
-    at += (size_t)snprintf(c->description, size, "cnn:channels=");
-    for (unsigned i = 0; i < c->blocks; i++)
-        at += (size_t)snprintf(c->description + at, size - at, "%s%zu", i ? "-" : "", c->channels[i]);
-    snprintf(c->description + at, size - at, ",hidden=%zu", c->hidden);
+    snprintf(c->description + at, sizeof c->description - at, ",hidden=%zu", c->hidden);
+    if (c->hidden)
+        snprintf(c->net + net, sizeof c->net - net, "flatten fc1=linear(%zu) relu fc2=linear(classes)", c->hidden);
+    else
+        snprintf(c->net + net, sizeof c->net - net, "flatten fc1=linear(classes)");
+}
+
+static void describe_vit(struct shk_description *c) {
+    const char *const norm = c->pre_norm ? "pre" : "post", *const act = shk_layer_name(c->act);
+    char dropout[SHK_TEXT];
+    shk_real_text(c->dropout, dropout); // of six places, as it is read
+    snprintf(c->description, sizeof c->description,
+             "vit:dim=%zu,depth=%zu,heads=%zu,patch=%zu,ff=%zu,pool=%s,norm=%s,pos=%s,dropout=%s,act=%s", c->dim,
+             c->depth, c->heads, c->patch, c->ff, c->mean_pool ? "mean" : "cls", norm,
+             c->positions ? "learned" : "none", dropout, act);
+    snprintf(c->net, sizeof c->net,
+             "patch_embed=patch_embed(%zu,%zu)%s%s encoder.layers=%zu*encoder(%zu,%zu,norm=%s,act=%s,dropout=%s)%s %s "
+             "head=linear(classes)",
+             c->dim, c->patch, c->mean_pool ? "" : " cls_token=cls_token", c->positions ? " pos_embed=positions" : "",
+             c->depth, c->heads, c->ff, norm, act, dropout, c->pre_norm ? " norm=ln" : "",
+             c->mean_pool ? "mean" : "cls");
+}
+
+static void describe(struct shk_description *c) {
+    if (c->family == SHK_CNN) describe_cnn(c);
+    if (c->family == SHK_VIT) describe_vit(c);
+}
+
+// A net's text as it is written everywhere, which may have come in lines.
+static bool read_net(const char *text, struct shk_description *c, struct shk_error *err) {
+    struct shk_syntax *syntax = shk_alloc(1, sizeof *syntax, "a net's text", err);
+    if (!syntax) return false;
+    const bool ok = shk_syntax_read(syntax, text, err) &&
+                    (shk_syntax_write(syntax, c->net, sizeof c->net) ||
+                     shk_fail(err, SHK_BAD_INPUT, "the net's text is longer than %zu characters", sizeof c->net - 1));
+    shk_free(syntax);
+    if (!ok) return false;
+    snprintf(c->description, sizeof c->description, "net:%s", c->net);
+    if (*c->title) return true;
+    enum { MOST_TITLE = 60 };
+    if (strlen(c->description) <= MOST_TITLE)
+        snprintf(c->title, sizeof c->title, "%.*s", MOST_TITLE, c->description);
+    else // two that begin alike are told apart
+        snprintf(c->title, sizeof c->title, "%.*s...%08x", MOST_TITLE - 11, c->description,
+                 (unsigned)XXH3_64bits(c->description, strlen(c->description)));
+    return true;
 }
 
 // The description without the keys that have the values of `standard`.
 static void shorten(struct shk_description *c, const struct shk_description *standard) {
-    char keys[sizeof c->description], *rest = keys, comma = ':';
+    char keys[300], *rest = keys, comma = ':';
     snprintf(keys, sizeof keys, "%s", c->description + 4);
     size_t at = (size_t)snprintf(c->title, sizeof c->title, "%.3s", c->description);
     for (char *key; (key = strsep(&rest, ","));) {
@@ -180,13 +220,13 @@ static void shorten(struct shk_description *c, const struct shk_description *sta
 }
 
 static bool fail_unknown(const char *text, struct shk_error *err) {
-    static const char *const names[] = {"tinycnn", "tinyvit", "tinyvit-pre", "tinyvit-nopos", "cnn", "vit", NULL};
+    static const char *const names[] = {"tinycnn", "tinyvit", "tinyvit-pre", "tinyvit-nopos", "cnn", "vit", "net", NULL};
     char more[64];
     if (*text && !text[strspn(text, "0123456789-")])
         return shk_fail(err, SHK_BAD_INPUT, "unknown model '%s': channels have '-' between, as in cnn:channels=16-32",
                         text);
     return shk_fail(err, SHK_BAD_INPUT,
-                    "unknown model '%s': use tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos, cnn:... or vit:...%s", text,
+                    "unknown model '%s': use tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos, cnn:..., vit:... or net:...%s", text,
                     hint(text, names, more));
 }
 
@@ -205,30 +245,38 @@ const char *shk_description_preset(const struct shk_description *c) {
     return NULL;
 }
 
-bool shk_description_parse(const char *text, struct shk_description *c, struct shk_error *err) {
-    struct shk_description standard = {.blocks = 2,
-                                       .channels = {16, 32},
-                                       .hidden = 128,
-                                       .dim = 64,
-                                       .depth = 2,
-                                       .heads = 4,
-                                       .patch = 4,
-                                       .ff = 256,
-                                       .positions = true,
-                                       .act = SHK_RELU,
-                                       .dropout = 0.1};
-    *c = standard;
+static bool read_form(const char *text, const char *form, struct shk_description *c, struct shk_error *err) {
+    struct shk_description standard = *c;
     char copy[400];
-    if (snprintf(copy, sizeof copy, "%s", find_preset(text, c)) >= (int)sizeof copy)
+    if (snprintf(copy, sizeof copy, "%s", form) >= (int)sizeof copy)
         return shk_fail(err, SHK_BAD_INPUT, "the model description is longer than %zu characters", sizeof copy - 1);
-    bool cnn = !strncmp(copy, "cnn", 3), vit = !strncmp(copy, "vit", 3);
+    const bool cnn = !strncmp(copy, "cnn", 3), vit = !strncmp(copy, "vit", 3);
     if ((!cnn && !vit) || (copy[3] && copy[3] != ':')) return fail_unknown(text, err);
     c->family = standard.family = cnn ? SHK_CNN : SHK_VIT;
     if (copy[3] && !read_keys(copy + 4, c, err)) return false;
     if (vit && c->dim % c->heads)
         return shk_fail(err, SHK_BAD_INPUT, "model description: heads=%zu does not divide dim=%zu", c->heads, c->dim);
+    if (!c->ff) c->ff = 4 * c->dim;
+    standard.ff = 4 * standard.dim;
     describe(c);
     describe(&standard);
     if (!*c->title) shorten(c, &standard);
     return true;
+}
+
+bool shk_description_parse(const char *text, struct shk_description *c, struct shk_error *err) {
+    *c = (struct shk_description){.blocks = 2,
+                                  .channels = {16, 32},
+                                  .hidden = 128,
+                                  .dim = 64,
+                                  .depth = 2,
+                                  .heads = 4,
+                                  .patch = 4,
+                                  .positions = true,
+                                  .act = SHK_RELU,
+                                  .dropout = 0.1};
+    const char *const form = find_preset(text, c);
+    if (strncmp(form, "net:", 4) != 0) return read_form(text, form, c, err);
+    c->family = SHK_NET;
+    return read_net(form + 4, c, err);
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-// A model's description: `cnn:channels=16-32,hidden=128`, `vit:dim=64,...`, or the name of a preset, which is such a
-// description.
+// A model's description: the text of a net, `net:conv(16,3) relu ...`; a short form, `cnn:channels=16-32,hidden=128` or
+// `vit:dim=64,...`, which stands for such a text; or the name of a preset, which is one of these.
 #ifndef SHK_NN_GRAPH_DESCRIPTION_H
 #define SHK_NN_GRAPH_DESCRIPTION_H
 
 #include "nn/graph/graph.h"
 
-enum { SHK_MAX_BLOCKS = 8, SHK_MAX_DEPTH = 64 };
+enum { SHK_MAX_BLOCKS = 8, SHK_MAX_DEPTH = 64, SHK_MAX_NET = 4000 };
 
-enum shk_family { SHK_CNN, SHK_VIT };
+enum shk_family { SHK_CNN, SHK_VIT, SHK_NET };
 
 struct shk_description {
     enum shk_family family;
@@ -23,8 +23,9 @@ struct shk_description {
     bool positions;
     enum shk_layer_kind act;
     double dropout;
-    char description[200]; // in full, canonical
-    char title[200];       // "TinyCNN"; where it is no preset the description without what has its default
+    char net[SHK_MAX_NET];             // the net's text
+    char description[SHK_MAX_NET + 8]; // in full, canonical
+    char title[200];                   // "TinyCNN"; where it is no preset the description without what has its default
 };
 
 bool shk_description_parse(const char *text, struct shk_description *, struct shk_error *);

@@ -96,12 +96,13 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
     default:
         break;
     }
-    if (in.map && (kinds[l->kind].flags & SHK_ELEMENTWISE) != SHK_ELEMENTWISE)
+    if (in.map && l->kind != SHK_MEAN_TOKENS && (kinds[l->kind].flags & SHK_ELEMENTWISE) != SHK_ELEMENTWISE)
         return refuse(l, "takes a matrix, not a map", err);
     l->out = in;
+    if (l->kind == SHK_MEAN_TOKENS) l->out = (struct shk_extent){1, 1, in.c, false};
     if (l->kind == SHK_LINEAR) l->out.c = l->linear.out;
     if (l->kind == SHK_CLS_TOKEN) l->out.h++;
-    if (l->kind == SHK_SELECT_CLS || l->kind == SHK_MEAN_TOKENS) l->out.h = 1;
+    if (l->kind == SHK_SELECT_CLS) l->out.h = 1;
     if (l->kind == SHK_ADD && !shk_extent_equal(in, g->layers[l->in[1]].out))
         return refuse(l, "adds up unequal values", err);
     return true;

@@ -227,7 +227,7 @@ static void use_batch(struct shk_lowering *f, struct shk_linear *query, const st
 static struct shk_linear *make_query(struct shk_lowering *f, const struct shk_layer *projection, size_t inner) {
     const struct shk_op *cls = shk_select_cls_new(f, true);
     if (!cls) return NULL;
-    const struct shk_value row = {cls->out, cls->out_grad, shk_input_of(f)->axis, cls};
+    const struct shk_value row = {cls->out, cls->out_grad, shk_input_of(f)->axis, cls, false};
     struct shk_linear *query = shk_linear_new(f, projection, &row, inner);
     if (!query) return NULL;
     query->op.accumulate = false;

@@ -97,39 +97,40 @@ static void place(struct shk_lowering *f, const struct shk_layer *conv, struct c
     c->op.bias = shk_lay_out_vector(f, conv->params[1], p.outer, c->cout);
 }
 
-// The pooled map: with a border where the next layer is a convolution, else flat.
-static void make_output(struct shk_lowering *f, struct conv_pool *c, bool flat) {
+// The layer that ends what the op takes from a convolution on, which is its pool; -1: it is not ours.
+static int pool_of(const struct shk_lowering *f, int layer) {
+    if (!shk_layer_is(f, layer, SHK_CONV)) return -1;
+    const struct shk_layer *conv = shk_layer_at(f, layer);
+    const int relu = shk_follower(f, layer, SHK_RELU), pool = relu < 0 ? -1 : shk_follower(f, relu, SHK_MAX_POOL);
+    if (pool < 0 || conv->params[1] < 0 || shk_graph_consumer(f->graph, conv->in[0]) != layer) return -1;
+    const bool fits = conv->conv.kernel == 3 && conv->conv.stride == 1 && conv->conv.pad == 1 &&
+                      shk_layer_at(f, pool)->pool.window == 2 && shk_layer_at(f, pool)->pool.stride == 2;
+    return fits ? pool : -1;
+}
+
+bool shk_wants_border(const struct shk_lowering *f, int layer) {
+    return pool_of(f, shk_graph_consumer(f->graph, layer)) >= 0;
+}
+
+// The pooled map: with a border where the op behind is of this kind, too; or as one row; or with a row for each pixel.
+static void make_output(struct shk_lowering *f, struct conv_pool *c, bool bordered, bool flat) {
     struct shk_plan *p = f->plan;
     const size_t h = c->h / 2, w = c->w / 2;
     struct shk_view (*const make)(struct shk_plan *, size_t, size_t, size_t) = flat ? shk_flat_map_new : shk_map_new;
     c->winners = p->training ? shk_buffer_new(p, h * w * c->cout / sizeof(float)) : -1;
-    c->op.out = make(p, h, w, c->cout);
-    p->buffers[c->op.out.buffer].kept = !flat;
-    if (p->training) c->op.out_grad = make(p, h, w, c->cout);
+    c->op.out = bordered || flat ? make(p, h, w, c->cout) : shk_view_new(p, h * w, c->cout);
+    p->buffers[c->op.out.buffer].kept = bordered;
+    if (p->training) c->op.out_grad = bordered || flat ? make(p, h, w, c->cout) : shk_view_new(p, h * w, c->cout);
     c->out_px = (ptrdiff_t)c->cout;
-    c->out_row = (ptrdiff_t)(flat ? w * c->cout : c->op.out.ld);
-}
-
-// Our rows are (y, x, channel); PyTorch's features are (channel, y, x).
-static struct shk_axis flat_axis(const struct conv_pool *c, size_t channels) {
-    const size_t h = c->h / 2, w = c->w / 2;
-    return (struct shk_axis){3, {{channels, 1}, {h, w * c->cout}, {w, c->cout}}};
-}
-
-static bool is_ours(const struct shk_lowering *f, int pool) {
-    const struct shk_layer *conv = shk_layer_at(f, f->at);
-    return pool >= 0 && conv->conv.kernel == 3 && conv->conv.stride == 1 && conv->conv.pad == 1 &&
-           shk_layer_at(f, pool)->pool.window == 2 && shk_layer_at(f, pool)->pool.stride == 2 &&
-           shk_graph_consumer(f->graph, conv->in[0]) == f->at;
+    c->out_row = (ptrdiff_t)(bordered ? c->op.out.ld : w * c->cout);
 }
 
 static bool match(struct shk_lowering *f) {
-    if (!shk_layer_is(f, f->at, SHK_CONV)) return false;
-    const int relu = shk_follower(f, f->at, SHK_RELU), pool = relu < 0 ? -1 : shk_follower(f, relu, SHK_MAX_POOL);
-    if (!is_ours(f, pool)) return false;
-    const int flat = shk_follower(f, pool, SHK_FLATTEN);
-    if (flat < 0 && shk_follower(f, pool, SHK_CONV) < 0) return false;
+    const int pool = pool_of(f, f->at);
+    if (pool < 0 || !shk_input_of(f)->bordered) return false;
     const struct shk_layer *conv = shk_layer_at(f, f->at);
+    const int flat = shk_follower(f, pool, SHK_FLATTEN), last = flat >= 0 ? flat : pool;
+    const bool bordered = shk_wants_border(f, pool);
     const struct shk_extent in = shk_layer_at(f, conv->in[0])->out;
     struct conv_pool *c = shk_op_new(f, &shk_op_conv_pool, conv->name, shk_input_of(f));
     if (!c) return false;
@@ -139,11 +140,13 @@ static bool match(struct shk_lowering *f) {
     c->in_ld = shk_layer_is(f, conv->in[0], SHK_INPUT) ? in.c : shk_round16(in.c); // an image's pixels are not padded
     c->cout = shk_round16(conv->conv.out);
     place(f, conv, c);
-    make_output(f, c, flat >= 0);
+    make_output(f, c, bordered, flat >= 0);
     shk_takes(f, f->at);
-    shk_takes(f, relu);
-    if (flat >= 0) shk_takes(f, pool);
-    shk_gives(f, flat >= 0 ? flat : pool, &c->op, flat >= 0 ? flat_axis(c, conv->conv.out) : shk_axis1(conv->conv.out));
+    shk_takes(f, shk_layer_at(f, pool)->in[0]);
+    shk_takes(f, pool);
+    shk_gives(f, last, &c->op,
+              flat >= 0 ? shk_flat_axis(shk_layer_at(f, pool)->out, c->cout) : shk_axis1(conv->conv.out));
+    f->values[last].bordered = bordered;
     return true;
 }
 
@@ -182,6 +185,7 @@ const struct shk_op_type shk_op_conv_pool = {.name = "conv_pool",
                                              .size = sizeof(struct conv_pool),
                                              .match = match,
                                              .declare = declare,
+                                             .reads_borders = true,
                                              .run = {forward, input_gradient, weight_gradient},
                                              .scratch = scratch,
                                              .flops = flops,

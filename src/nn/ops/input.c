@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The input op copies an image into a map with a border, for a convolution.
+// The input op copies an image to where the first layer reads it: into a map with a border, a map without, or one row.
 #include "nn/ops/map.h"
 #include "nn/ops/ops.h"
 
@@ -7,22 +7,31 @@
 
 static void forward(const struct shk_op *op, const struct shk_slice *s) {
     const struct shk_shape *shape = &s->plan->model->shape;
-    const size_t row = shape->width * shape->channels;
+    const bool bordered = op->out.rows == shape->height && op->out.offset > 0;
+    const size_t rows = bordered ? shape->height : 1, row = shape->height / rows * shape->width * shape->channels;
     for (size_t i = 0; i < s->samples; i++) {
-        float *map = shk_rows_at(s, &op->out) + i * shk_sample_stride(s, &op->out);
-        for (size_t y = 0; y < shape->height; y++)
+        float *map = shk_sample_at(s, &op->out, i);
+        for (size_t y = 0; y < rows; y++)
             memcpy(map + y * op->out.ld, s->images[i] + y * row, row * sizeof(float));
     }
 }
 
 static bool match(struct shk_lowering *f) {
-    if (!shk_layer_is(f, f->at, SHK_INPUT) || shk_follower(f, f->at, SHK_CONV) < 0) return false;
+    if (!shk_layer_is(f, f->at, SHK_INPUT)) return false;
     const struct shk_extent image = shk_layer_at(f, f->at)->out;
+    const int flat = shk_follower(f, f->at, SHK_FLATTEN);
     struct shk_op *op = shk_op_new(f, &shk_op_input, "input", NULL);
     if (!op) return false;
-    op->out = shk_map_new(f->plan, image.h, image.w, image.c);
-    f->plan->buffers[op->out.buffer].kept = true;
-    shk_gives(f, f->at, op, shk_axis1(image.c));
+    const bool bordered = shk_wants_border(f, f->at);
+    const size_t pixels = image.h * image.w;
+    op->out = bordered    ? shk_map_new(f->plan, image.h, image.w, image.c)
+              : flat >= 0 ? shk_view_new(f->plan, 1, shk_round16(pixels * image.c))
+                          : shk_view_new(f->plan, pixels, image.c);
+    if (flat >= 0) op->out_grad = shk_grad_new(f->plan, 1, op->out.cols); // for what reads it as it reads any row
+    f->plan->buffers[op->out.buffer].kept = bordered || flat >= 0; // what is beside the pixels stays zero
+    shk_takes(f, f->at);
+    shk_gives(f, flat >= 0 ? flat : f->at, op, flat >= 0 ? shk_flat_axis(image, image.c) : shk_axis1(image.c));
+    f->values[f->at].bordered = bordered;
     return true;
 }
 

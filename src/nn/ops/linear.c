@@ -203,7 +203,7 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
     const struct shk_linear *l = shk_linear_of(op);
     const struct shk_param *w = l->op.weight;
     const float *dz = output_gradient(l, s);
-    if (op->dealt) return; // the rest takes the whole batch
+    if (op->dealt || op->in_grad.buffer < 0) return; // the rest takes the whole batch; an image wants none
     if (shk_has_tiles(l)) {
         sparse_input_gradient(l, s, dz);
         return;
@@ -286,11 +286,12 @@ static void derive_panels(const struct shk_param *p, const float *w, float *deri
 }
 
 // Of panels [K][N]: panels [N][K], for the input gradient. Of tiles: panels [K][N], for the forward pass.
-static const struct shk_packing transposed = {derive_transposed}, panels = {derive_panels};
+const struct shk_packing shk_transposed = {derive_transposed};
+static const struct shk_packing panels = {derive_panels};
 
 void shk_linear_lay_out(struct shk_lowering *f, const struct shk_layer *l, struct shk_axis out, size_t out_padded,
                         struct shk_axis in, size_t in_padded) {
-    const struct shk_param_form p = {SHK_PANELS, out, in, in_padded, out_padded, &transposed, in_padded * out_padded};
+    const struct shk_param_form p = {SHK_PANELS, out, in, in_padded, out_padded, &shk_transposed, in_padded * out_padded};
     shk_lay_out(f, l->params[0], &p);
     shk_lay_out_vector(f, l->params[1], out, out_padded);
 }
@@ -443,6 +444,7 @@ static bool match(struct shk_lowering *f) {
     (sparse ? place_tiles : shk_linear_lay_out)(f, layer, axis, columns, in.axis, in.value.cols);
     struct shk_linear *l = shk_linear_new(f, layer, &in, columns);
     if (!l) return false;
+    if (in.op->type == &shk_op_input && shk_graph_consumer(f->graph, layer->in[0]) == f->at) l->op.in_grad = shk_no_view;
     take_producer(f, l, in.op);
     if (l->op.in.rows == 1) split_sums(f->plan, l);
     const int last = take_followers(f, l, axis);
@@ -473,6 +475,7 @@ static void declare(struct shk_op *op) {
 static double flops(const struct shk_op *op, enum shk_phase phase) {
     const struct shk_linear *l = shk_linear_of(op);
     if (phase == SHK_WEIGHT_GRADIENT && l->batch_gradient && !op->dealt) return 0; // an update task
+    if (phase == SHK_INPUT_GRADIENT && op->in_grad.buffer < 0) return 0;           // of an image
     return 2.0 * (double)(op->in.rows * l->columns) * (double)shk_readers_of(l);
 }
 

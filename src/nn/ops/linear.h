@@ -60,6 +60,9 @@ void shk_linear_begin_tasks(const struct shk_op *, const struct shk_whole_batch 
 void shk_linear_task_forward(const struct shk_op *, const struct shk_whole_batch *, size_t task, float *scratch);
 void shk_linear_task_input_gradient(const struct shk_op *, const struct shk_whole_batch *, size_t task, float *scratch);
 
+// Of a weight in panels: its transpose in panels, for the input gradient.
+extern const struct shk_packing shk_transposed;
+
 // ---- For another op, which needs a projection beside what it does itself
 
 // Lays out a weight [out][in] as panels, with its transpose as packing, and its bias.

@@ -94,6 +94,7 @@ static void dense_input_gradient(const struct shk_linear *l, const struct shk_wh
 void shk_linear_task_input_gradient(const struct shk_op *op, const struct shk_whole_batch *w, size_t task,
                                     float *scratch) {
     const struct shk_linear *l = shk_linear_of(op);
+    if (op->in_grad.buffer < 0) return; // of an image
     size_t row = task * TILE_ROWS, left = shk_readers_of(l) - row;
     size_t rows = left < TILE_ROWS ? left : TILE_ROWS;
     if (!shk_has_tiles(l)) {

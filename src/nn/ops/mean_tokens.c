@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The mean_tokens op takes the mean over the rows of a token matrix.
+// The mean_tokens op takes the mean over the rows of a token matrix, or the pixels of a map.
+#include "nn/ops/map.h"
 #include "nn/ops/ops.h"
-#include "nn/plan/lower.h"
 
 static void forward(const struct shk_op *op, const struct shk_slice *s) {
     float inverse = 1.0f / (float)op->in.rows;
@@ -20,14 +20,15 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
         const float *dy = shk_rows_at(s, &op->out_grad) + i * shk_sample_stride(s, &op->out_grad);
         float *dx = shk_rows_at(s, &op->in_grad) + i * shk_sample_stride(s, &op->in_grad);
         for (size_t r = 0; r < op->in.rows; r++)
-            for (size_t c = 0; c < op->in.cols; c++) dx[r * op->in.ld + c] = dy[c] * inverse;
+            for (size_t c = 0; c < op->in.cols; c++)
+                dx[r * op->in.ld + c] = (op->accumulate ? dx[r * op->in.ld + c] : 0) + dy[c] * inverse;
     }
 }
 
 static bool match(struct shk_lowering *f) {
-    if (!shk_layer_is(f, f->at, SHK_MEAN_TOKENS) || shk_graph_consumer(f->graph, shk_layer_at(f, f->at)->in[0]) < 0)
-        return false;
+    if (!shk_layer_is(f, f->at, SHK_MEAN_TOKENS)) return false;
     const struct shk_axis axis = shk_input_of(f)->axis;
+    if (!shk_is_dense(&shk_input_of(f)->value)) return false;
     struct shk_op *op = shk_op_new(f, &shk_op_mean_tokens, "mean", shk_input_of(f));
     if (!op) return false;
     op->out = shk_view_new(f->plan, 1, op->in.cols);

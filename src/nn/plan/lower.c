@@ -21,7 +21,7 @@ void shk_takes(struct shk_lowering *f, int layer) { f->taken[layer] = true; }
 
 void shk_gives(struct shk_lowering *f, int layer, struct shk_op *op, struct shk_axis axis) {
     shk_takes(f, layer);
-    f->values[layer] = (struct shk_value){op->out, op->out_grad, axis, op};
+    f->values[layer] = (struct shk_value){op->out, op->out_grad, axis, op, false};
 }
 
 // ---- Ops and buffers
@@ -100,11 +100,6 @@ const struct shk_param *shk_lay_out_vector(struct shk_lowering *f, int param, st
 static bool refuse(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
     if (f->failed) return false;
-    if (l->in[0] < 0)
-        return shk_fail(
-            f->err, SHK_BAD_INPUT,
-            "the model cannot be computed: its image must be read by one convolution or patch embedding, not by %s",
-            shk_layer_at(f, shk_graph_last_consumer(f->graph, f->at))->name);
     return shk_fail(f->err, SHK_BAD_INPUT, "the model cannot be computed: there is no op for layer %s (%s) behind %s",
                     l->name, shk_layer_name(l->kind), shk_layer_at(f, l->in[0])->name);
 }
@@ -117,9 +112,16 @@ static bool inputs_made(const struct shk_lowering *f) {
     return true;
 }
 
+static bool has_border(const struct shk_lowering *f) {
+    const struct shk_layer *l = shk_layer_at(f, f->at);
+    return (l->in[0] >= 0 && f->values[l->in[0]].bordered) || (l->in[1] >= 0 && f->values[l->in[1]].bordered);
+}
+
 static bool take_next(struct shk_lowering *f, const struct shk_op_type *const *types) {
-    for (size_t i = 0; inputs_made(f) && types[i]; i++)
+    for (size_t i = 0; inputs_made(f) && types[i]; i++) {
+        if (has_border(f) && !types[i]->reads_borders) continue;
         if (types[i]->match(f) || f->failed) return !f->failed;
+    }
     return refuse(f);
 }
 

@@ -10,6 +10,7 @@ struct shk_value {
     struct shk_view value, grad;
     struct shk_axis axis;
     const struct shk_op *op; // NULL: the layer's output is in no buffer (an op took it in)
+    bool bordered;           // a map with a border (ops/map.h); else a row for each pixel, as for each token
 };
 
 struct shk_lowering {

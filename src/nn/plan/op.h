@@ -17,6 +17,7 @@ struct shk_op_type {
     // Takes layers of the graph from the lowering's place on, if they are its own, and makes the op (or several). False:
     // they are not, and nothing has changed.
     bool (*match)(struct shk_lowering *);
+    bool reads_borders; // it reads maps that have a border (ops/map.h)
     // Declares which buffers the op uses in which phase (shk_op_uses), after all ops are made.
     void (*declare)(struct shk_op *);
     // On a slice; NULL: nothing. The input gradient is made first; some ops make both gradients in it.

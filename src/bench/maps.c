@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// These lay maps in rows and back, and pool them.
+#include "bench/cases.h"
+
+// A map of size x size pixels of c channels, and windows on it.
+struct windows {
+    size_t size, c, window, stride, pad;
+};
+
+static size_t outputs_of(const struct windows *d) { return (d->size + 2 * d->pad - d->window) / d->stride + 1; }
+
+static const void *im2col(struct shk_operands *o, const void *detail) {
+    const struct windows *d = detail;
+    const size_t out = outputs_of(d), floats = out * out * d->window * d->window * d->c;
+    struct shk_im2col a = {.h = d->size, .w = d->size, .c = d->c, .kernel = d->window, .stride = d->stride};
+    a.pad = d->pad;
+    a.out_w = out;
+    a.rows = out * out;
+    a.map = shk_operands_floats(o, d->size * d->size * d->c);
+    a.cols = shk_operands_floats(o, floats);
+    shk_operands_output(o, a.map, d->size * d->size * d->c * sizeof *a.map);
+    shk_operands_output(o, a.cols, floats * sizeof *a.cols);
+    return shk_operands_keep(o, &a, sizeof a);
+}
+
+static const void *max_pool(struct shk_operands *o, const void *detail) {
+    const struct windows *d = detail;
+    const size_t out = outputs_of(d), n = out * out * d->c;
+    struct shk_max_pool p = {.w = d->size, .c = d->c, .out_h = out, .out_w = out, .window = d->window};
+    p.stride = d->stride;
+    p.in = shk_operands_floats(o, d->size * d->size * d->c);
+    p.out = shk_operands_floats(o, n);
+    p.winners = shk_operands_output(o, shk_operands_zeros(o, n, 1), n);
+    shk_operands_output(o, p.in, d->size * d->size * d->c * sizeof *p.in);
+    shk_operands_output(o, p.out, n * sizeof *p.out);
+    return shk_operands_keep(o, &p, sizeof p);
+}
+
+#define MAP 16, 32
+#define ROWS(name, shape_, prepare_, window, stride, pad, out)                                                         \
+    {                                                                                                                  \
+        .kernel = name, .shape = shape_, .bytes = sizeof(float) * 32.0 * (16 * 16 + (out) * (out) * (window) * (window)), \
+        .prepare = prepare_, .detail = &(const struct windows){MAP, window, stride, pad},                              \
+    }
+
+static const struct kernel_case cases[] = {
+    ROWS(KERNEL_im2col, "3x3", im2col, 3, 1, 1, 16),
+    ROWS(KERNEL_im2col, "3x3-stride2", im2col, 3, 2, 1, 8),
+    ROWS(KERNEL_col2im, "3x3-stride2", im2col, 3, 2, 1, 8),
+    ROWS(KERNEL_max_pool_forward, "3x3-stride2", max_pool, 3, 2, 0, 7),
+    {.kernel = KERNEL_max_pool_backward,
+     .before = KERNEL_max_pool_forward,
+     .shape = "3x3-stride2",
+     .bytes = sizeof(float) * 32.0 * (16 * 16 + 7 * 7),
+     .prepare = max_pool,
+     .detail = &(const struct windows){MAP, 3, 2, 0}},
+};
+const struct kernel_cases shk_cases_of_maps = KERNEL_CASES(cases);

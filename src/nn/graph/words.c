@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: MIT
+// What each word of a net's text stands for. Parameters have the names and initial distributions of torch.nn modules'
+// reset_parameters.
+#include "nn/graph/words.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct shk_extent extent_of(const struct shk_builder *b) { return b->m->graph.layers[b->at].out; }
+
+// ---- Parameters ----
+
+static int add_param(struct shk_builder *b, struct shk_param p, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static int add_param(struct shk_builder *b, struct shk_param p, const char *format, ...) {
+    struct shk_model *m = b->m;
+    if (m->param_count == SHK_MAX_PARAMS) return -1;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(p.name, sizeof p.name, format, args);
+    va_end(args);
+    p.size = 1;
+    for (unsigned i = 0; i < p.ndim; i++) p.size *= p.dims[i];
+    m->parameters += p.size;
+    m->params[m->param_count] = p;
+    return (int)m->param_count++;
+}
+
+static struct shk_param uniform(struct shk_param p, double bound) {
+    p.init = bound > 0 ? SHK_INIT_UNIFORM : SHK_INIT_CONSTANT;
+    p.spread = (float)bound;
+    return p;
+}
+
+static struct shk_param vector(size_t n, float value) {
+    return (struct shk_param){.dims = {n}, .ndim = 1, .mean = value};
+}
+
+// A weight [out][in] and its bias, both named by a prefix: NAME.weight or NAME_weight.
+static void add_weight(struct shk_builder *b, struct shk_layer *l, size_t out, size_t in, double weight_bound,
+                       double bias_bound, const char *prefix) {
+    l->params[0] =
+        add_param(b, uniform((struct shk_param){.dims = {out, in}, .ndim = 2}, weight_bound), "%sweight", prefix);
+    l->params[1] = add_param(b, uniform(vector(out, 0), bias_bound), "%sbias", prefix);
+}
+
+// ---- Layers ----
+
+static struct shk_layer layer_of(enum shk_layer_kind kind, const char *name) {
+    struct shk_layer l = {.kind = kind, .params = {-1, -1}};
+    snprintf(l.name, sizeof l.name, "%.47s", name); // no name is longer
+    return l;
+}
+
+static bool add_plain(struct shk_builder *b, enum shk_layer_kind kind) { return shk_builder_add(b, layer_of(kind, "")); }
+
+#define PLAIN(word, kind)                                                                                              \
+    static bool build_##word(struct shk_builder *b, const char *name, const struct shk_values *v) {                    \
+        (void)name;                                                                                                    \
+        (void)v;                                                                                                       \
+        return add_plain(b, kind);                                                                                     \
+    }
+PLAIN(relu, SHK_RELU)
+PLAIN(gelu, SHK_GELU)
+PLAIN(silu, SHK_SILU)
+PLAIN(flatten, SHK_FLATTEN)
+PLAIN(cls, SHK_SELECT_CLS)
+PLAIN(mean, SHK_MEAN_TOKENS)
+
+// torch.nn.Conv2d.
+static struct shk_layer conv_layer(struct shk_builder *b, const char *name, enum shk_layer_kind kind, size_t out,
+                                   size_t kernel, bool bias) {
+    const size_t c = extent_of(b).c;
+    struct shk_layer l = layer_of(kind, name);
+    const double bound = 1 / sqrt((double)(kernel * kernel * c));
+    const struct shk_param p = {.dims = {out, c, kernel, kernel}, .ndim = 4};
+    l.params[0] = add_param(b, uniform(p, bound), "%s.weight", name);
+    if (bias) l.params[1] = add_param(b, uniform(vector(out, 0), bound), "%s.bias", name);
+    return l;
+}
+
+enum { CONV_OUT, CONV_KERNEL, CONV_STRIDE, CONV_PAD, CONV_BIAS };
+static bool build_conv(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    const size_t kernel = v->whole[CONV_KERNEL], pad = v->whole[CONV_PAD];
+    if (kernel % 2 == 0) return shk_builder_fail(b, "its kernel must be 1, 3, 5 or 7");
+    struct shk_layer l = conv_layer(b, name, SHK_CONV, v->whole[CONV_OUT], kernel, v->whole[CONV_BIAS] == 0);
+    l.conv.out = v->whole[CONV_OUT];
+    l.conv.kernel = kernel;
+    l.conv.stride = v->whole[CONV_STRIDE];
+    l.conv.pad = pad == SHK_NOT_GIVEN ? kernel / 2 : pad;
+    return shk_builder_add(b, l);
+}
+
+enum { POOL_WINDOW, POOL_STRIDE };
+static bool build_max_pool(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    (void)name;
+    struct shk_layer l = layer_of(SHK_MAX_POOL, "");
+    l.pool.window = v->whole[POOL_WINDOW];
+    l.pool.stride = v->whole[POOL_STRIDE] == SHK_NOT_GIVEN ? l.pool.window : v->whole[POOL_STRIDE];
+    return shk_builder_add(b, l);
+}
+
+static bool add_dropout(struct shk_builder *b, double p) {
+    struct shk_layer l = layer_of(SHK_DROPOUT, "");
+    l.dropout.p = p;
+    return p == 0 || shk_builder_add(b, l);
+}
+
+static bool build_dropout(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    (void)name;
+    return add_dropout(b, v->share[0]);
+}
+
+// torch.nn.Linear.
+static bool add_linear(struct shk_builder *b, size_t out, const char *name) {
+    const size_t in = extent_of(b).c;
+    struct shk_layer l = layer_of(SHK_LINEAR, name);
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "%s.", name);
+    l.linear.out = out;
+    const double bound = 1 / sqrt((double)in);
+    add_weight(b, &l, out, in, bound, bound, prefix);
+    return shk_builder_add(b, l);
+}
+
+static bool build_linear(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    if (extent_of(b).map) return shk_builder_fail(b, "it takes a row of numbers, not a map: put flatten or mean before it");
+    return add_linear(b, v->whole[0], name);
+}
+
+// ---- Tokens ----
+
+// N(0, 0.02), [1][rows][dim].
+static struct shk_layer embedding(struct shk_builder *b, enum shk_layer_kind kind, size_t rows, const char *name) {
+    const struct shk_param p = {.dims = {1, rows, extent_of(b).c}, .ndim = 3, .init = SHK_INIT_NORMAL, .spread = 0.02f};
+    struct shk_layer l = layer_of(kind, "");
+    l.params[0] = add_param(b, p, "%s", name);
+    return l;
+}
+
+static bool build_patch_embed(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    const size_t dim = v->whole[0], patch = v->whole[1];
+    const struct shk_extent in = extent_of(b);
+    char why[120];
+    snprintf(why, sizeof why, "its patches of %zu pixels do not divide the map of %zux%zu", patch, in.h, in.w);
+    if (in.map && (in.h % patch || in.w % patch)) return shk_builder_fail(b, why);
+    struct shk_layer l = conv_layer(b, name, SHK_PATCH_EMBED, dim, patch, true);
+    l.patch_embed.dim = dim;
+    l.patch_embed.patch = patch;
+    return shk_builder_add(b, l);
+}
+
+static bool build_cls_token(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    (void)v;
+    return shk_builder_add(b, embedding(b, SHK_CLS_TOKEN, 1, name));
+}
+
+static bool build_positions(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    (void)v;
+    return shk_builder_add(b, embedding(b, SHK_POSITIONS, extent_of(b).h, name));
+}
+
+static void add_norm_params(struct shk_builder *b, int norm) {
+    struct shk_layer *l = &b->m->graph.layers[norm];
+    l->params[0] = add_param(b, vector(l->out.c, 1), "%s.weight", l->name);
+    l->params[1] = add_param(b, vector(l->out.c, 0), "%s.bias", l->name);
+}
+
+static bool build_ln(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    (void)v;
+    if (!shk_builder_add(b, layer_of(SHK_LAYER_NORM, name))) return false;
+    add_norm_params(b, b->at);
+    return true;
+}
+
+// ---- torch.nn.TransformerEncoderLayer ----
+
+enum { LAYER_NAME = 48, MOST_BLOCK = 28 }; // of any layer; of a block, whose layers are called PREFIX.self_attn.out_proj and so on
+enum { ENCODER_HEADS, ENCODER_FF, ENCODER_NORM, ENCODER_ACT, ENCODER_DROPOUT };
+
+// torch.nn.MultiheadAttention: Xavier-uniform for the stacked weight [3 dim][dim], zero biases, the output projection as
+// nn.Linear.
+static bool add_attention(struct shk_builder *b, const char *block, const struct shk_values *v) {
+    const size_t dim = extent_of(b).c;
+    char name[LAYER_NAME];
+    snprintf(name, sizeof name, "%.28s.self_attn.in_proj", block);
+    struct shk_layer in = layer_of(SHK_LINEAR, name);
+    in.linear.out = 3 * dim;
+    strcat(name, "_");
+    add_weight(b, &in, 3 * dim, dim, sqrt(6.0 / (4.0 * (double)dim)), 0, name);
+    snprintf(name, sizeof name, "%.28s.self_attn.out_proj", block);
+    struct shk_layer out = layer_of(SHK_LINEAR, name);
+    out.linear.out = dim;
+    strcat(name, ".");
+    add_weight(b, &out, dim, dim, 1 / sqrt((double)dim), 0, name);
+    snprintf(name, sizeof name, "%.28s.self_attn", block);
+    struct shk_layer heads = layer_of(SHK_ATTENTION, name);
+    heads.attention.heads = v->whole[ENCODER_HEADS];
+    heads.attention.dropout = v->share[ENCODER_DROPOUT];
+    return shk_builder_add(b, in) && shk_builder_add(b, heads) && shk_builder_add(b, out);
+}
+
+static bool add_feed_forward(struct shk_builder *b, const char *block, const struct shk_values *v) {
+    static const enum shk_layer_kind activations[] = {SHK_RELU, SHK_GELU, SHK_SILU};
+    const size_t dim = extent_of(b).c, ff = v->whole[ENCODER_FF];
+    char first[LAYER_NAME], second[LAYER_NAME];
+    snprintf(first, sizeof first, "%.28s.linear1", block);
+    snprintf(second, sizeof second, "%.28s.linear2", block);
+    return add_linear(b, ff == SHK_NOT_GIVEN ? 4 * dim : ff, first) &&
+           add_plain(b, activations[v->whole[ENCODER_ACT]]) && add_dropout(b, v->share[ENCODER_DROPOUT]) &&
+           add_linear(b, dim, second);
+}
+
+static bool add_sublayer(struct shk_builder *b, const char *block, const struct shk_values *v, int half, int *norm) {
+    const bool pre = v->whole[ENCODER_NORM] == 1;
+    const int residual = b->at;
+    char name[LAYER_NAME];
+    snprintf(name, sizeof name, "%.28s.norm%d", block, half + 1);
+    if (pre && !shk_builder_add(b, layer_of(SHK_LAYER_NORM, name))) return false;
+    if (pre) *norm = b->at;
+    if (!(half == 0 ? add_attention : add_feed_forward)(b, block, v) || !add_dropout(b, v->share[ENCODER_DROPOUT]))
+        return false;
+    struct shk_layer sum = layer_of(SHK_ADD, "");
+    sum.in[1] = residual;
+    if (!shk_builder_add(b, sum)) return false;
+    if (!pre && !shk_builder_add(b, layer_of(SHK_LAYER_NORM, name))) return false;
+    if (!pre) *norm = b->at;
+    return true;
+}
+
+// PyTorch lists a block's norms behind its linear layers, wherever they stand.
+static bool build_encoder(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    const struct shk_extent in = extent_of(b);
+    char why[80];
+    if (in.map) return shk_builder_fail(b, "it takes tokens, not a map: put patch_embed before it");
+    snprintf(why, sizeof why, "it reads %zu tokens, at most %d are supported", in.h, SHK_MOST_TOKENS);
+    if (in.h > SHK_MOST_TOKENS) return shk_builder_fail(b, why);
+    snprintf(why, sizeof why, "its %zu heads do not divide tokens of %zu numbers", v->whole[ENCODER_HEADS], in.c);
+    if (in.c % v->whole[ENCODER_HEADS]) return shk_builder_fail(b, why);
+    if (strlen(name) > MOST_BLOCK) return shk_builder_fail(b, "the names of its groups and its own are too long together");
+    int norms[2];
+    for (int half = 0; half < 2; half++)
+        if (!add_sublayer(b, name, v, half, &norms[half])) return false;
+    for (int half = 0; half < 2; half++) add_norm_params(b, norms[half]);
+    return true;
+}
+
+// ---- The list ----
+
+#define NOTHING {{.key = NULL}}
+const struct shk_word shk_words[] = {
+    {"conv",
+     build_conv,
+     {{"out", SHK_ARGUMENT_WHOLE, 1, 4096, NULL, {NULL}},
+      {"kernel", SHK_ARGUMENT_WHOLE, 1, 7, "3", {NULL}},
+      {"stride", SHK_ARGUMENT_WHOLE, 1, 2, "1", {NULL}},
+      {"pad", SHK_ARGUMENT_WHOLE, 0, 3, "", {NULL}},
+      {"bias", SHK_ARGUMENT_WORD, 0, 0, "yes", {"yes", "no", NULL}}}},
+    {"max_pool",
+     build_max_pool,
+     {{"window", SHK_ARGUMENT_WHOLE, 1, 64, NULL, {NULL}}, {"stride", SHK_ARGUMENT_WHOLE, 1, 64, "", {NULL}}}},
+    {"relu", build_relu, NOTHING},
+    {"gelu", build_gelu, NOTHING},
+    {"silu", build_silu, NOTHING},
+    {"dropout", build_dropout, {{"p", SHK_ARGUMENT_SHARE, 0, 0, NULL, {NULL}}}},
+    {"flatten", build_flatten, NOTHING},
+    {"mean", build_mean, NOTHING},
+    {"linear", build_linear, {{"out", SHK_ARGUMENT_OUTPUTS, 1, 65536, NULL, {NULL}}}},
+    {"patch_embed",
+     build_patch_embed,
+     {{"dim", SHK_ARGUMENT_WHOLE, 1, 4096, NULL, {NULL}}, {"patch", SHK_ARGUMENT_WHOLE, 1, 256, NULL, {NULL}}}},
+    {"cls_token", build_cls_token, NOTHING},
+    {"positions", build_positions, NOTHING},
+    {"encoder",
+     build_encoder,
+     {{"heads", SHK_ARGUMENT_WHOLE, 1, 256, NULL, {NULL}},
+      {"ff", SHK_ARGUMENT_WHOLE, 1, 65536, "", {NULL}},
+      {"norm", SHK_ARGUMENT_WORD, 0, 0, "post", {"post", "pre", NULL}},
+      {"act", SHK_ARGUMENT_WORD, 0, 0, "relu", {"relu", "gelu", "silu", NULL}},
+      {"dropout", SHK_ARGUMENT_SHARE, 0, 0, "0", {NULL}}}},
+    {"ln", build_ln, NOTHING},
+    {"cls", build_cls, NOTHING},
+    {.name = NULL},
+};

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+// Nets as texts: what they are called, how they are written, and where wrong ones are wrong.
+#include "training.h"
+
+#include "nn/model.h"
+
+static const struct shk_shape image = {16, 16, 3, 5};
+
+static struct shk_model *make(const char *text) {
+    struct shk_error err;
+    struct shk_model *m = shk_model_outline(text, &image, &err);
+    if (!m) fail_msg("%s: %s", text, err.text);
+    return m;
+}
+
+static void test_one_way_to_write(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *written;
+    } cases[] = {
+        {"net:flatten linear(classes)", "net:flatten linear(classes)"},
+        {"net:\n\tconv( 8 , kernel = 5 )# wide\n relu  mean\r\nlinear(classes) # the head\n",
+         "net:conv(8,kernel=5) relu mean linear(classes)"},
+        {"net:3*( conv(8) relu)mean head=linear(classes)", "net:3*(conv(8) relu) mean head=linear(classes)"},
+        {"net:a = conv(8) b=2*sum ( c=conv(8)|conv(8,1)|relu ) mean linear(5)",
+         "net:a=conv(8) b=2*sum(c=conv(8) | conv(8,1) | relu) mean linear(5)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct shk_model *m = make(cases[i].text);
+        assert_string_equal(shk_model_description(m), cases[i].written);
+        struct shk_model *again = make(cases[i].written);
+        assert_string_equal(shk_model_description(again), cases[i].written);
+        assert_int_equal(shk_model_parameters(m), shk_model_parameters(again));
+        shk_model_free(again);
+        shk_model_free(m);
+    }
+}
+
+// As torch.nn.Sequential and named modules have them.
+static void test_names(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *names[12];
+    } cases[] = {
+        {"net:conv(8) relu conv(8,1,bias=no) flatten linear(classes)",
+         {"0.weight", "0.bias", "2.weight", "4.weight", "4.bias"}},
+        {"net:stem=conv(8,bias=no) layer1=2*(sum(conv1=conv(8,bias=no) relu conv2=conv(8,bias=no)) relu) "
+         "layer2=((sum(conv1=conv(4,stride=2,bias=no) | downsample=(conv(4,1,stride=2,bias=no))) relu)) mean "
+         "fc=linear(classes)",
+         {"stem.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight", "layer1.1.conv1.weight",
+          "layer1.1.conv2.weight", "layer2.0.conv1.weight", "layer2.0.downsample.0.weight", "fc.weight", "fc.bias"}},
+        {"net:body=(patch_embed(8,8) cls=cls_token pos=positions) mean head=linear(classes)",
+         {"body.cls", "body.pos", "body.0.weight", "body.0.bias", "head.weight", "head.bias"}},
+        {"net:patch_embed(8,8) norm=ln blocks=encoder(2,norm=pre) mean linear(classes)",
+         {"0.weight", "0.bias", "norm.weight", "norm.bias", "blocks.self_attn.in_proj_weight",
+          "blocks.self_attn.in_proj_bias", "blocks.self_attn.out_proj.weight", "blocks.self_attn.out_proj.bias",
+          "blocks.linear1.weight", "blocks.linear1.bias", "blocks.linear2.weight", "blocks.linear2.bias"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct shk_model *m = make(cases[i].text);
+        for (size_t k = 0; k < 12 && cases[i].names[k]; k++) {
+            assert_true(k < shk_model_tensor_count(m));
+            assert_string_equal(shk_model_tensor(m, k).name, cases[i].names[k]);
+        }
+        shk_model_free(m);
+    }
+}
+
+// A short form and its text are the same net.
+static void test_short_forms(void **state) {
+    (void)state;
+    static const char *const forms[] = {"cnn",
+                                        "cnn:channels=5-7-3,hidden=0",
+                                        "tinyvit",
+                                        "tinyvit-pre",
+                                        "vit:pool=mean,pos=none,dropout=0.25,act=silu",
+                                        "vit:dim=32,depth=3,norm=pre,pool=mean"};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct shk_model *m = make(forms[i]);
+        char text[SHK_MAX_NET + 8];
+        snprintf(text, sizeof text, "net:%s", m->config.net);
+        struct shk_model *net = make(text);
+        assert_int_equal(net->graph.count, m->graph.count);
+        assert_int_equal(net->param_count, m->param_count);
+        for (unsigned k = 0; k < m->param_count; k++) {
+            assert_string_equal(net->params[k].name, m->params[k].name);
+            assert_int_equal(net->params[k].size, m->params[k].size);
+        }
+        assert_true(net->training_flops == m->training_flops);
+        shk_model_free(net);
+        shk_model_free(m);
+    }
+}
+
+// Four times as wide as a token where nothing else is said.
+static void test_feed_forward(void **state) {
+    (void)state;
+    struct shk_model *m = make("vit:dim=32"), *n = make("net:patch_embed(20,4) b=encoder(2) mean linear(classes)");
+    assert_int_equal(m->config.ff, 128);
+    assert_non_null(strstr(shk_model_description(m), ",ff=128,"));
+    for (size_t i = 0; i < shk_model_tensor_count(n); i++)
+        if (!strcmp(shk_model_tensor(n, i).name, "b.linear1.weight")) assert_int_equal(shk_model_tensor(n, i).dims[0], 80);
+    shk_model_free(m);
+    shk_model_free(n);
+}
+
+// ---- Wrong ones
+
+static void refused(const char *text, const char *place, const char *why) {
+    struct shk_error err = {.text = ""};
+    struct shk_model *m = shk_model_outline(text, &image, &err);
+    if (m) fail_msg("%s: taken", text);
+    assert_int_equal(err.code, SHK_BAD_INPUT);
+    if (!strstr(err.text, place)) fail_msg("%s: '%s' does not name the place %s", text, err.text, place);
+    if (!strstr(err.text, why)) fail_msg("%s: '%s' does not say %s", text, err.text, why);
+}
+
+static void test_wrong_texts(void **state) {
+    (void)state;
+    refused("net:", "character 1 (its end)", "empty");
+    refused("net:conv(8", "character 7 (its end)", "')'");
+    refused("net:conv(8) )", "character 9 (')')", "a layer is expected");
+    refused("net:conv(8) (relu", "character 14 (its end)", "')'");
+    refused("net:conv(8) sum relu", "character 13", "'('");
+    refused("net:conv(8) sum()", "character 13", "empty");
+    refused("net:conv(8) sum(relu | ) mean", "character 20", "empty");
+    refused("net:0*relu", "character", "from 1 to 1000");
+    refused("net:x*relu", "character", "from 1 to 1000");
+    refused("net:1001*relu", "character", "from 1 to 1000");
+    refused("net:99999999999999999999*relu", "character", "from 1 to 1000");
+    refused("net:conv(8,)", "character 8 (')')", "a value is expected");
+    refused("net:conv()", "character 6 (')')", "a value is expected");
+    refused("net:conv(1,2,3,4,5,6,7,8,9)", "character", "more than 8 arguments");
+    refused("net:conv(8)\n  relu\n blurb\n", "line 3, character 2 ('blurb')", "no layer is called so");
+    refused("net:conw(8)", "character 1 ('conw(8)')", "did you mean conv?");
+    refused("net:Relu", "character 1", "did you mean relu?");
+    char deep[200] = "net:";
+    for (int i = 0; i < 40; i++) strcat(deep, "(");
+    refused(deep, "character", "nested more than 16 deep");
+    char longer[6000] = "net:";
+    for (int i = 0; i < 600; i++) strcat(longer, "relu ");
+    refused(longer, "character", "more than 512 items");
+    refused("net:1000*relu 1000*relu flatten linear(classes)", "character", "more than");
+}
+
+static void test_wrong_arguments(void **state) {
+    (void)state;
+    refused("net:conv", "character 1", "lacks its out");
+    refused("net:conv(0)", "character 6 ('0)')", "out of conv must be a whole number from 1 to 4096");
+    refused("net:conv(8,4)", "character 1", "1, 3, 5 or 7");
+    refused("net:conv(8,3,3)", "character 10", "stride of conv must be a whole number from 1 to 2");
+    refused("net:conv(8,stirde=2)", "character 8 ('stirde=2)')", "did you mean stride?");
+    refused("net:conv(8,bias=maybe)", "character 13", "yes or no");
+    refused("net:conv(8,out=8)", "character 8", "given twice");
+    refused("net:conv(out=8,3)", "character 12", "stands behind one");
+    refused("net:conv(1e3)", "character 6", "whole number");
+    refused("net:relu(1)", "character 6", "relu takes no arguments");
+    refused("net:dropout(0.95)", "character 9", "from 0 to 0.9");
+    refused("net:dropout(nan)", "character 9", "from 0 to 0.9");
+    refused("net:patch_embed(12,4) encoder(5) mean linear(classes)", "character 19 ('encoder(5) mean linear(c')",
+            "5 heads do not divide tokens of 12");
+    refused("net:patch_embed(12,5) mean linear(classes)", "character 1", "do not divide the map of 16x16");
+}
+
+static void test_wrong_nets(void **state) {
+    (void)state;
+    refused("net:max_pool(2) max_pool(16) mean linear(classes)", "character 13 ('max_pool(16) mean linear')",
+            "shrinks its map to nothing");
+    refused("net:conv(8) linear(classes)", "character 9", "put flatten or mean before it");
+    refused("net:conv(8) encoder(2) mean linear(classes)", "character 9", "put patch_embed before it");
+    refused("net:conv(8) sum(conv(4)) mean linear(classes)", "character 9", "unequal");
+    refused("net:conv(8) sum(conv(8) | conv(8,stride=2)) mean linear(classes)", "character 9", "unequal");
+    refused("net:conv(8) flatten sum(relu | relu) patch_embed(4,2) mean linear(classes)", "character", "");
+    refused("net:flatten conv(8) mean linear(classes)", "character 9", "takes a map, not a matrix");
+    refused("net:flatten linear(65536) linear(65536) linear(classes)", "character", "parameters, at most 100000000");
+    refused("net:conv(8) relu mean", "ends with 8 numbers", "linear(classes)");
+    refused("net:conv(8)", "ends with a map of 16x16x8", "linear(classes)");
+    refused("net:patch_embed(8,4) linear(classes)", "ends with 16 rows of 5 numbers", "linear(classes)");
+    refused("net:a=conv(8) a=conv(8) mean linear(classes)", "a.weight", "another name");
+    refused("net:a_name_that_is_longer_than_anyone_would_ever_want_it=conv(8)", "character", "too long");
+    refused("net:a_long_name_for_a_group=(a_long_name_for_a_group=(conv(8)))", "character", "too long");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_way_to_write), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_short_forms),      cmocka_unit_test(test_feed_forward),
+        cmocka_unit_test(test_wrong_texts),      cmocka_unit_test(test_wrong_arguments),
+        cmocka_unit_test(test_wrong_nets),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
