@@ -4,6 +4,8 @@
     build("tinycnn", (1, 32, 32), 9)
     build("vit:dim=48,depth=4,heads=3,patch=5,ff=100,pool=mean,norm=pre", (3, 35, 25), 11)
 
+    build("net:conv(16,3) relu mean linear(classes)", (1, 32, 32), 9)
+
 The names in state_dict() are the names of Shikaku's parameters. Keys left out of a description have the values of
 tinycnn and tinyvit.
 """
@@ -12,6 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from pytorch_nets import Net
 
 CNN = "cnn:channels=16-32,hidden=128"
 VIT = "vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls,norm=post,pos=learned,dropout=0.1,act=relu"
@@ -53,6 +57,8 @@ def parse(description):
         if key not in fields:
             raise ValueError(f"a {family} has no '{key}': its keys are {', '.join(fields)}")
     fields.update(given)
+    if family == "vit" and "ff" not in given:
+        fields["ff"] = str(4 * int(fields["dim"]))
     return family, {key: _value(key, value) for key, value in fields.items()}
 
 
@@ -128,6 +134,8 @@ class Vit(nn.Module):
 
 def build(description, shape, classes):
     """The module of a preset's name or a description; shape: (C, H, W) of an image."""
+    if description.startswith("net:"):
+        return Net(description[len("net:") :], shape, classes)
     family, fields = parse(description)
     return (Cnn if family == "cnn" else Vit)(fields, shape, classes)
 

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: MIT
+"""Nets written as texts (docs/guide/models.md) as PyTorch modules, with the same names in state_dict().
+
+    Net("conv(16,3) relu sum(conv(16) relu conv(16)) mean linear(classes)", (3, 32, 32), 10)
+"""
+
+import re
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+TOKEN = re.compile(r"#[^\n]*|\s+|([A-Za-z0-9_.\-]+|[()=,|*])")
+
+
+def tokens_of(text):
+    at = 0
+    while at < len(text):
+        found = TOKEN.match(text, at)
+        if not found:
+            raise ValueError(f"character {at + 1} of a net's text is no part of one: {text[at:at + 20]}")
+        if found.group(1):
+            yield found.group(1)
+        at = found.end()
+
+
+class Reader:
+    """Items as tuples: (name or None, count or None, kind, word or None, arguments or branches)."""
+
+    def __init__(self, text):
+        self.tokens = list(tokens_of(text)) + [None]
+        self.at = 0
+
+    def peek(self, ahead=0):
+        return self.tokens[min(self.at + ahead, len(self.tokens) - 1)]
+
+    def take(self, token=None):
+        found = self.peek()
+        if token is not None and found != token:
+            raise ValueError(f"'{token}' is expected in a net's text, not '{found}'")
+        self.at += 1
+        return found
+
+    def list(self, ends):
+        items = []
+        while self.peek() not in ends:
+            items.append(self.item())
+        return items
+
+    def item(self):
+        name = count = None
+        if self.peek(1) == "=":
+            name = self.take()
+            self.take("=")
+        if self.peek(1) == "*":
+            count = int(self.take())
+            self.take("*")
+        if self.peek() == "(":
+            self.take()
+            items = self.list((")",))
+            self.take(")")
+            return name, count, "group", None, items
+        word = self.take()
+        if word == "sum":
+            return name, count, "sum", word, self.branches()
+        return name, count, "layer", word, self.arguments() if self.peek() == "(" else []
+
+    def branches(self):
+        self.take("(")
+        branches = [self.list(("|", ")"))]
+        while self.take() == "|":
+            branches.append(self.list(("|", ")")))
+        return branches
+
+    def arguments(self):
+        self.take("(")
+        found = []
+        while True:
+            value = self.take()
+            if self.peek() == "=":
+                self.take()
+                found.append((value, self.take()))
+            else:
+                found.append((None, value))
+            if self.take() == ")":
+                return found
+
+
+class Flatten(nn.Module):
+    def forward(self, x):
+        return x.flatten(1)
+
+
+class Mean(nn.Module):
+    """Over the pixels of a map, or over tokens."""
+
+    def forward(self, x):
+        return x.mean((2, 3)) if x.dim() == 4 else x.mean(1)
+
+
+class Cls(nn.Module):
+    def forward(self, x):
+        return x[:, 0]
+
+
+class Patches(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(x).flatten(2).transpose(1, 2)
+
+
+def _arguments(given, keys):
+    """The values of `keys`, of which one may have a default: (key, default)."""
+    values = dict(keys)
+    for place, (key, value) in enumerate(given):
+        values[key or keys[place][0]] = value
+    return [values[key] for key, _ in keys]
+
+
+class Net(nn.Module):
+    def __init__(self, text, shape, classes):
+        super().__init__()
+        self.classes = classes
+        self.value = torch.zeros(1, *shape)  # what the next layer reads, for its extent
+        reader = Reader(text)
+        self.program, _ = self._list(reader.list((None,)), "", 0)
+        del self.value
+
+    # ---- Layers
+
+    def _add(self, path, module):
+        *scopes, name = path.split(".")
+        at = self
+        for scope in scopes:
+            if not hasattr(at, scope):
+                at.add_module(scope, nn.Module())
+            at = getattr(at, scope)
+        if isinstance(module, nn.Parameter):
+            at.register_parameter(name, module)
+        else:
+            at.add_module(name, module)
+        return module
+
+    def _layer(self, word, given, path):
+        """A function of what it reads; what it has as parameters is a module at `path`."""
+        c = self.value.shape[-1] if self.value.dim() == 3 else self.value.shape[1]
+        plain = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "flatten": Flatten(), "mean": Mean(), "cls": Cls()}
+        if word in plain:
+            return plain[word]
+        if word == "conv":
+            keys = [("out", None), ("kernel", 3), ("stride", 1), ("pad", None), ("bias", "yes")]
+            out, kernel, stride, pad, bias = _arguments(given, keys)
+            pad = int(kernel) // 2 if pad is None else int(pad)
+            return self._add(path, nn.Conv2d(c, int(out), int(kernel), int(stride), pad, bias=bias == "yes"))
+        if word == "max_pool":
+            window, stride = _arguments(given, [("window", None), ("stride", None)])
+            return nn.MaxPool2d(int(window), int(stride or window))
+        if word == "dropout":
+            return self._add(path, nn.Dropout(float(_arguments(given, [("p", None)])[0])))
+        if word == "linear":
+            (out,) = _arguments(given, [("out", None)])
+            return self._add(path, nn.Linear(c, self.classes if out == "classes" else int(out)))
+        if word == "patch_embed":
+            dim, patch = (int(v) for v in _arguments(given, [("dim", None), ("patch", None)]))
+            return self._add(path, Patches(c, dim, patch, stride=patch))
+        if word == "cls_token":
+            token = self._add(path, nn.Parameter(torch.randn(1, 1, c) * 0.02))
+            return lambda x: torch.cat([token.expand(len(x), -1, -1), x], 1)
+        if word == "positions":
+            positions = self._add(path, nn.Parameter(torch.randn(1, self.value.shape[1], c) * 0.02))
+            return lambda x: x + positions
+        if word == "ln":
+            return self._add(path, nn.LayerNorm(c))
+        if word == "encoder":
+            keys = [("heads", None), ("ff", 4 * c), ("norm", "post"), ("act", "relu"), ("dropout", 0)]
+            heads, ff, norm, act, dropout = _arguments(given, keys)
+            return self._add(path, nn.TransformerEncoderLayer(c, int(heads), int(ff), float(dropout),
+                                                              F.silu if act == "silu" else act, batch_first=True,
+                                                              norm_first=norm == "pre"))
+        raise ValueError(f"no layer is called '{word}'")
+
+    # ---- Items
+
+    def _list(self, items, scope, children):
+        program = []
+        for item in items:
+            for repeat in range(item[1] or 1):
+                step, children = self._item(item, repeat, scope, children)
+                program.append(step)
+        return program, children
+
+    def _item(self, item, repeat, scope, children):
+        name, count, kind, word, parts = item
+        if kind == "sum" and name is None:
+            return self._sum(parts, scope, children)
+        path = scope + (str(children) if name is None else name if count is None else f"{name}.{repeat}")
+        if kind == "group":
+            return self._list(parts, path + ".", 0)[0], children + 1
+        if kind == "sum":
+            return self._sum(parts, path + ".", 0)[0], children + 1
+        layer = self._layer(word, parts, path)
+        training = self.training
+        self.eval()
+        with torch.no_grad():
+            self.value = layer(self.value)
+        self.train(training)
+        return layer, children + 1
+
+    def _sum(self, branches, scope, children):
+        read, programs = self.value, []
+        for branch in branches:
+            self.value = read
+            program, children = self._list(branch, scope, children)
+            programs.append(program)
+        return ("sum", programs), children
+
+    def _run(self, program, x):
+        for step in program:
+            if isinstance(step, list):
+                x = self._run(step, x)
+            elif isinstance(step, tuple):
+                values = [self._run(branch, x) for branch in step[1]]
+                x = sum(values[1:], values[0]) if len(values) > 1 else values[0] + x
+            else:
+                x = step(x)
+        return x
+
+    def forward(self, x):
+        return self._run(self.program, x)
