@@ -231,6 +231,7 @@ test-faults: all $(FAULTS) ## trainings in which one call fails, each of many in
 # forgets what no line uses any more where the process ends, and that counts as a leak.
 SANITIZE := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 check-all: export WERROR := 1
+check-all: export SHK_TEST_WHOLE := 1
 check-all: ## the tests with gcc and clang, plain, with Debian's flags and under sanitizers
 	$(MAKE) test test-faults CC=gcc BUILD=build/check/gcc
 	$(MAKE) all CC=gcc && tests/hardened.sh --build

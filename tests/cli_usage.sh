@@ -307,6 +307,18 @@ bad train --model :
 bad train --model ,
 bad train --model tinycnn,
 bad_model cnn:nosuch=1
+bad train --model 'net:'
+bad train --model 'net:conv(0) flatten linear(classes)'
+bad train --model 'net:conv(8) relu'
+bad train --model 'net:conw(8) flatten linear(classes)'
+bad compare --models 'tinycnn,net:conv(8,kernal=3) mean linear(classes)'
+bad train --model "@$dir/nosuch"
+printf 'conv(8)\n  relu\n  blurb\n' >"$dir/net.txt"
+bad train --model "@$dir/net.txt"
+grep -q "line 3, character 3 ('blurb')" "$dir/err"
+count $? 'the place in a file with a net is not told'
+printf 'conv(8)\0' >"$dir/net.txt"
+bad train --model "@$dir/net.txt"
 bad_model cnn:channels
 bad_model cnn:channels=
 bad_model cnn:channels=0
@@ -443,6 +455,13 @@ good '\[cnn:channels=4,hidden=0\] done .*' -- Compare --models 'CNN: Channels=4,
 # Other names mean the same, and are not shown
 # shellcheck disable=SC2086
 good '.*' -- train --model tinycnn --batch 20 --lr 0.002 $small
+# Nets: typed in any way, or in a file, they are one.
+printf '# one\nconv( 4 )\n\trelu mean\nlinear(classes)\n' >"$dir/net.txt"
+net='\[net:conv\(4\) relu mean linear\(classes\)\] done .* weights'
+good "$net .*" -- train --model 'net: conv( 4 )  relu mean linear(classes)' $small
+hash=$(sed -n 's/.* weights //p' "$dir/out")
+good "$net $hash" -- train --model "@$dir/net.txt" $small
+good '.*net:conv\(4,5\) relu mean li.*' 'TinyCNN .*' -- compare --models 'net:conv(4,5) relu mean linear(classes), TinyCNN' $small
 grep -o 'weights .*' "$dir/out" >"$dir/short"
 # shellcheck disable=SC2086
 good '.*' -- train --model tinycnn --batch-size 20 --learning-rate 2e-3 $small

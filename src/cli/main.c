@@ -109,6 +109,8 @@ static const struct argp argp = {
         "  cnn:channels=16-32,hidden=128\n"
         "  vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls|mean,\n"
         "      norm=post|pre,pos=learned|none,dropout=0.1,act=relu|gelu|silu\n"
+        "  net:conv(16,3) relu max_pool(2) flatten linear(classes)   a net of your own, layer by layer\n"
+        "  @FILE                                                     such a text in a file\n"
         "\n"
         "Environment:\n"
         "  SHIKAKU_THREADS   threads, where --threads is not given\n"
