@@ -18,6 +18,13 @@ check 'a benchmark is missing in the table' $?
 "$bin" bench $small --json - >b.json 2>err && ! grep -q '^train/' b.json
 check 'bench --json -' $?
 
+# Where nothing else is asked for, each thread has a core of its own.
+grep -q '"placement": "threads: 1 of .*; pinned to CPU' a.json
+check 'threads are not pinned' $?
+SHIKAKU_PIN=none "$bin" bench --quick --models cnn:channels=4,hidden=8 --train-samples 200 --size 12 --square 3 --what train --threads 1 --seconds 0.001 --json n.json >out 2>err
+! grep -q 'placement.*; pinned' n.json
+check 'threads are pinned that shall not be' $?
+
 # facts FILE: a line for each benchmark, its hash; without threads and instruction set.
 cat >facts.py <<'END'
 import json, sys

@@ -472,5 +472,6 @@ static int bench(int argc, char **argv) {
 
 int cli_bench(int argc, char **argv) {
     const bool history = argc > 1 && strcmp(argv[1], "history") == 0;
+    benching_pin();
     return history ? cli_bench_history(argc - 1, argv + 1) : bench(argc, argv);
 }

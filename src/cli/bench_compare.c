@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // shikaku bench-compare: says of each benchmark of two programs whether the new one is slower.
 #include "base/file.h"
+#include "cli/benching.h"
 #include "cli/compared_files.h"
 #include "cli/contest.h"
 #include "cli/run.h"
@@ -133,6 +134,7 @@ int cli_bench_compare(int argc, char **argv) {
                "behind -- and is started for each piece. In the place of a program may stand a file of results: then "
                "nothing runs in turns, and the weather counts as a change.",
     };
+    benching_pin();
     const int rest = find_rest(argc, argv);
     struct compare_settings s = {
         .run = run_defaults(), .threshold = 0.05, .seconds = 30, .arguments = argv + (rest < argc ? rest + 1 : argc)};

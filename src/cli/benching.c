@@ -229,6 +229,11 @@ static void open_data(struct benching *b) {
     data_said_free(&said);
 }
 
+void benching_pin(void) {
+    const char *asked = getenv("SHIKAKU_PIN");
+    if (!asked || !*asked) setenv("SHIKAKU_PIN", "cores", true);
+}
+
 struct benching benching_open(const struct benching_settings *s) {
     struct shk_error error = {0};
     struct benching b = {.settings = s, .machine = shk_machine_create(NULL, &error)};

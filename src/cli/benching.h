@@ -33,6 +33,9 @@ struct benching {
     struct result *result;            // [count]: what is known of each, and its repetitions
     struct shk_bench_step *steps;
 };
+// Threads that the kernel moves meet different CPUs, of which now one and now another is slower: they are pinned, as far as nobody
+// has asked for something else, also those of programs that are started.
+void benching_pin(void);
 // Opens all of them and takes the first steps, which warm up; their hash says what was computed. Ends the program where a setting
 // makes no sense.
 struct benching benching_open(const struct benching_settings *);
