@@ -26,8 +26,7 @@ void SHK_KERNEL(im2col)(const struct shk_im2col *a) {
         for (size_t ky = 0; ky < a->kernel; ky++, out += row) {
             const struct run run = run_of(a, a->first + r, ky);
             if (!run.inside || run.to - run.from < a->kernel) memset(out, 0, row * sizeof *out);
-            if (run.inside)
-                memcpy(out + run.from * c, a->map + run.pixel * c, (run.to - run.from) * c * sizeof *out);
+            if (run.inside) memcpy(out + run.from * c, a->map + run.pixel * c, (run.to - run.from) * c * sizeof *out);
         }
     }
 }
@@ -41,7 +40,8 @@ void SHK_KERNEL(col2im)(const struct shk_im2col *a) {
             if (!run.inside) continue;
             const float *from = in + run.from * c;
             float *to = a->map + run.pixel * c;
-            for (size_t i = 0; i < (run.to - run.from) * c; i += 16) vf_store(to + i, vf_add(vf_load(to + i), vf_load(from + i)));
+            for (size_t i = 0; i < (run.to - run.from) * c; i += 16)
+                vf_store(to + i, vf_add(vf_load(to + i), vf_load(from + i)));
         }
     }
 }

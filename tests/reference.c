@@ -67,8 +67,9 @@ static double dropout_factor(const struct node *n, double p, size_t e) {
 static struct shk_extent map_of(const struct node *n, bool *image) {
     const struct shk_graph *g = &n->s->model->graph;
     int i = n->l->in[0];
-    while (g->layers[i].kind == SHK_SELECT_CLS || g->layers[i].kind == SHK_MEAN_TOKENS || g->layers[i].kind == SHK_RELU ||
-           g->layers[i].kind == SHK_GELU || g->layers[i].kind == SHK_SILU || g->layers[i].kind == SHK_DROPOUT)
+    while (g->layers[i].kind == SHK_SELECT_CLS || g->layers[i].kind == SHK_MEAN_TOKENS ||
+           g->layers[i].kind == SHK_RELU || g->layers[i].kind == SHK_GELU || g->layers[i].kind == SHK_SILU ||
+           g->layers[i].kind == SHK_DROPOUT)
         i = g->layers[i].in[0];
     *image = g->layers[i].kind == SHK_FLATTEN && g->layers[i].in[0] == 0;
     return g->layers[i].kind == SHK_FLATTEN ? g->layers[g->layers[i].in[0]].out : n->in;
@@ -161,8 +162,7 @@ static void layer_norm(const struct node *n) {
 
 static void mean_tokens(const struct node *n) {
     const size_t rows = n->in.h * n->in.w;
-    for (size_t i = 0; i < rows * n->in.c; i++)
-        n->y[n->in.map ? i / rows : i % n->in.c] += n->x[i] / (double)rows;
+    for (size_t i = 0; i < rows * n->in.c; i++) n->y[n->in.map ? i / rows : i % n->in.c] += n->x[i] / (double)rows;
 }
 
 // ---- Attention ----

@@ -53,13 +53,29 @@ static const struct check checks[] = {
     {"cnn:channels=70-6,hidden=0", {8, 8, 1, 2}, 5, 3, 5},
     // Nets of their own: windows of any size, strides, paddings, branches, and what is computed in maps alone.
     {"net:conv(5) relu conv(7,5,stride=2) gelu max_pool(3,2) mean linear(classes)", {13, 12, 1, 4}, 7, 3, 7},
-    {"net:conv(20,7,stride=2,bias=no) relu max_pool(2) conv(6,1) silu flatten linear(classes)", {17, 16, 3, 3}, 5, 3, 5},
+    {"net:conv(20,7,stride=2,bias=no) relu max_pool(2) conv(6,1) silu flatten linear(classes)",
+     {17, 16, 3, 3},
+     5,
+     3,
+     5},
     {"net:conv(12,3,pad=0) sum(conv(12,bias=no) relu conv(12)) relu sum(conv(18,stride=2) | conv(18,1,stride=2)) "
-     "mean linear(classes)", {12, 15, 2, 5}, 6, 4, 6},
+     "mean linear(classes)",
+     {12, 15, 2, 5},
+     6,
+     4,
+     6},
     {"net:conv(9) 2*(sum(relu conv(9) dropout(0.3) conv(9,1)) dropout(0.2)) max_pool(3,3) flatten linear(6) relu "
-     "linear(classes)", {11, 11, 1, 3}, 7, 2, 5},
+     "linear(classes)",
+     {11, 11, 1, 3},
+     7,
+     2,
+     5},
     {"net:conv(16) relu max_pool(2) sum(conv(16) | conv(16,5) | relu) relu conv(4) relu max_pool(2) flatten "
-     "linear(classes)", {16, 13, 1, 3}, 5, 3, 5},
+     "linear(classes)",
+     {16, 13, 1, 3},
+     5,
+     3,
+     5},
     {"net:flatten linear(30) gelu linear(12) relu linear(classes)", {8, 9, 3, 4}, 9, 3, 9},
     // Every choice of a ViT, alone and against each other.
     {"vit:dim=16,depth=1,heads=1,patch=4,ff=16,dropout=0", {8, 8, 1, 9}, 7, 3, 7},
@@ -496,8 +512,7 @@ static void check_isa(struct run *r, const struct problem *p, const struct shk_k
     step(r);
     e.losses = worse(e.losses, loss_error(r, p->training_losses));
     e.gradients = gradient_error(r, p, &e.skipped, &e.name);
-    if (!drops(p->model))
-        assert_memory_equal(r->loss, evaluation.loss, r->batch.n * sizeof(float));
+    if (!drops(p->model)) assert_memory_equal(r->loss, evaluation.loss, r->batch.n * sizeof(float));
     close_run(&evaluation);
     printf("%-6s %-82s logits %.1e losses %.1e gradients %.1e (%s), %zu of %zu skipped\n", k->isa,
            p->check->description, e.logits, e.losses, e.gradients, e.name, e.skipped, p->element_count);

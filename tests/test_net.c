@@ -99,7 +99,8 @@ static void test_feed_forward(void **state) {
     assert_int_equal(m->config.ff, 128);
     assert_non_null(strstr(shk_model_description(m), ",ff=128,"));
     for (size_t i = 0; i < shk_model_tensor_count(n); i++)
-        if (!strcmp(shk_model_tensor(n, i).name, "b.linear1.weight")) assert_int_equal(shk_model_tensor(n, i).dims[0], 80);
+        if (!strcmp(shk_model_tensor(n, i).name, "b.linear1.weight"))
+            assert_int_equal(shk_model_tensor(n, i).dims[0], 80);
     shk_model_free(m);
     shk_model_free(n);
 }

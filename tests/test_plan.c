@@ -30,8 +30,10 @@ static const struct subject subjects[] = {
     {"cnn:channels=16-32,hidden=128", {32, 32, 1, 9}},
     {"cnn:channels=1,hidden=4100", {8, 8, 1, 2}}, // a wide second layer: dealt out, in panels
     {"net:conv(5) relu conv(7,5,stride=2) gelu max_pool(3,2) mean linear(classes)", {13, 12, 1, 4}},
-    {"net:conv(12) sum(conv(12,bias=no) relu conv(12)) relu sum(conv(18,stride=2) | conv(18,1,stride=2)) dropout(0.3) mean "
-     "linear(classes)", {12, 15, 2, 5}},
+    {"net:conv(12) sum(conv(12,bias=no) relu conv(12)) relu sum(conv(18,stride=2) | conv(18,1,stride=2)) dropout(0.3) "
+     "mean "
+     "linear(classes)",
+     {12, 15, 2, 5}},
     {"vit:dim=12,depth=1,heads=3,patch=4,ff=20,dropout=0", {8, 8, 1, 5}},
     {"vit:dim=12,depth=2,heads=3,patch=2,ff=20,dropout=0.3", {8, 8, 1, 5}},
     {"vit:dim=12,depth=2,heads=3,patch=4,ff=20,dropout=0.3,norm=pre,act=gelu", {8, 12, 3, 11}},

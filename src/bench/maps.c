@@ -39,8 +39,9 @@ static const void *max_pool(struct shk_operands *o, const void *detail) {
 #define MAP 16, 32
 #define ROWS(name, shape_, prepare_, window, stride, pad, out)                                                         \
     {                                                                                                                  \
-        .kernel = name, .shape = shape_, .bytes = sizeof(float) * 32.0 * (16 * 16 + (out) * (out) * (window) * (window)), \
-        .prepare = prepare_, .detail = &(const struct windows){MAP, window, stride, pad},                              \
+        .kernel = name, .shape = shape_,                                                                               \
+        .bytes = sizeof(float) * 32.0 * (16 * 16 + (out) * (out) * (window) * (window)), .prepare = prepare_,          \
+        .detail = &(const struct windows){MAP, window, stride, pad},                                                   \
     }
 
 static const struct kernel_case cases[] = {

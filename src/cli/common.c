@@ -257,7 +257,8 @@ const char *cli_model(char *typed) {
 
 // A model without its option.
 static bool is_model(const char *arg) {
-    return strncasecmp(arg, "tiny", 4) == 0 || strncasecmp(arg, "cnn", 3) == 0 || strncasecmp(arg, "vit", 3) == 0 || strncasecmp(arg, "net:", 4) == 0;
+    return strncasecmp(arg, "tiny", 4) == 0 || strncasecmp(arg, "cnn", 3) == 0 || strncasecmp(arg, "vit", 3) == 0 ||
+           strncasecmp(arg, "net:", 4) == 0;
 }
 
 static _Noreturn void die_of_argument(const struct argp_state *state, const char *arg) {

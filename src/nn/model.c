@@ -72,7 +72,8 @@ static bool check_layer_params(const struct shk_model *m, const struct shk_layer
     const unsigned flags = shk_layer_flags(l->kind);
     for (int k = 0; k < 2; k++) {
         const int param = l->params[k];
-        const bool needed = ((flags & SHK_WEIGHTED) && (k == 0 || !(flags & SHK_BIAS_OPTIONAL))) || (k == 0 && (flags & SHK_EMBEDS));
+        const bool needed =
+            ((flags & SHK_WEIGHTED) && (k == 0 || !(flags & SHK_BIAS_OPTIONAL))) || (k == 0 && (flags & SHK_EMBEDS));
         if (param < 0 && needed)
             return shk_fail(err, SHK_BAD_INPUT, "the model's layer %s lacks its %s, which is not supported", l->name,
                             k ? "bias" : "weight");

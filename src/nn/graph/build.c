@@ -48,7 +48,8 @@ static bool name_child(struct shk_builder *b, struct scope *scope, size_t repeat
     if (!item->name.length)
         length = snprintf(name, sizeof name, "%s%u", scope->prefix, scope->children);
     else if (item->count)
-        length = snprintf(name, sizeof name, "%s%.*s.%zu", scope->prefix, (int)item->name.length, item->name.at, repeat);
+        length =
+            snprintf(name, sizeof name, "%s%.*s.%zu", scope->prefix, (int)item->name.length, item->name.at, repeat);
     else
         length = snprintf(name, sizeof name, "%s%.*s", scope->prefix, (int)item->name.length, item->name.at);
     scope->children++;
@@ -95,7 +96,8 @@ static bool add_branches(struct shk_builder *b, const struct shk_item *sum, int 
     b->item = sum;
     const bool ok = one != other || shk_builder_fail(b, "both of its branches are the value that it reads");
     b->at = one;
-    const bool added = ok && shk_builder_add(b, (struct shk_layer){.kind = SHK_ADD, .in = {0, other}, .params = {-1, -1}});
+    const bool added =
+        ok && shk_builder_add(b, (struct shk_layer){.kind = SHK_ADD, .in = {0, other}, .params = {-1, -1}});
     b->item = item;
     return added;
 }
@@ -174,7 +176,8 @@ static bool names_differ(const struct shk_model *m, struct shk_error *err) {
     for (unsigned i = 0; i < m->param_count; i++)
         for (unsigned j = 0; j < i; j++)
             if (!strcmp(m->params[i].name, m->params[j].name))
-                return shk_fail(err, SHK_BAD_INPUT, "the net's text names two tensors %s: give one of their layers another name",
+                return shk_fail(err, SHK_BAD_INPUT,
+                                "the net's text names two tensors %s: give one of their layers another name",
                                 m->params[i].name);
     return true;
 }
@@ -196,11 +199,12 @@ static bool check_end(const struct shk_builder *b) {
     const size_t classes = b->m->shape.classes;
     if (!out.map && out.h == 1 && out.c == classes) return true;
     char what[60];
-    snprintf(what, sizeof what, out.map ? "a map of %zux%zux%zu" : "%zu rows of %zu numbers", out.h, out.map ? out.w : out.c,
-             out.c);
+    snprintf(what, sizeof what, out.map ? "a map of %zux%zux%zu" : "%zu rows of %zu numbers", out.h,
+             out.map ? out.w : out.c, out.c);
     if (!out.map && out.h == 1) snprintf(what, sizeof what, "%zu numbers", out.c);
     return shk_fail(b->err, SHK_BAD_INPUT,
-                    "the net's text ends with %s, but there are %zu classes: let it end with linear(classes)", what, classes);
+                    "the net's text ends with %s, but there are %zu classes: let it end with linear(classes)", what,
+                    classes);
 }
 
 static bool build_text(struct shk_builder *b, struct shk_syntax *syntax) {

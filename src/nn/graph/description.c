@@ -220,14 +220,16 @@ static void shorten(struct shk_description *c, const struct shk_description *sta
 }
 
 static bool fail_unknown(const char *text, struct shk_error *err) {
-    static const char *const names[] = {"tinycnn", "tinyvit", "tinyvit-pre", "tinyvit-nopos", "cnn", "vit", "net", NULL};
+    static const char *const names[] = {"tinycnn", "tinyvit", "tinyvit-pre", "tinyvit-nopos",
+                                        "cnn",     "vit",     "net",         NULL};
     char more[64];
     if (*text && !text[strspn(text, "0123456789-")])
         return shk_fail(err, SHK_BAD_INPUT, "unknown model '%s': channels have '-' between, as in cnn:channels=16-32",
                         text);
-    return shk_fail(err, SHK_BAD_INPUT,
-                    "unknown model '%s': use tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos, cnn:..., vit:... or net:...%s", text,
-                    hint(text, names, more));
+    return shk_fail(
+        err, SHK_BAD_INPUT,
+        "unknown model '%s': use tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos, cnn:..., vit:... or net:...%s", text,
+        hint(text, names, more));
 }
 
 static const char *find_preset(const char *text, struct shk_description *c) {

@@ -16,7 +16,7 @@ enum shk_layer_kind {
 };
 
 enum shk_layer_flags {
-    SHK_WEIGHTED = 1,   // has a weight and a bias
+    SHK_WEIGHTED = 1, // has a weight and a bias
     SHK_BIAS_OPTIONAL = 128,
     SHK_EMBEDS = 64,    // has one parameter, which is a part of its output
     SHK_ROWWISE = 2,    // computes each row of its output from the same rows of its inputs alone

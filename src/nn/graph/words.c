@@ -54,7 +54,9 @@ static struct shk_layer layer_of(enum shk_layer_kind kind, const char *name) {
     return l;
 }
 
-static bool add_plain(struct shk_builder *b, enum shk_layer_kind kind) { return shk_builder_add(b, layer_of(kind, "")); }
+static bool add_plain(struct shk_builder *b, enum shk_layer_kind kind) {
+    return shk_builder_add(b, layer_of(kind, ""));
+}
 
 #define PLAIN(word, kind)                                                                                              \
     static bool build_##word(struct shk_builder *b, const char *name, const struct shk_values *v) {                    \
@@ -126,7 +128,8 @@ static bool add_linear(struct shk_builder *b, size_t out, const char *name) {
 }
 
 static bool build_linear(struct shk_builder *b, const char *name, const struct shk_values *v) {
-    if (extent_of(b).map) return shk_builder_fail(b, "it takes a row of numbers, not a map: put flatten or mean before it");
+    if (extent_of(b).map)
+        return shk_builder_fail(b, "it takes a row of numbers, not a map: put flatten or mean before it");
     return add_linear(b, v->whole[0], name);
 }
 
@@ -177,7 +180,10 @@ static bool build_ln(struct shk_builder *b, const char *name, const struct shk_v
 
 // ---- torch.nn.TransformerEncoderLayer ----
 
-enum { LAYER_NAME = 48, MOST_BLOCK = 28 }; // of any layer; of a block, whose layers are called PREFIX.self_attn.out_proj and so on
+enum {
+    LAYER_NAME = 48,
+    MOST_BLOCK = 28
+}; // of any layer; of a block, whose layers are called PREFIX.self_attn.out_proj and so on
 enum { ENCODER_HEADS, ENCODER_FF, ENCODER_NORM, ENCODER_ACT, ENCODER_DROPOUT };
 
 // torch.nn.MultiheadAttention: Xavier-uniform for the stacked weight [3 dim][dim], zero biases, the output projection as
@@ -239,7 +245,8 @@ static bool build_encoder(struct shk_builder *b, const char *name, const struct 
     if (in.h > SHK_MOST_TOKENS) return shk_builder_fail(b, why);
     snprintf(why, sizeof why, "its %zu heads do not divide tokens of %zu numbers", v->whole[ENCODER_HEADS], in.c);
     if (in.c % v->whole[ENCODER_HEADS]) return shk_builder_fail(b, why);
-    if (strlen(name) > MOST_BLOCK) return shk_builder_fail(b, "the names of its groups and its own are too long together");
+    if (strlen(name) > MOST_BLOCK)
+        return shk_builder_fail(b, "the names of its groups and its own are too long together");
     int norms[2];
     for (int half = 0; half < 2; half++)
         if (!add_sublayer(b, name, v, half, &norms[half])) return false;
@@ -249,7 +256,10 @@ static bool build_encoder(struct shk_builder *b, const char *name, const struct 
 
 // ---- The list ----
 
-#define NOTHING {{.key = NULL}}
+#define NOTHING                                                                                                        \
+    {                                                                                                                  \
+        { .key = NULL }                                                                                                \
+    }
 const struct shk_word shk_words[] = {
     {"conv",
      build_conv,

@@ -103,7 +103,8 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
 // The gradient of the convolution itself, in place.
 static void through_relu(const struct conv *v, const struct shk_slice *s, size_t sample) {
     float *dy = shk_sample_at(s, &v->op.out_grad, sample);
-    const struct shk_relu_backward relu = {outputs_of(v) * v->op.out.ld, shk_sample_at(s, &v->op.out, sample), dy, dy, 1};
+    const struct shk_relu_backward relu = {outputs_of(v) * v->op.out.ld, shk_sample_at(s, &v->op.out, sample), dy, dy,
+                                           1};
     if (v->relu) s->k->relu_backward(&relu);
 }
 

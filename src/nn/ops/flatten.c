@@ -14,7 +14,8 @@ static bool match(struct shk_lowering *f) {
     const struct shk_value in = *shk_input_of(f);
     const struct shk_extent map = shk_layer_at(f, l->in[0])->out;
     if (!map.map || in.axis.count != 1 || !shk_is_dense(&in.value)) return false;
-    f->values[f->at] = (struct shk_value){one_row(in.value), one_row(in.grad), shk_flat_axis(map, in.value.ld), in.op, false};
+    f->values[f->at] =
+        (struct shk_value){one_row(in.value), one_row(in.grad), shk_flat_axis(map, in.value.ld), in.op, false};
     shk_takes(f, f->at);
     return true;
 }

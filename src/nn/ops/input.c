@@ -11,8 +11,7 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
     const size_t rows = bordered ? shape->height : 1, row = shape->height / rows * shape->width * shape->channels;
     for (size_t i = 0; i < s->samples; i++) {
         float *map = shk_sample_at(s, &op->out, i);
-        for (size_t y = 0; y < rows; y++)
-            memcpy(map + y * op->out.ld, s->images[i] + y * row, row * sizeof(float));
+        for (size_t y = 0; y < rows; y++) memcpy(map + y * op->out.ld, s->images[i] + y * row, row * sizeof(float));
     }
 }
 
@@ -28,7 +27,7 @@ static bool match(struct shk_lowering *f) {
               : flat >= 0 ? shk_view_new(f->plan, 1, shk_round16(pixels * image.c))
                           : shk_view_new(f->plan, pixels, image.c);
     if (flat >= 0) op->out_grad = shk_grad_new(f->plan, 1, op->out.cols); // for what reads it as it reads any row
-    f->plan->buffers[op->out.buffer].kept = bordered || flat >= 0; // what is beside the pixels stays zero
+    f->plan->buffers[op->out.buffer].kept = bordered || flat >= 0;        // what is beside the pixels stays zero
     shk_takes(f, f->at);
     shk_gives(f, flat >= 0 ? flat : f->at, op, flat >= 0 ? shk_flat_axis(image, image.c) : shk_axis1(image.c));
     f->values[f->at].bordered = bordered;

@@ -291,7 +291,8 @@ static const struct shk_packing panels = {derive_panels};
 
 void shk_linear_lay_out(struct shk_lowering *f, const struct shk_layer *l, struct shk_axis out, size_t out_padded,
                         struct shk_axis in, size_t in_padded) {
-    const struct shk_param_form p = {SHK_PANELS, out, in, in_padded, out_padded, &shk_transposed, in_padded * out_padded};
+    const struct shk_param_form p = {
+        SHK_PANELS, out, in, in_padded, out_padded, &shk_transposed, in_padded * out_padded};
     shk_lay_out(f, l->params[0], &p);
     shk_lay_out_vector(f, l->params[1], out, out_padded);
 }
@@ -444,7 +445,8 @@ static bool match(struct shk_lowering *f) {
     (sparse ? place_tiles : shk_linear_lay_out)(f, layer, axis, columns, in.axis, in.value.cols);
     struct shk_linear *l = shk_linear_new(f, layer, &in, columns);
     if (!l) return false;
-    if (in.op->type == &shk_op_input && shk_graph_consumer(f->graph, layer->in[0]) == f->at) l->op.in_grad = shk_no_view;
+    if (in.op->type == &shk_op_input && shk_graph_consumer(f->graph, layer->in[0]) == f->at)
+        l->op.in_grad = shk_no_view;
     take_producer(f, l, in.op);
     if (l->op.in.rows == 1) split_sums(f->plan, l);
     const int last = take_followers(f, l, axis);
