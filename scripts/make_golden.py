@@ -47,6 +47,9 @@ CASES = {
                   (3, 35, 25), 11, 13),
     "vit-21x33": ("vit:dim=40,depth=4,heads=5,patch=3,ff=72,pool=cls,norm=post,pos=learned,dropout=0,act=relu",
                   (2, 21, 33), 13, 5),
+    "net-24x21": ("net:stem=conv(12,5,stride=2,bias=no) relu layer1=2*(sum(conv1=conv(12) relu conv2=conv(12)) relu) "
+                  "layer2=(sum(conv1=conv(20,stride=2) gelu conv2=conv(20,7) | downsample=conv(20,1,stride=2)) silu) "
+                  "max_pool(2) mean fc=linear(classes)", (3, 24, 21), 6, 28),
 }
 
 

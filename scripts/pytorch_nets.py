@@ -108,6 +108,26 @@ class Patches(nn.Conv2d):
         return super().forward(x).flatten(2).transpose(1, 2)
 
 
+class Embedding:
+    """A parameter that is looked up when it is needed, so that copies of the net have their own."""
+
+    def __init__(self, net, path):
+        self.net, self.path = net, path
+
+    def parameter(self):
+        return self.net.get_parameter(self.path)
+
+
+class Token(Embedding):
+    def __call__(self, x):
+        return torch.cat([self.parameter().expand(len(x), -1, -1), x], 1)
+
+
+class Positions(Embedding):
+    def __call__(self, x):
+        return x + self.parameter()
+
+
 def _arguments(given, keys):
     """The values of `keys`, of which one may have a default: (key, default)."""
     values = dict(keys)
@@ -163,11 +183,11 @@ class Net(nn.Module):
             dim, patch = (int(v) for v in _arguments(given, [("dim", None), ("patch", None)]))
             return self._add(path, Patches(c, dim, patch, stride=patch))
         if word == "cls_token":
-            token = self._add(path, nn.Parameter(torch.randn(1, 1, c) * 0.02))
-            return lambda x: torch.cat([token.expand(len(x), -1, -1), x], 1)
+            self._add(path, nn.Parameter(torch.randn(1, 1, c) * 0.02))
+            return Token(self, path)
         if word == "positions":
-            positions = self._add(path, nn.Parameter(torch.randn(1, self.value.shape[1], c) * 0.02))
-            return lambda x: x + positions
+            self._add(path, nn.Parameter(torch.randn(1, self.value.shape[1], c) * 0.02))
+            return Positions(self, path)
         if word == "ln":
             return self._add(path, nn.LayerNorm(c))
         if word == "encoder":
