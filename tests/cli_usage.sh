@@ -452,16 +452,19 @@ count $? 'the weights of TinyCNN differ between train on 2 threads and compare o
 good "\[TinyCNN\] done .* weights $expected" -- train --model ' TinyCNN' --threads 2 $small
 # shellcheck disable=SC2086
 good '\[cnn:channels=4,hidden=0\] done .*' -- Compare --models 'CNN: Channels=4, hidden=0' --threads 1 $small
-# Other names mean the same, and are not shown
-# shellcheck disable=SC2086
-good '.*' -- train --model tinycnn --batch 20 --lr 0.002 $small
 # Nets: typed in any way, or in a file, they are one.
 printf '# one\nconv( 4 )\n\trelu mean\nlinear(classes)\n' >"$dir/net.txt"
 net='\[net:conv\(4\) relu mean linear\(classes\)\] done .* weights'
+# shellcheck disable=SC2086
 good "$net .*" -- train --model 'net: conv( 4 )  relu mean linear(classes)' $small
 hash=$(sed -n 's/.* weights //p' "$dir/out")
+# shellcheck disable=SC2086
 good "$net $hash" -- train --model "@$dir/net.txt" $small
+# shellcheck disable=SC2086
 good '.*net:conv\(4,5\) relu mean li.*' 'TinyCNN .*' -- compare --models 'net:conv(4,5) relu mean linear(classes), TinyCNN' $small
+# Other names mean the same, and are not shown
+# shellcheck disable=SC2086
+good '.*' -- train --model tinycnn --batch 20 --lr 0.002 $small
 grep -o 'weights .*' "$dir/out" >"$dir/short"
 # shellcheck disable=SC2086
 good '.*' -- train --model tinycnn --batch-size 20 --learning-rate 2e-3 $small

@@ -77,8 +77,8 @@ static void test_short_forms(void **state) {
                                         "vit:dim=32,depth=3,norm=pre,pool=mean"};
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         struct shk_model *m = make(forms[i]);
-        char text[SHK_MAX_NET + 8];
-        snprintf(text, sizeof text, "net:%s", m->config.net);
+        char text[SHK_MAX_NET + 4] = "net:";
+        shk_description_net(&m->config, text + 4);
         struct shk_model *net = make(text);
         assert_int_equal(net->graph.count, m->graph.count);
         assert_int_equal(net->param_count, m->param_count);

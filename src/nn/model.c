@@ -109,16 +109,24 @@ bool shk_model_lay_out(struct shk_model *m, struct shk_error *err) {
     return true;
 }
 
+// Of a net's text places are told as it was typed.
+static bool build(struct shk_model *m, const char *description, struct shk_error *err) {
+    if (strncmp(description, "net:", 4) == 0) return shk_build(m, description + 4, err);
+    char *net = shk_alloc(1, SHK_MAX_NET, "a net's text", err);
+    if (!net) return false;
+    shk_description_net(&m->config, net);
+    const bool ok = shk_build(m, net, err);
+    shk_free(net);
+    return ok;
+}
+
 struct shk_model *shk_model_outline(const char *description, const struct shk_shape *shape, struct shk_error *err) {
-    struct shk_description config;
-    if (!shk_description_parse(description, &config, err) || !shk_shape_check(shape, err)) return NULL;
     struct shk_model *m = shk_alloc(1, sizeof *m, "a model", err);
     if (!m) return NULL;
-    m->config = config;
     m->shape = *shape;
     fenv_t saved = shk_fpenv_enter();
-    const bool typed = strncmp(description, "net:", 4) == 0;
-    bool ok = shk_build(m, typed ? description + 4 : m->config.net, err) && shk_model_lay_out(m, err);
+    const bool ok = shk_description_parse(description, &m->config, err) && shk_shape_check(shape, err) &&
+                    build(m, description, err) && shk_model_lay_out(m, err);
     shk_fpenv_leave(&saved);
     if (ok) return m;
     shk_model_free(m);

@@ -16,6 +16,7 @@
 static const struct {
     const char *name, *title, *description;
 } presets[] = {
+    // the first of each family has what is left out
     {"tinycnn", "TinyCNN", "cnn:channels=16-32,hidden=128"},
     {"tinyvit", "TinyViT",
      "vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls,norm=post,pos=learned,dropout=0.1,act=relu"},
@@ -151,72 +152,89 @@ static bool read_keys(char *keys, struct shk_description *c, struct shk_error *e
 // ---- What a short form stands for ----
 
 static void describe_cnn(struct shk_description *c) {
-    size_t at = (size_t)snprintf(c->description, sizeof c->description, "cnn:channels="), net = 0;
-    for (unsigned i = 0; i < c->blocks; i++) {
+    size_t at = (size_t)snprintf(c->description, sizeof c->description, "cnn:channels=");
+    for (unsigned i = 0; i < c->blocks; i++)
         at += (size_t)snprintf(c->description + at, sizeof c->description - at, "%s%zu", i ? "-" : "", c->channels[i]);
-        net += (size_t)snprintf(c->net + net, sizeof c->net - net, "conv%u=conv(%zu,3) relu max_pool(2) ", i + 1,
-                                c->channels[i]);
-    }
     snprintf(c->description + at, sizeof c->description - at, ",hidden=%zu", c->hidden);
+}
+
+static void write_cnn(const struct shk_description *c, char net[SHK_MAX_NET]) {
+    size_t at = 0;
+    for (unsigned i = 0; i < c->blocks; i++)
+        at +=
+            (size_t)snprintf(net + at, SHK_MAX_NET - at, "conv%u=conv(%zu,3) relu max_pool(2) ", i + 1, c->channels[i]);
     if (c->hidden)
-        snprintf(c->net + net, sizeof c->net - net, "flatten fc1=linear(%zu) relu fc2=linear(classes)", c->hidden);
+        snprintf(net + at, SHK_MAX_NET - at, "flatten fc1=linear(%zu) relu fc2=linear(classes)", c->hidden);
     else
-        snprintf(c->net + net, sizeof c->net - net, "flatten fc1=linear(classes)");
+        snprintf(net + at, SHK_MAX_NET - at, "flatten fc1=linear(classes)");
 }
 
 static void describe_vit(struct shk_description *c) {
-    const char *const norm = c->pre_norm ? "pre" : "post", *const act = shk_layer_name(c->act);
     char dropout[SHK_TEXT];
     shk_real_text(c->dropout, dropout); // of six places, as it is read
     snprintf(c->description, sizeof c->description,
              "vit:dim=%zu,depth=%zu,heads=%zu,patch=%zu,ff=%zu,pool=%s,norm=%s,pos=%s,dropout=%s,act=%s", c->dim,
-             c->depth, c->heads, c->patch, c->ff, c->mean_pool ? "mean" : "cls", norm,
-             c->positions ? "learned" : "none", dropout, act);
-    snprintf(c->net, sizeof c->net,
+             c->depth, c->heads, c->patch, c->ff, c->mean_pool ? "mean" : "cls", c->pre_norm ? "pre" : "post",
+             c->positions ? "learned" : "none", dropout, shk_layer_name(c->act));
+}
+
+static void write_vit(const struct shk_description *c, char net[SHK_MAX_NET]) {
+    char dropout[SHK_TEXT];
+    shk_real_text(c->dropout, dropout);
+    snprintf(net, SHK_MAX_NET,
              "patch_embed=patch_embed(%zu,%zu)%s%s encoder.layers=%zu*encoder(%zu,%zu,norm=%s,act=%s,dropout=%s)%s %s "
              "head=linear(classes)",
              c->dim, c->patch, c->mean_pool ? "" : " cls_token=cls_token", c->positions ? " pos_embed=positions" : "",
-             c->depth, c->heads, c->ff, norm, act, dropout, c->pre_norm ? " norm=ln" : "",
-             c->mean_pool ? "mean" : "cls");
+             c->depth, c->heads, c->ff, c->pre_norm ? "pre" : "post", shk_layer_name(c->act), dropout,
+             c->pre_norm ? " norm=ln" : "", c->mean_pool ? "mean" : "cls");
 }
 
-static void describe(struct shk_description *c) {
-    if (c->family == SHK_CNN) describe_cnn(c);
-    if (c->family == SHK_VIT) describe_vit(c);
+void shk_description_net(const struct shk_description *c, char net[SHK_MAX_NET]) {
+    if (c->family == SHK_CNN) write_cnn(c, net);
+    if (c->family == SHK_VIT) write_vit(c, net);
+    if (c->family == SHK_NET) snprintf(net, SHK_MAX_NET, "%s", c->description + 4);
 }
 
-// A net's text as it is written everywhere, which may have come in lines.
-static bool read_net(const char *text, struct shk_description *c, struct shk_error *err) {
-    struct shk_syntax *syntax = shk_alloc(1, sizeof *syntax, "a net's text", err);
-    if (!syntax) return false;
-    const bool ok = shk_syntax_read(syntax, text, err) &&
-                    (shk_syntax_write(syntax, c->net, sizeof c->net) ||
-                     shk_fail(err, SHK_BAD_INPUT, "the net's text is longer than %zu characters", sizeof c->net - 1));
-    shk_free(syntax);
-    if (!ok) return false;
-    snprintf(c->description, sizeof c->description, "net:%s", c->net);
-    if (*c->title) return true;
+// ---- Titles ----
+
+// The description without the keys that have the values of `standard`, a description too; ff follows from dim.
+static void shorten(struct shk_description *c, const char *standard) {
+    char keys[300], *rest = keys, comma = ':';
+    snprintf(keys, sizeof keys, "%s", c->description + 4);
+    size_t at = (size_t)snprintf(c->title, sizeof c->title, "%.3s", c->description);
+    for (char *key; (key = strsep(&rest, ","));) {
+        const char *same = strstr(standard, key);
+        const size_t length = strlen(key);
+        if (same && (same[-1] == ':' || same[-1] == ',') && (!same[length] || same[length] == ',')) continue;
+        if (!strncmp(key, "ff=", 3) && c->ff == 4 * c->dim) continue;
+        at += (size_t)snprintf(c->title + at, sizeof c->title - at, "%c%s", comma, key);
+        comma = ',';
+    }
+}
+
+static void title_net(struct shk_description *c) {
     enum { MOST_TITLE = 60 };
     if (strlen(c->description) <= MOST_TITLE)
         snprintf(c->title, sizeof c->title, "%.*s", MOST_TITLE, c->description);
     else // two that begin alike are told apart
         snprintf(c->title, sizeof c->title, "%.*s...%08x", MOST_TITLE - 11, c->description,
                  (unsigned)XXH3_64bits(c->description, strlen(c->description)));
-    return true;
 }
 
-// The description without the keys that have the values of `standard`.
-static void shorten(struct shk_description *c, const struct shk_description *standard) {
-    char keys[300], *rest = keys, comma = ':';
-    snprintf(keys, sizeof keys, "%s", c->description + 4);
-    size_t at = (size_t)snprintf(c->title, sizeof c->title, "%.3s", c->description);
-    for (char *key; (key = strsep(&rest, ","));) {
-        const char *same = strstr(standard->description, key);
-        const size_t length = strlen(key);
-        if (same && (same[-1] == ':' || same[-1] == ',') && (!same[length] || same[length] == ',')) continue;
-        at += (size_t)snprintf(c->title + at, sizeof c->title - at, "%c%s", comma, key);
-        comma = ',';
-    }
+// ---- Reading ----
+
+// A net's text is written everywhere in one line, though it may have come in several.
+static bool read_net(const char *text, struct shk_description *c, struct shk_error *err) {
+    struct shk_syntax *syntax = shk_alloc(1, sizeof *syntax, "a net's text", err);
+    if (!syntax) return false;
+    c->family = SHK_NET;
+    memcpy(c->description, "net:", 4);
+    const bool ok = shk_syntax_read(syntax, text, err) &&
+                    (shk_syntax_write(syntax, c->description + 4, SHK_MAX_NET) ||
+                     shk_fail(err, SHK_BAD_INPUT, "the net's text is longer than %d characters", SHK_MAX_NET - 1));
+    shk_free(syntax);
+    if (ok && !*c->title) title_net(c);
+    return ok;
 }
 
 static bool fail_unknown(const char *text, struct shk_error *err) {
@@ -248,21 +266,18 @@ const char *shk_description_preset(const struct shk_description *c) {
 }
 
 static bool read_form(const char *text, const char *form, struct shk_description *c, struct shk_error *err) {
-    struct shk_description standard = *c;
     char copy[400];
     if (snprintf(copy, sizeof copy, "%s", form) >= (int)sizeof copy)
         return shk_fail(err, SHK_BAD_INPUT, "the model description is longer than %zu characters", sizeof copy - 1);
     const bool cnn = !strncmp(copy, "cnn", 3), vit = !strncmp(copy, "vit", 3);
     if ((!cnn && !vit) || (copy[3] && copy[3] != ':')) return fail_unknown(text, err);
-    c->family = standard.family = cnn ? SHK_CNN : SHK_VIT;
+    c->family = cnn ? SHK_CNN : SHK_VIT;
     if (copy[3] && !read_keys(copy + 4, c, err)) return false;
     if (vit && c->dim % c->heads)
         return shk_fail(err, SHK_BAD_INPUT, "model description: heads=%zu does not divide dim=%zu", c->heads, c->dim);
     if (!c->ff) c->ff = 4 * c->dim;
-    standard.ff = 4 * standard.dim;
-    describe(c);
-    describe(&standard);
-    if (!*c->title) shorten(c, &standard);
+    (cnn ? describe_cnn : describe_vit)(c);
+    if (!*c->title) shorten(c, presets[cnn ? 0 : 1].description);
     return true;
 }
 
@@ -279,6 +294,5 @@ bool shk_description_parse(const char *text, struct shk_description *c, struct s
                                   .dropout = 0.1};
     const char *const form = find_preset(text, c);
     if (strncmp(form, "net:", 4) != 0) return read_form(text, form, c, err);
-    c->family = SHK_NET;
     return read_net(form + 4, c, err);
 }

@@ -23,12 +23,13 @@ struct shk_description {
     bool positions;
     enum shk_layer_kind act;
     double dropout;
-    char net[SHK_MAX_NET];             // the net's text
     char description[SHK_MAX_NET + 8]; // in full, canonical
     char title[200];                   // "TinyCNN"; where it is no preset the description without what has its default
 };
 
 bool shk_description_parse(const char *text, struct shk_description *, struct shk_error *);
+// The net's text, for which a short form stands.
+void shk_description_net(const struct shk_description *, char net[SHK_MAX_NET]);
 // The name under which a preset was asked for; NULL where it is none.
 const char *shk_description_preset(const struct shk_description *);
 
