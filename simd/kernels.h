@@ -7,6 +7,7 @@
 #include "add.h"
 #include "apply_rule.h"
 #include "attention.h"
+#include "batch_norm.h"
 #include "cls_attention.h"
 #include "column_sum.h"
 #include "conv3x3.h"

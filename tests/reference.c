@@ -148,6 +148,37 @@ static void cls_token(const struct node *n) {
     memcpy(n->y + n->in.c, n->x, n->in.h * n->in.c * sizeof *n->y);
 }
 
+// Of a channel's values, in map or row, one after the other.
+static double *channel_at(const struct node *n, double *x, size_t c) { return x + c * n->in.h * n->in.w; }
+
+// A running statistic, or that of all samples of the batch.
+static void moments_of(const struct node *n, size_t c, double *mean, double *variance) {
+    const struct reference_batch *batch = n->s->batch;
+    const size_t pixels = n->in.h * n->in.w;
+    *mean = n->s->weights[n->l->running[0]][c];
+    *variance = n->s->weights[n->l->running[1]][c];
+    if (!batch->training) return;
+    const struct state *all = n->s - n->s->sample;
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < batch->n; i++)
+        for (size_t k = 0; k < pixels; k++) sum += channel_at(n, all[i].values[n->l->in[0]], c)[k];
+    *mean = sum / (double)(batch->n * pixels);
+    for (size_t i = 0; i < batch->n; i++)
+        for (size_t k = 0; k < pixels; k++) squares += pow(channel_at(n, all[i].values[n->l->in[0]], c)[k] - *mean, 2);
+    *variance = squares / (double)(batch->n * pixels);
+}
+
+static void batch_norm(const struct node *n) {
+    for (size_t c = 0; c < n->in.c; c++) {
+        double mean, variance;
+        moments_of(n, c, &mean, &variance);
+        const double *x = channel_at(n, n->s->values[n->l->in[0]], c);
+        double *y = channel_at(n, n->y, c);
+        for (size_t k = 0; k < n->in.h * n->in.w; k++)
+            y[k] = (x[k] - mean) / sqrt(variance + n->l->batch_norm.eps) * param(n, 0)[c] + param(n, 1)[c];
+    }
+}
+
 static void layer_norm(const struct node *n) {
     const size_t cols = n->in.c;
     const double *gamma = param(n, 0), *beta = param(n, 1), *x = n->x;
@@ -255,6 +286,7 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_SILU] = silu,
     [SHK_DROPOUT] = dropout,
     [SHK_ADD] = add,
+    [SHK_BATCH_NORM] = batch_norm,
     [SHK_LAYER_NORM] = layer_norm,
     [SHK_ATTENTION] = attention,
     [SHK_SELECT_CLS] = copy, // of row 0
@@ -266,18 +298,26 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
 
 static const double *value_of(const struct state *s, int layer) { return layer < 0 ? NULL : s->values[layer]; }
 
-static void run_sample(struct state *s) {
+// Layer by layer, of all samples: some layers look at all of them.
+static void run_layer(struct state *s, unsigned i) {
     const struct shk_graph *g = &s->model->graph;
-    for (unsigned i = 0; i < g->count; i++) {
-        const struct shk_layer *l = &g->layers[i];
-        const struct node n = {s,
-                               l,
-                               l->in[0] < 0 ? l->out : g->layers[l->in[0]].out,
-                               value_of(s, l->in[0]),
-                               value_of(s, l->in[1]),
-                               s->values[i] = numbers(size_of(l->out))};
-        compute[l->kind](&n);
-    }
+    const struct shk_layer *l = &g->layers[i];
+    const struct node n = {s,
+                           l,
+                           l->in[0] < 0 ? l->out : g->layers[l->in[0]].out,
+                           value_of(s, l->in[0]),
+                           value_of(s, l->in[1]),
+                           s->values[i] = numbers(size_of(l->out))};
+    compute[l->kind](&n);
+}
+
+static struct state *run_all(const struct shk_model *model, double *const *weights, const struct reference_batch *batch) {
+    struct state *all = calloc(batch->n, sizeof *all);
+    for (size_t i = 0; i < batch->n; i++)
+        all[i] = (struct state){.model = model, .batch = batch, .weights = weights, .sample = i};
+    for (unsigned l = 0; l < model->graph.count; l++)
+        for (size_t i = 0; i < batch->n; i++) run_layer(&all[i], l);
+    return all;
 }
 
 double reference_loss(const struct shk_model *model, double *const *weights, const struct reference_batch *batch,
@@ -286,14 +326,15 @@ double reference_loss(const struct shk_model *model, double *const *weights, con
     const unsigned last = g->count - 1;
     const size_t classes = model->shape.classes;
     double total = 0;
+    struct state *all = run_all(model, weights, batch);
     for (size_t i = 0; i < batch->n; i++) {
-        struct state s = {.model = model, .batch = batch, .weights = weights, .sample = i};
-        run_sample(&s);
-        const double loss = s.values[last][0];
-        if (logits) memcpy(logits + i * classes, s.values[g->layers[last].in[0]], classes * sizeof *logits);
+        struct state *s = &all[i];
+        const double loss = s->values[last][0];
+        if (logits) memcpy(logits + i * classes, s->values[g->layers[last].in[0]], classes * sizeof *logits);
         if (losses) losses[i] = loss;
         total += loss / (double)batch->n;
-        for (unsigned l = 0; l <= last; l++) free(s.values[l]);
+        for (unsigned l = 0; l <= last; l++) free(s->values[l]);
     }
+    free(all);
     return total;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a model means: a naive forward pass in double precision over the layers of model->graph, one sample at a time, on
+// What a model means: a naive forward pass in double precision over the layers of model->graph, layer by layer, on
 // weights in PyTorch's layout. Nothing is fused, padded or pruned here, and nothing of the plan is asked.
 #ifndef REFERENCE_H
 #define REFERENCE_H

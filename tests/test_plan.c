@@ -79,10 +79,14 @@ struct life {
     bool tasks;
 };
 
-// Of stages: before the tasks of the op that deals out its work, between them, behind them.
+// Of stages of slices, between which are the tasks of ops at which all meet.
 static int stage_of(const struct shk_plan *p, int op, bool backward) {
-    if (p->dealt < 0) return 0;
-    return op >= p->dealt ? 1 : backward ? 2 : 0;
+    int before = 0, all = 0;
+    for (int i = 0; i < (int)p->op_count; i++) {
+        all += p->ops[i]->meets;
+        before += p->ops[i]->meets && i <= op;
+    }
+    return backward ? 2 * all - before : before;
 }
 
 static void use(struct life *l, const struct shk_use *u, int time, int stage) {
@@ -587,8 +591,16 @@ static void run_slices(struct run *r, const struct shk_stage *s, bool grouped) {
 // ---- Tasks over the whole batch
 
 static struct shk_whole_batch whole_batch_of(const struct run *r, float *batch_space) {
-    return (struct shk_whole_batch){r->plan,     r->k,   r->model->weights, r->model->derived,
-                                    batch_space, BEFORE, r->plan->batch};
+    return (struct shk_whole_batch){.plan = r->plan,
+                                    .k = r->k,
+                                    .weights = r->model->weights,
+                                    .derived = r->model->derived,
+                                    .batch_space = batch_space,
+                                    .first = BEFORE,
+                                    .samples = r->plan->batch,
+                                    .cut = shk_cut_of(r->plan->batch, r->shards),
+                                    .round = 0,
+                                    .state = r->model->weights};
 }
 
 // The gradient of an update from what its op's tasks may read, with all else poisoned. The dealt op's find in scratch what

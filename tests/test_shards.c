@@ -132,7 +132,7 @@ static void check_schedule(const struct shk_cut *c) {
     for (int i = 0; i < SOME_WORKERS * SOME_SLICES; i++) {
         const unsigned workers = some_workers[i / SOME_SLICES];
         const size_t slice = some_slices[i % SOME_SLICES];
-        struct shk_schedule s = shk_schedule_of(c, slice, workers);
+        struct shk_schedule s = shk_schedule_of(c, slice, workers, false);
         assert_true((s.open & (s.open - 1)) == 0 && c->blocks % s.open == 0);
         assert_true(s.open == 1 || s.open / 2 * c->shards < 8 * workers);
         check_tasks(c, &s, slice);
@@ -150,7 +150,7 @@ static void test_open(void **state) {
     (void)state;
     for (unsigned workers = 1; workers <= 1024; workers++) {
         struct shk_cut c = shk_cut_of(MOST_SAMPLES, SHK_DEFAULT_SHARDS);
-        struct shk_schedule s = shk_schedule_of(&c, 16, workers);
+        struct shk_schedule s = shk_schedule_of(&c, 16, workers, false);
         assert_true(workers > 8 || s.open == 1);
         assert_true(s.open * 64 < 16 * workers || s.open == 1);
     }
@@ -158,7 +158,7 @@ static void test_open(void **state) {
 
 static size_t most_of(size_t n, size_t slice, unsigned workers) {
     struct shk_cut c = shk_cut_of(n, SHK_DEFAULT_SHARDS);
-    struct shk_schedule s = shk_schedule_of(&c, slice, workers);
+    struct shk_schedule s = shk_schedule_of(&c, slice, workers, false);
     return shk_most_samples(&c, &s, workers);
 }
 
@@ -185,7 +185,7 @@ static void test_work(void **state) {
 
 static void print_row(size_t n, size_t slice, unsigned workers) {
     struct shk_cut c = shk_cut_of(n, SHK_DEFAULT_SHARDS);
-    struct shk_schedule s = shk_schedule_of(&c, slice, workers);
+    struct shk_schedule s = shk_schedule_of(&c, slice, workers, false);
     const size_t end = shk_shard_first(&c, shk_task_first(&c, &s, 0, 1));
     printf("| %zu | %u | %zu | %zu | %zu | %zu | %zu | %.3f |\n", n, workers, c.blocks / s.open, s.open,
            s.open * (s.grouped ? c.groups : c.shards), shk_slice_end(&c, s.grouped, slice, 0, end),

@@ -46,6 +46,7 @@ struct shk_param {
     size_t size; // product of dims
     enum shk_init init;
     float mean, spread; // constant mean; uniform mean - spread .. mean + spread; normal with the deviation spread
+    bool running;       // a running statistic, which no rule updates
     bool damaged;       // its numbers are those that a training which went wrong has left
     // Chosen by the op that reads it:
     enum shk_param_layout layout;

@@ -35,8 +35,8 @@ static bool place_moments(struct shk_engine *e, const struct shk_team *team, str
 // Gradients of what a round leaves, the packed blocks of the batch, and the sums of its blocks.
 static bool alloc_training(struct shk_engine *e, const struct shk_team *team, size_t batch, struct shk_error *err) {
     struct shk_plan *p = e->plan;
-    shk_plan_hold(p, shk_most_round(batch, e->shards, e->workers));
-    e->grad_buffers = shk_most_round_shards(batch, e->shards, e->workers);
+    shk_plan_hold(p, shk_most_round(batch, e->shards, e->workers, p->whole));
+    e->grad_buffers = shk_most_round_shards(batch, e->shards, e->workers, p->whole);
     for (size_t blocks = shk_cut_of(batch, e->shards).blocks; blocks > 1; blocks /= 2) e->level_count++;
     e->batch_space = alloc(team, p->batch_floats + 16, sizeof(float), "the batch's activations", err);
     e->grads = alloc(team, e->grad_buffers + e->workers, p->shard_floats * sizeof(float) + 64, "the gradients", err);
@@ -60,7 +60,7 @@ bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct
     e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
     e->workspaces = alloc(team, e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
     e->bad = shk_alloc(e->workers, SHK_FLAG_STRIDE * sizeof *e->bad, "flags", err);
-    e->shares = shk_alloc(SHK_MAX_STAGES * (size_t)e->workers, sizeof *e->shares, "task shares", err);
+    e->shares = shk_alloc(shk_engine_stages(e) * e->workers, sizeof *e->shares, "task shares", err);
     bool ok = e->workspaces && e->bad && e->shares && (!training || alloc_training(e, team, batch, err));
     if (ok)
         shk_engine_start(e);
@@ -97,7 +97,7 @@ void shk_engine_start(struct shk_engine *e) {
     shk_fpenv_leave(&saved);
     e->cancelled = false;
     memset(e->bad, 0, e->workers * SHK_FLAG_STRIDE * sizeof *e->bad);
-    memset(e->shares, 0, SHK_MAX_STAGES * e->workers * sizeof *e->shares);
+    memset(e->shares, 0, shk_engine_stages(e) * e->workers * sizeof *e->shares);
 }
 
 void shk_engine_forget(struct shk_engine *e) {

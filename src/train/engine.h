@@ -39,7 +39,7 @@ struct shk_engine {
     // what the optimizer finds where the step clips.
     uint32_t *bad;
     bool cancelled; // by the first worker, between two steps: the next one ends before it has changed anything
-    struct shk_share *shares; // [SHK_MAX_STAGES][workers]
+    struct shk_share *shares; // [shk_engine_stages()][workers]
     struct shk_barrier barrier;
     struct shk_times *times; // [workers], or NULL: where the time goes is not recorded
 };
@@ -72,6 +72,8 @@ static inline float *shk_engine_scratch(const struct shk_engine *e, unsigned wor
 static inline float *shk_engine_room(const struct shk_engine *e, unsigned worker) {
     return shk_engine_scratch(e, worker) + SHK_TASK_SCRATCH;
 }
+// Those of a step that clips.
+static inline size_t shk_engine_stages(const struct shk_engine *e) { return e->plan->stage_count + SHK_CLIP_STAGES; }
 static inline bool shk_is_frozen(const struct shk_engine *e, const struct shk_param *p) {
     return e->frozen[p - e->model->params];
 }

@@ -1,53 +1,10 @@
 // SPDX-License-Identifier: MIT
-// These functions cut by whole numbers alone: part i of p of n things begins at thing n * i / p.
+// Blocks are opened, and shards dealt out, so that workers idle little.
 #include "train/shards.h"
 
 static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 static size_t part_first(size_t n, size_t parts, size_t i) { return n * i / parts; }
-
-// The part that thing `at` is in: the last that begins at or before it.
-static size_t part_of(size_t n, size_t parts, size_t at) { return ((at + 1) * parts - 1) / n; }
-
-// ---- The cut ----
-
-struct shk_cut shk_cut_of(size_t n, size_t shards) {
-    struct shk_cut c = {.n = n, .blocks = 1};
-    while (divide_up(n, c.blocks) > SHK_BLOCK_SAMPLES) c.blocks *= 2;
-    const size_t smallest = n / c.blocks;
-    c.shards = shards < smallest ? shards : smallest;
-    c.group_shards = divide_up(c.shards, SHK_MAX_GROUPS);
-    c.groups = divide_up(c.shards, c.group_shards);
-    return c;
-}
-
-size_t shk_block_first(const struct shk_cut *c, size_t block) { return part_first(c->n, c->blocks, block); }
-
-size_t shk_shard_first(const struct shk_cut *c, size_t shard) {
-    const size_t block = shard / c->shards, first = shk_block_first(c, block);
-    return first + part_first(shk_block_first(c, block + 1) - first, c->shards, shard % c->shards);
-}
-
-size_t shk_group_first(const struct shk_cut *c, size_t group) {
-    return group / c->groups * c->shards + group % c->groups * c->group_shards;
-}
-
-size_t shk_shard_of(const struct shk_cut *c, size_t sample) {
-    const size_t block = part_of(c->n, c->blocks, sample), first = shk_block_first(c, block);
-    return block * c->shards + part_of(shk_block_first(c, block + 1) - first, c->shards, sample - first);
-}
-
-size_t shk_group_of(const struct shk_cut *c, size_t shard) {
-    return shard / c->shards * c->groups + shard % c->shards / c->group_shards;
-}
-
-unsigned shk_block_merges(size_t block) {
-    unsigned merges = 0;
-    for (; block % 2; block /= 2) merges++;
-    return merges;
-}
-
-// ---- The schedule ----
 
 enum { LEAST_SHARDS = 8 };      // of a worker, beyond which no more blocks are opened for it
 enum { GROUPED_PERCENT = 113 }; // of the samples of the busiest worker that whole groups may cost
@@ -89,19 +46,20 @@ static size_t most_open(size_t n, size_t shards, unsigned workers) {
     return open;
 }
 
-size_t shk_most_round(size_t n, size_t shards, unsigned workers) {
+size_t shk_most_round(size_t n, size_t shards, unsigned workers, bool whole) {
+    if (whole) return n;
     const size_t most = most_open(n, shards, workers) * SHK_BLOCK_SAMPLES;
     return n < most ? n : most;
 }
 
-size_t shk_most_round_shards(size_t n, size_t shards, unsigned workers) {
+size_t shk_most_round_shards(size_t n, size_t shards, unsigned workers, bool whole) {
     const size_t block = n < SHK_BLOCK_SAMPLES ? n : SHK_BLOCK_SAMPLES;
-    return most_open(n, shards, workers) * (shards < block ? shards : block);
+    return (whole ? shk_cut_of(n, shards).blocks : most_open(n, shards, workers)) * (shards < block ? shards : block);
 }
 
-struct shk_schedule shk_schedule_of(const struct shk_cut *c, size_t slice, unsigned workers) {
+struct shk_schedule shk_schedule_of(const struct shk_cut *c, size_t slice, unsigned workers, bool whole) {
     const size_t block = divide_up(c->n, c->blocks), fit = slice * c->shards / block;
-    struct shk_schedule s = {.open = best_open(c, workers)};
+    struct shk_schedule s = {.open = whole ? c->blocks : best_open(c, workers)};
     s.task_shards = best_task(c, s.open, 1, fit, workers);
     if (fit) {
         const size_t groups = best_task(c, s.open, c->group_shards, fit, workers);

@@ -51,7 +51,8 @@ static bool take(const struct step *s, struct shk_share *shares, size_t tasks, s
 
 // A task of an op for one block of the round. What the op makes ready for all tasks of a block lasts until another block's.
 static void run_task(const struct step *s, const struct shk_stage *stage, size_t task, size_t block, size_t *ready) {
-    const struct shk_whole_batch w = shk_block_of(s->engine, &s->round, block);
+    const struct shk_whole_batch w =
+        stage->of_batch ? shk_round_of(s->engine, &s->round) : shk_block_of(s->engine, &s->round, block);
     if (*ready != block) shk_plan_begin_tasks(&w, stage, s->scratch);
     *ready = block;
     shk_plan_task(&w, stage, task, s->scratch);
@@ -61,7 +62,8 @@ static void run_task(const struct step *s, const struct shk_stage *stage, size_t
 static void run_tasks(const struct step *s, const struct shk_stage *stage, struct shk_share *shares) {
     const struct shk_engine *e = s->engine;
     const struct shk_update *updates = e->plan->updates + stage->first_update;
-    const size_t tasks = shk_plan_tasks(e->plan, stage), open = s->round.schedule.open;
+    const size_t tasks = shk_plan_tasks(e->plan, stage);
+    const size_t open = stage->of_batch ? 1 : s->round.schedule.open;
     double seconds[2] = {0, 0};
     size_t ready = SIZE_MAX;
     for (size_t task; take(s, shares, tasks, &task);) {

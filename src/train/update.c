@@ -131,15 +131,25 @@ static void derive(const struct shk_engine *e, const struct shk_update *task) {
         shk_model_derive_rows(e->model, p, task->panel + i, task->row, task->length / width, e->k);
 }
 
-struct shk_whole_batch shk_block_of(const struct shk_engine *e, const struct shk_round *r, size_t block) {
-    const size_t first = shk_block_first(&r->cut, block), end = shk_block_first(&r->cut, block + 1);
+static struct shk_whole_batch samples_of(const struct shk_engine *e, const struct shk_round *r, size_t first, size_t end) {
     return (struct shk_whole_batch){e->plan,
                                     e->k,
                                     e->model->weights,
                                     e->model->derived,
                                     e->batch_space,
                                     .first = first - r->first,
-                                    .samples = end - first};
+                                    .samples = end - first,
+                                    .cut = r->cut,
+                                    .round = r->first,
+                                    .state = e->model->weights};
+}
+
+struct shk_whole_batch shk_block_of(const struct shk_engine *e, const struct shk_round *r, size_t block) {
+    return samples_of(e, r, shk_block_first(&r->cut, block), shk_block_first(&r->cut, block + 1));
+}
+
+struct shk_whole_batch shk_round_of(const struct shk_engine *e, const struct shk_round *r) {
+    return samples_of(e, r, r->first, r->end);
 }
 
 // Piece by piece, and the bias.

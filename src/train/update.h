@@ -19,6 +19,7 @@ struct shk_updater shk_updater_of(const struct shk_engine *, float *scratch, uin
 
 // One block of a round, as whole-batch tasks see it.
 struct shk_whole_batch shk_block_of(const struct shk_engine *, const struct shk_round *, size_t block);
+struct shk_whole_batch shk_round_of(const struct shk_engine *, const struct shk_round *); // of all its blocks
 
 // Adds up the gradients of a block, block after block. Of the last one: applies them or, where the step clips, leaves them
 // in the engine's.

@@ -33,6 +33,7 @@ static bool fail(const struct reading *r, struct shk_token at, const char *why) 
 static void describe(const struct shk_parameter *p, char out[200]) {
     if (p->type == SHK_ARGUMENT_WHOLE) snprintf(out, 200, "a whole number from %zu to %zu", p->lo, p->hi);
     if (p->type == SHK_ARGUMENT_OUTPUTS) snprintf(out, 200, "a whole number from %zu to %zu, or classes", p->lo, p->hi);
+    if (p->type == SHK_ARGUMENT_REAL) snprintf(out, 200, "a number from %zu to %zu", p->lo, p->hi);
     if (p->type == SHK_ARGUMENT_SHARE) snprintf(out, 200, "a probability from 0 to 0.9, with at most six places");
     if (p->type != SHK_ARGUMENT_WORD) return;
     size_t at = 0;
@@ -63,7 +64,9 @@ static bool read_value(const struct reading *r, unsigned i, const char *text, st
         v->whole[i] = r->classes;
         return true;
     }
-    if (p->type == SHK_ARGUMENT_SHARE) return shk_read_share(text, &v->share[i]);
+    if (p->type == SHK_ARGUMENT_REAL)
+        return shk_typed_real(text, &v->real[i]) && v->real[i] >= (double)p->lo && v->real[i] <= (double)p->hi;
+    if (p->type == SHK_ARGUMENT_SHARE) return shk_read_share(text, &v->real[i]);
     return (p->type == SHK_ARGUMENT_WORD ? read_word : read_whole)(p, text, &v->whole[i]);
 }
 

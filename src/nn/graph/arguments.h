@@ -9,6 +9,7 @@ enum shk_argument_type {
     SHK_ARGUMENT_WHOLE,
     SHK_ARGUMENT_OUTPUTS, // a whole number, or the word classes
     SHK_ARGUMENT_SHARE,   // a decimal fraction from 0 to 0.9, with at most six places
+    SHK_ARGUMENT_REAL,  // a number from lo to hi, which may have an exponent
     SHK_ARGUMENT_WORD,    // one of some words; its value is the word's place among them
 };
 
@@ -16,7 +17,7 @@ enum shk_argument_type {
 struct shk_parameter {
     const char *key; // NULL: the list's end
     enum shk_argument_type type;
-    size_t lo, hi;        // of whole numbers
+    size_t lo, hi;        // of numbers
     const char *standard; // what it has where it is not given; NULL: it must be; "": SHK_NOT_GIVEN
     const char *words[4]; // of SHK_ARGUMENT_WORD, NULL behind the last
 };
@@ -26,7 +27,7 @@ static const size_t SHK_NOT_GIVEN = (size_t)-1;
 
 struct shk_values {
     size_t whole[SHK_MAX_PARAMETERS]; // of a word its place
-    double share[SHK_MAX_PARAMETERS];
+    double real[SHK_MAX_PARAMETERS];
 };
 
 // Reads an item's arguments. False, in one sentence with the place and what would be right.

@@ -151,8 +151,8 @@ static void move_param(struct shk_model *m, int from, int to) {
     memmove(&m->params[to + 1], &m->params[to], (size_t)(from - to) * sizeof moved);
     m->params[to] = moved;
     for (unsigned l = 0; l < m->graph.count; l++)
-        for (int k = 0; k < 2; k++) {
-            int *const param = &m->graph.layers[l].params[k];
+        for (int k = 0; k < 4; k++) {
+            int *const param = k < 2 ? &m->graph.layers[l].params[k] : &m->graph.layers[l].running[k - 2];
             if (*param >= to && *param <= from) *param = *param == from ? to : *param + 1;
         }
 }

@@ -53,6 +53,12 @@ static bool infer_attention(struct shk_layer *l, struct shk_extent in, struct sh
     return true;
 }
 
+static bool infer_batch_norm(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    if (!in.map && in.h != 1) return refuse(l, "takes a map or one row, not tokens", err);
+    l->out = in;
+    return true;
+}
+
 static bool has_sizes(const struct shk_layer *l) {
     switch (l->kind) {
     case SHK_CONV:
@@ -73,6 +79,9 @@ static bool has_sizes(const struct shk_layer *l) {
 static bool check_attributes(const struct shk_layer *l, struct shk_error *err) {
     const double most = 1 - 0x1p-17; // more would be all of 65536
     const double p = l->kind == SHK_ATTENTION ? l->attention.dropout : l->kind == SHK_DROPOUT ? l->dropout.p : 0;
+    if (l->kind == SHK_BATCH_NORM &&
+        !(l->batch_norm.eps > 0 && l->batch_norm.momentum >= 0 && l->batch_norm.momentum <= 1))
+        return refuse(l, "has an eps that is not above 0, or a momentum that is not from 0 to 1", err);
     if (!has_sizes(l)) return refuse(l, "has an attribute of 0 that must be at least 1", err);
     return (p >= 0 && p < most) || refuse(l, "has a dropout that is not at least 0 and below 1", err);
 }
@@ -90,6 +99,8 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
         return infer_patches(l, in, err);
     case SHK_ATTENTION:
         return infer_attention(l, in, err);
+    case SHK_BATCH_NORM:
+        return infer_batch_norm(l, in, err);
     case SHK_FLATTEN:
         l->out = (struct shk_extent){1, 1, in.h * in.w * in.c, false};
         return true;

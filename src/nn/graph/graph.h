@@ -18,6 +18,7 @@ enum shk_layer_kind {
 enum shk_layer_flags {
     SHK_WEIGHTED = 1, // has a weight and a bias
     SHK_BIAS_OPTIONAL = 128,
+    SHK_RUNNING = 256,  // has running statistics
     SHK_EMBEDS = 64,    // has one parameter, which is a part of its output
     SHK_ROWWISE = 2,    // computes each row of its output from the same rows of its inputs alone
     SHK_ACTIVATION = 4, // may be asked for by name, behind a linear layer
@@ -43,6 +44,7 @@ struct shk_layer {
     char name[48]; // PyTorch's module, or the kind's name
     int in[2];     // the layers that it reads; -1: none
     int params[2]; // of the model: weight, bias; of an embedding the first alone; -1: none
+    int running[2]; // of batch normalisation: its running mean and variance
     struct shk_extent out;
     uint32_t draw; // which of the model's layers that draw random numbers it is, from 1; 0: none
     union {        // attributes, by kind
@@ -58,6 +60,9 @@ struct shk_layer {
         struct {
             size_t dim, patch; // features, pixels
         } patch_embed;
+        struct {
+            double eps, momentum;
+        } batch_norm;
         struct {
             size_t heads;   // its input has the queries, keys and values of all heads, stacked
             double dropout; // of the weights

@@ -23,7 +23,7 @@ static int add_param(struct shk_builder *b, struct shk_param p, const char *form
     va_end(args);
     p.size = 1;
     for (unsigned i = 0; i < p.ndim; i++) p.size *= p.dims[i];
-    m->parameters += p.size;
+    if (!p.running) m->parameters += p.size;
     m->params[m->param_count] = p;
     return (int)m->param_count++;
 }
@@ -112,7 +112,7 @@ static bool add_dropout(struct shk_builder *b, double p) {
 
 static bool build_dropout(struct shk_builder *b, const char *name, const struct shk_values *v) {
     (void)name;
-    return add_dropout(b, v->share[0]);
+    return add_dropout(b, v->real[0]);
 }
 
 // torch.nn.Linear.
@@ -171,6 +171,22 @@ static void add_norm_params(struct shk_builder *b, int norm) {
     l->params[1] = add_param(b, vector(l->out.c, 0), "%s.bias", l->name);
 }
 
+// torch.nn.BatchNorm2d, or BatchNorm1d of a row.
+static bool build_bn(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    const size_t c = extent_of(b).c;
+    struct shk_layer l = layer_of(SHK_BATCH_NORM, name);
+    struct shk_param mean = vector(c, 0), variance = vector(c, 1);
+    mean.running = variance.running = true;
+    l.batch_norm.eps = v->real[0];
+    l.batch_norm.momentum = v->real[1];
+    if (!extent_of(b).map && extent_of(b).h != 1) return shk_builder_fail(b, "it takes a map or one row, not tokens: use ln");
+    l.params[0] = add_param(b, vector(c, 1), "%s.weight", name);
+    l.params[1] = add_param(b, vector(c, 0), "%s.bias", name);
+    l.running[0] = add_param(b, mean, "%s.running_mean", name);
+    l.running[1] = add_param(b, variance, "%s.running_var", name);
+    return l.running[1] < 0 || shk_builder_add(b, l);
+}
+
 static bool build_ln(struct shk_builder *b, const char *name, const struct shk_values *v) {
     (void)v;
     if (!shk_builder_add(b, layer_of(SHK_LAYER_NORM, name))) return false;
@@ -204,7 +220,7 @@ static bool add_attention(struct shk_builder *b, const char *block, const struct
     snprintf(name, sizeof name, "%.28s.self_attn", block);
     struct shk_layer heads = layer_of(SHK_ATTENTION, name);
     heads.attention.heads = v->whole[ENCODER_HEADS];
-    heads.attention.dropout = v->share[ENCODER_DROPOUT];
+    heads.attention.dropout = v->real[ENCODER_DROPOUT];
     return shk_builder_add(b, in) && shk_builder_add(b, heads) && shk_builder_add(b, out);
 }
 
@@ -215,7 +231,7 @@ static bool add_feed_forward(struct shk_builder *b, const char *block, const str
     snprintf(first, sizeof first, "%.28s.linear1", block);
     snprintf(second, sizeof second, "%.28s.linear2", block);
     return add_linear(b, ff == SHK_NOT_GIVEN ? 4 * dim : ff, first) &&
-           add_plain(b, activations[v->whole[ENCODER_ACT]]) && add_dropout(b, v->share[ENCODER_DROPOUT]) &&
+           add_plain(b, activations[v->whole[ENCODER_ACT]]) && add_dropout(b, v->real[ENCODER_DROPOUT]) &&
            add_linear(b, dim, second);
 }
 
@@ -226,7 +242,7 @@ static bool add_sublayer(struct shk_builder *b, const char *block, const struct 
     snprintf(name, sizeof name, "%.28s.norm%d", block, half + 1);
     if (pre && !shk_builder_add(b, layer_of(SHK_LAYER_NORM, name))) return false;
     if (pre) *norm = b->at;
-    if (!(half == 0 ? add_attention : add_feed_forward)(b, block, v) || !add_dropout(b, v->share[ENCODER_DROPOUT]))
+    if (!(half == 0 ? add_attention : add_feed_forward)(b, block, v) || !add_dropout(b, v->real[ENCODER_DROPOUT]))
         return false;
     struct shk_layer sum = layer_of(SHK_ADD, "");
     sum.in[1] = residual;
@@ -290,6 +306,9 @@ const struct shk_word shk_words[] = {
       {"norm", SHK_ARGUMENT_WORD, 0, 0, "post", {"post", "pre", NULL}},
       {"act", SHK_ARGUMENT_WORD, 0, 0, "relu", {"relu", "gelu", "silu", NULL}},
       {"dropout", SHK_ARGUMENT_SHARE, 0, 0, "0", {NULL}}}},
+    {"bn",
+     build_bn,
+     {{"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}}, {"momentum", SHK_ARGUMENT_REAL, 0, 1, "0.1", {NULL}}}},
     {"ln", build_ln, NOTHING},
     {"cls", build_cls, NOTHING},
     {.name = NULL},

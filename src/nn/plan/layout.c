@@ -27,7 +27,7 @@ static void find_lifetimes(struct shk_plan *p) {
     }
 }
 
-// ---- The op that deals out its work
+// ---- Tasks between slices
 
 // Whether a buffer lives from slices to the next ones, if this op's tasks are between them.
 static bool crosses(const struct shk_plan *p, const struct shk_buffer *b, int op) {
@@ -50,8 +50,17 @@ static void deal_out(struct shk_plan *p) {
         op->dealt = op->type->deal_out && op->type->deal_out(op, p, kept_for(p, (int)i));
         if (op->dealt) p->dealt = (int)i;
     }
-    for (unsigned i = 0; p->dealt >= 0 && i < p->buffer_count; i++)
-        if (crosses(p, &p->buffers[i], p->dealt)) p->buffers[i].space = SHK_BATCH;
+}
+
+// What lives from slices to others, with tasks of an op between them, is held for all samples.
+static void hold_what_crosses(struct shk_plan *p) {
+    for (unsigned k = 0; k < p->op_count; k++) {
+        struct shk_op *op = p->ops[k];
+        op->meets = op->meets || op->dealt;
+        p->whole = p->whole || op->of_batch;
+        for (unsigned i = 0; op->meets && i < p->buffer_count; i++)
+            if (crosses(p, &p->buffers[i], (int)k)) p->buffers[i].space = SHK_BATCH;
+    }
 }
 
 // ---- Places
@@ -116,6 +125,7 @@ static size_t slice_of(const struct shk_plan *p, size_t per_sample) {
 void shk_plan_layout(struct shk_plan *p) {
     find_lifetimes(p);
     deal_out(p);
+    hold_what_crosses(p);
     size_t per_sample = place_workspace(p);
     p->slice = slice_of(p, per_sample);
     if (p->slice > p->batch) p->slice = p->batch;

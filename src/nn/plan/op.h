@@ -72,6 +72,8 @@ struct shk_op {
     struct shk_view in, out, in_grad, out_grad;
     bool accumulate; // the input gradient is added to what is there
     bool dealt;      // it deals out its work
+    bool meets;      // tasks of its own lie in front of its slices forward, and behind them backward: all meet there
+    bool of_batch;   // these take all samples of the batch at once
     size_t weight_grad, bias_grad;
     unsigned use_count;
     struct shk_use uses[SHK_MAX_USES];

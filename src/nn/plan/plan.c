@@ -13,8 +13,7 @@ static bool complete(struct shk_plan *p, struct shk_error *err) {
     for (unsigned i = 0; i < p->op_count; i++) p->ops[i]->type->declare(p->ops[i]);
     shk_plan_layout(p);
     if (p->training && !shk_plan_updates(p, err)) return false;
-    shk_plan_stages(p);
-    return true;
+    return shk_plan_stages(p, err);
 }
 
 struct shk_plan *shk_plan_create(const struct shk_model *model, const struct shk_op_type *const *types, size_t batch,
@@ -43,6 +42,7 @@ void shk_plan_free(struct shk_plan *p) {
     if (!p) return;
     shk_free(p->op_memory);
     shk_free(p->updates);
+    shk_free(p->stages);
     shk_free(p);
 }
 

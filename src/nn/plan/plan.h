@@ -2,13 +2,14 @@
 // A plan says how one model is computed for one largest batch and one number of shards, in training or evaluation: a list of
 // ops (op.h), the buffers between them, and the stages of a step. It names no op; the step executes it and knows nothing more.
 //
-// A batch is cut into shards, which fix the order of sums (train/shards.h). A worker takes a *slice* (some samples, of one
+// A batch is cut into shards, which fix the order of sums (cut.h). A worker takes a *slice* (some samples, of one
 // shard or of several consecutive ones) through the ops forward and then backward, in its own workspace, and leaves each
 // shard's gradients in a buffer. What needs the whole batch is left to tasks: of update, or of an op that deals out its work.
 #ifndef SHK_NN_PLAN_PLAN_H
 #define SHK_NN_PLAN_PLAN_H
 
 #include "nn/model.h"
+#include "nn/plan/cut.h"
 
 enum shk_space {
     SHK_WORKSPACE, // of the worker, holds a slice
@@ -90,9 +91,10 @@ struct shk_stage {
     unsigned forward, forward_end, backward, backward_end; // SHK_SLICES
     unsigned op;                                           // SHK_TASKS
     enum shk_phase phase;
+    bool of_batch; // each task takes all samples of the round at once; else those of its blocks one after the other
     unsigned first_update, updates; // SHK_TASKS: `updates` behind each task, task after task; SHK_UPDATES: in all
 };
-enum { SHK_MAX_STAGES = 8, SHK_CLIP_STAGES = 2 };
+enum { SHK_CLIP_STAGES = 2 };
 
 struct shk_plan {
     const struct shk_model *model;
@@ -102,7 +104,8 @@ struct shk_plan {
     unsigned op_count, buffer_count, update_count, stage_count, no_gradient_count;
     // Of a training step. Behind them: SHK_CLIP_STAGES more of one that clips gradients, whose updates before are the
     // gradients alone.
-    struct shk_stage stages[SHK_MAX_STAGES];
+    struct shk_stage *stages;
+    bool whole;             // an op's tasks want all samples of the batch at once
     int dealt;              // the op that deals out its work, or -1
     unsigned dealt_updates; // the first updates are that op's, in order of its tasks
     char *op_memory;
@@ -196,6 +199,9 @@ struct shk_whole_batch {
     const float *weights, *derived;
     float *batch_space;
     size_t first, samples; // in the round
+    struct shk_cut cut;    // of the batch
+    size_t round;          // the round's first sample in it
+    float *state;          // the weights again, of which tasks write running statistics
 };
 
 // Tasks of a stage of SHK_TASKS. Before its first one a worker calls shk_plan_begin_tasks, whose results the tasks find in

@@ -5,7 +5,7 @@
 
 #include "nn/plan/op.h"
 
-// Of a plan that is laid out and whose updates are listed.
-void shk_plan_stages(struct shk_plan *);
+// Of a plan that is laid out and whose updates are listed. False: out of memory.
+bool shk_plan_stages(struct shk_plan *, struct shk_error *);
 
 #endif

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+// These tests hold the parts of batch normalisation that one sample takes against plain C in double, and its bits on every
+// instruction set against plain C.
+#include "kernel_test.h"
+
+// One sample; a share of its channels lies far from 0, where sums of squares would lose all digits.
+struct sample {
+    size_t rows, cols;
+    float *x, *mean, *scale, *shift, *y, *dy, *level, *slope;
+    bool relu;
+};
+
+static struct sample random_sample(int trial) {
+    struct sample s = {.rows = 1 + kt_below(70), .cols = 16 * (1 + kt_below(4)), .relu = trial % 2};
+    const size_t n = s.rows * s.cols;
+    s.x = kt_random(n, -1, 1);
+    s.mean = kt_random(s.cols, -0.5, 0.5);
+    for (size_t i = 0; i < n; i++)
+        if (i % s.cols % 5 == 0) s.x[i] += 1000;
+    for (size_t c = 0; c < s.cols; c += 5) s.mean[c] += 1000;
+    s.scale = kt_random(s.cols, -2, 2);
+    s.shift = kt_random(s.cols, -1, 1);
+    s.y = kt_random(n, -1, 1);
+    s.dy = kt_random(n, -1, 1);
+    s.level = kt_random(s.cols, -1, 1);
+    s.slope = kt_random(s.cols, -1, 1);
+    return s;
+}
+
+static void free_sample(struct sample *s) {
+    float *all[] = {s->x, s->mean, s->scale, s->shift, s->y, s->dy, s->level, s->slope};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) kt_free(all[i]);
+}
+
+static struct shk_batch_norm args_of(const struct sample *s) {
+    return (struct shk_batch_norm){.rows = s->rows,
+                                   .cols = s->cols,
+                                   .x = s->x,
+                                   .mean = s->mean,
+                                   .scale = s->scale,
+                                   .shift = s->shift,
+                                   .relu = s->relu,
+                                   .y = s->y,
+                                   .dy = s->dy,
+                                   .level = s->level,
+                                   .slope = s->slope};
+}
+
+static void same_on_all(const char *what, void (*run)(const struct shk_kernels *, const struct shk_batch_norm *),
+                        struct shk_batch_norm args, float **out, size_t n, const float *before) {
+    float *want = before ? kt_copy(before, n) : kt_floats(n);
+    *out = want;
+    run(kt_reference(), &args);
+    KT_FOR_ISAS(kernels) {
+        float *got = before ? kt_copy(before, n) : kt_floats(n);
+        *out = got;
+        run(kernels, &args);
+        kt_same_bits(what, kernels->isa, got, want, n, args.cols);
+        kt_free(got);
+    }
+    kt_free(want);
+}
+
+static void statistics_are_right(void **state) {
+    (void)state;
+    for (int trial = 0; trial < 60; trial++) {
+        struct sample s = random_sample(trial);
+        struct shk_batch_norm args = args_of(&s);
+        float *mean = kt_floats(s.cols), *m2 = kt_floats(s.cols);
+        double *means = calloc(s.cols, sizeof *means), *m2s = calloc(s.cols, sizeof *m2s), size[64];
+        for (size_t i = 0; i < s.rows * s.cols; i++) means[i % s.cols] += (double)s.x[i] / (double)s.rows;
+        for (size_t i = 0; i < s.rows * s.cols; i++) m2s[i % s.cols] += pow((double)s.x[i] - means[i % s.cols], 2);
+        for (size_t c = 0; c < s.cols; c++) size[c] = fabs(means[c]) + 1;
+        KT_FOR_ISAS(kernels) {
+            args.own_mean = mean;
+            args.own_m2 = m2;
+            kernels->batch_norm_statistics(&args);
+            kt_close("mean", kernels->isa, mean, means, size, s.cols, 0, 1e-6);
+            for (size_t c = 0; c < s.cols; c++) size[c] = m2s[c] + (c % 5 ? 1e-3 : 0.1); // the mean's own rounding counts, too
+            kt_close("m2", kernels->isa, m2, m2s, size, s.cols, 0, 1e-4);
+            for (size_t c = 0; c < s.cols; c++) size[c] = fabs(means[c]) + 1;
+        }
+        float *first_mean = kt_copy(mean, s.cols), *first_m2 = kt_copy(m2, s.cols);
+        KT_FOR_ISAS(kernels) {
+            kernels->batch_norm_statistics(&args);
+            kt_same_bits("mean", kernels->isa, mean, first_mean, s.cols, 0);
+            kt_same_bits("m2", kernels->isa, m2, first_m2, s.cols, 0);
+        }
+        float *all[] = {mean, m2, first_mean, first_m2};
+        for (size_t i = 0; i < 4; i++) kt_free(all[i]);
+        free(means);
+        free(m2s);
+        free_sample(&s);
+    }
+}
+
+static void values_are_normalised(void **state) {
+    (void)state;
+    for (int trial = 0; trial < 60; trial++) {
+        struct sample s = random_sample(trial);
+        struct shk_batch_norm args = args_of(&s);
+        const size_t n = s.rows * s.cols;
+        float *want = kt_floats(n);
+        for (size_t i = 0; i < n; i++) {
+            const size_t c = i % s.cols;
+            const float y = fmaf(s.x[i] - s.mean[c], s.scale[c], s.shift[c]);
+            want[i] = s.relu && !(y > 0) ? 0 : y;
+        }
+        KT_FOR_ISAS(kernels) {
+            args.y = kt_floats(n);
+            kernels->batch_norm_forward(&args);
+            for (size_t i = 0; i < n; i++)
+                if (args.y[i] != want[i]) fail_msg("forward on %s: element %zu", kernels->isa, i); // -0 is 0
+            kt_free(args.y);
+        }
+        kt_free(want);
+        free_sample(&s);
+    }
+}
+
+static double passed(const struct sample *s, size_t i) { return s->relu && !(s->y[i] > 0) ? 0 : (double)s->dy[i]; }
+
+static void gradients_are_summed(void **state) {
+    (void)state;
+    for (int trial = 0; trial < 60; trial++) {
+        struct sample s = random_sample(trial);
+        struct shk_batch_norm args = args_of(&s);
+        double shift[64] = {0}, scale[64] = {0}, size[64] = {0};
+        for (size_t i = 0; i < s.rows * s.cols; i++) {
+            const size_t c = i % s.cols;
+            const double d = (double)(s.x[i] - s.mean[c]);
+            shift[c] += passed(&s, i);
+            scale[c] += passed(&s, i) * d;
+            size[c] += fabs(passed(&s, i)) * (1 + fabs(d));
+        }
+        for (size_t c = 0; c < s.cols; c++) size[c] += 1e-30;
+        float *first[2] = {NULL, NULL};
+        KT_FOR_ISAS(kernels) {
+            args.dshift = kt_floats(s.cols);
+            args.dscale = kt_floats(s.cols);
+            kernels->batch_norm_sums(&args);
+            kt_close("dshift", kernels->isa, args.dshift, shift, size, s.cols, 0, 1e-6);
+            kt_close("dscale", kernels->isa, args.dscale, scale, size, s.cols, 0, 1e-6);
+            if (!first[0]) {
+                first[0] = args.dshift;
+                first[1] = args.dscale;
+                continue;
+            }
+            kt_same_bits("dshift", kernels->isa, args.dshift, first[0], s.cols, 0);
+            kt_same_bits("dscale", kernels->isa, args.dscale, first[1], s.cols, 0);
+            kt_free(args.dshift);
+            kt_free(args.dscale);
+        }
+        kt_free(first[0]);
+        kt_free(first[1]);
+        free_sample(&s);
+    }
+}
+
+static void run_backward(const struct shk_kernels *k, const struct shk_batch_norm *a) { k->batch_norm_backward(a); }
+
+static void gradients_go_back(void **state) {
+    (void)state;
+    for (int trial = 0; trial < 60; trial++) {
+        struct sample s = random_sample(trial);
+        struct shk_batch_norm args = args_of(&s);
+        const size_t n = s.rows * s.cols;
+        float *before = kt_random(n, -1, 1), *dx = kt_copy(before, n);
+        args.accumulate = trial % 3 == 0;
+        args.dx = dx;
+        kt_reference()->batch_norm_backward(&args);
+        for (size_t i = 0; i < n; i++) {
+            const size_t c = i % s.cols;
+            const double d = (double)(s.x[i] - s.mean[c]), parts = fabs(passed(&s, i)) + fabs((double)s.level[c]) +
+                                                                   fabs(d * (double)s.slope[c]);
+            const double want = (double)s.scale[c] * (passed(&s, i) - (double)s.level[c] - d * (double)s.slope[c]) +
+                                (args.accumulate ? (double)before[i] : 0);
+            if (fabs((double)dx[i] - want) > 1e-6 * (fabs((double)s.scale[c]) * parts + 1))
+                fail_msg("backward: element %zu is %.9g, want %.9g", i, (double)dx[i], want);
+        }
+        same_on_all("batch_norm_backward", run_backward, args, &args.dx, n, before);
+        kt_free(before);
+        kt_free(dx);
+        free_sample(&s);
+    }
+}
+
+KT_MAIN(cmocka_unit_test(statistics_are_right), cmocka_unit_test(values_are_normalised),
+        cmocka_unit_test(gradients_are_summed), cmocka_unit_test(gradients_go_back))
