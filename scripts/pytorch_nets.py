@@ -188,6 +188,10 @@ class Net(nn.Module):
         if word == "positions":
             self._add(path, nn.Parameter(torch.randn(1, self.value.shape[1], c) * 0.02))
             return Positions(self, path)
+        if word == "bn":
+            eps, momentum = (float(v) for v in _arguments(given, [("eps", 1e-5), ("momentum", 0.1)]))
+            kind = nn.BatchNorm2d if self.value.dim() == 4 else nn.BatchNorm1d
+            return self._add(path, kind(c, eps, momentum))
         if word == "ln":
             return self._add(path, nn.LayerNorm(c))
         if word == "encoder":

@@ -25,12 +25,12 @@ struct shk_batch_norm {
     const float *x;
     const float *mean, *scale, *shift; // [cols]; shift: forward
     bool relu;
-    float *y;                                // forward; with relu read by the others
-    float *own_mean, *own_m2;                // [cols], of statistics
-    const float *dy;                         // sums, backward
-    float *dshift, *dscale;                  // [cols], of sums
-    const float *level, *slope;              // [cols], backward
-    float *dx;                               // backward; may be dy
+    float *y;                   // forward; with relu read by the others
+    float *own_mean, *own_m2;   // [cols], of statistics
+    const float *dy;            // sums, backward
+    float *dshift, *dscale;     // [cols], of sums
+    const float *level, *slope; // [cols], backward
+    float *dx;                  // backward; may be dy
     bool accumulate;
 };
 

@@ -311,7 +311,8 @@ static void run_layer(struct state *s, unsigned i) {
     compute[l->kind](&n);
 }
 
-static struct state *run_all(const struct shk_model *model, double *const *weights, const struct reference_batch *batch) {
+static struct state *run_all(const struct shk_model *model, double *const *weights,
+                             const struct reference_batch *batch) {
     struct state *all = calloc(batch->n, sizeof *all);
     for (size_t i = 0; i < batch->n; i++)
         all[i] = (struct state){.model = model, .batch = batch, .weights = weights, .sample = i};

@@ -76,7 +76,8 @@ static void statistics_are_right(void **state) {
             args.own_m2 = m2;
             kernels->batch_norm_statistics(&args);
             kt_close("mean", kernels->isa, mean, means, size, s.cols, 0, 1e-6);
-            for (size_t c = 0; c < s.cols; c++) size[c] = m2s[c] + (c % 5 ? 1e-3 : 0.1); // the mean's own rounding counts, too
+            for (size_t c = 0; c < s.cols; c++)
+                size[c] = m2s[c] + (c % 5 ? 1e-3 : 0.1); // the mean's own rounding counts, too
             kt_close("m2", kernels->isa, m2, m2s, size, s.cols, 0, 1e-4);
             for (size_t c = 0; c < s.cols; c++) size[c] = fabs(means[c]) + 1;
         }
@@ -171,8 +172,8 @@ static void gradients_go_back(void **state) {
         kt_reference()->batch_norm_backward(&args);
         for (size_t i = 0; i < n; i++) {
             const size_t c = i % s.cols;
-            const double d = (double)(s.x[i] - s.mean[c]), parts = fabs(passed(&s, i)) + fabs((double)s.level[c]) +
-                                                                   fabs(d * (double)s.slope[c]);
+            const double d = (double)(s.x[i] - s.mean[c]),
+                         parts = fabs(passed(&s, i)) + fabs((double)s.level[c]) + fabs(d * (double)s.slope[c]);
             const double want = (double)s.scale[c] * (passed(&s, i) - (double)s.level[c] - d * (double)s.slope[c]) +
                                 (args.accumulate ? (double)before[i] : 0);
             if (fabs((double)dx[i] - want) > 1e-6 * (fabs((double)s.scale[c]) * parts + 1))

@@ -130,9 +130,11 @@ static void test_parity(void **state) {
     glob_t files;
     assert_int_equal(glob("tests/golden/*.bin", 0, NULL, &files), 0);
     assert_true(files.gl_pathc >= 7);
+    const bool whole = getenv("SHK_TEST_WHOLE") || !shk_kernels_at(1);
     const struct shk_kernels *k;
-    for (size_t isa = 0; (k = shk_kernels_at(isa)); isa++)
-        for (size_t i = 0; i < files.gl_pathc; i++) check_file(files.gl_pathv[i], k);
+    for (size_t isa = 0; (k = shk_kernels_at(isa)); isa++) // plain C is slow: every second file has it
+        for (size_t i = 0; i < files.gl_pathc; i++)
+            if (isa > 0 || i % 2 == 0 || whole) check_file(files.gl_pathv[i], k);
     globfree(&files);
 }
 

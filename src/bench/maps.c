@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// These lay maps in rows and back, and pool them.
+// These lay maps in rows and back, pool them, and normalise them over the batch.
 #include "bench/cases.h"
 
 // A map of size x size pixels of c channels, and windows on it.
@@ -36,7 +36,32 @@ static const void *max_pool(struct shk_operands *o, const void *detail) {
     return shk_operands_keep(o, &p, sizeof p);
 }
 
+static const void *batch_norm(struct shk_operands *o, const void *detail) {
+    const struct windows *d = detail;
+    const size_t rows = d->size * d->size, n = rows * d->c;
+    struct shk_batch_norm b = {.rows = rows, .cols = d->c, .relu = true};
+    b.x = shk_operands_floats(o, n);
+    b.mean = shk_operands_floats(o, d->c);
+    b.scale = shk_operands_floats(o, d->c);
+    b.shift = shk_operands_floats(o, d->c);
+    b.level = shk_operands_floats(o, d->c);
+    b.slope = shk_operands_floats(o, d->c);
+    b.dy = shk_operands_floats(o, n);
+    b.y = shk_operands_output(o, shk_operands_floats(o, n), n * sizeof *b.y);
+    b.own_mean = shk_operands_result(o, d->c);
+    b.own_m2 = shk_operands_result(o, d->c);
+    b.dshift = shk_operands_result(o, d->c);
+    b.dscale = shk_operands_result(o, d->c);
+    b.dx = shk_operands_result(o, n);
+    return shk_operands_keep(o, &b, sizeof b);
+}
+
 #define MAP 16, 32
+#define NORM(name, passes)                                                                                             \
+    {                                                                                                                  \
+        .kernel = name, .shape = "16x16x32", .bytes = sizeof(float) * 32.0 * 16 * 16 * (passes),                       \
+        .prepare = batch_norm, .detail = &(const struct windows){MAP, 1, 1, 0},                                        \
+    }
 #define ROWS(name, shape_, prepare_, window, stride, pad, out)                                                         \
     {                                                                                                                  \
         .kernel = name, .shape = shape_,                                                                               \
@@ -49,6 +74,10 @@ static const struct kernel_case cases[] = {
     ROWS(KERNEL_im2col, "3x3-stride2", im2col, 3, 2, 1, 8),
     ROWS(KERNEL_col2im, "3x3-stride2", im2col, 3, 2, 1, 8),
     ROWS(KERNEL_max_pool_forward, "3x3-stride2", max_pool, 3, 2, 0, 7),
+    NORM(KERNEL_batch_norm_statistics, 1),
+    NORM(KERNEL_batch_norm_forward, 2),
+    NORM(KERNEL_batch_norm_sums, 3),
+    NORM(KERNEL_batch_norm_backward, 4),
     {.kernel = KERNEL_max_pool_backward,
      .before = KERNEL_max_pool_forward,
      .shape = "3x3-stride2",

@@ -170,6 +170,15 @@ const char *const shk_c_code[SHK_C_PARTS] = {
                         "        for (i = 0; i < n; i++) out[i] = (in[i] - mean) * factor * weight[i] + bias[i];\n"
                         "    }\n"
                         "}\n",
+    [SHK_C_STANDARDISE] =
+        "static void standardise(const float *in, int c, int n, float *out, float eps, const float *weight,\n"
+        "                        const float *bias, const float *mean, const float *variance) {\n"
+        "    int i, k;\n"
+        "    for (i = 0; i < c; i++) {\n"
+        "        const float scale = weight[i] / root(variance[i] + eps);\n"
+        "        for (k = 0; k < n; k++) out[i * n + k] = (in[i * n + k] - mean[i]) * scale + bias[i];\n"
+        "    }\n"
+        "}\n",
     [SHK_C_ATTEND] =
         "/* A row has the queries, keys and values of all heads; weights [rows] is room for one query's. */\n"
         "static void attend(const float *in, int rows, int heads, int n, float *out, float *weights, float factor) {\n"

@@ -20,6 +20,7 @@ enum shk_c_part {
     SHK_C_SILU,
     SHK_C_ADD,
     SHK_C_NORMALISE,
+    SHK_C_STANDARDISE,
     SHK_C_ATTEND,
     SHK_C_FIRST,
     SHK_C_AVERAGE,

@@ -167,6 +167,7 @@ static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_GELU] = 1 << SHK_C_SCALE | 1 << SHK_C_GELU,
     [SHK_SILU] = 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_SILU,
     [SHK_ADD] = 1 << SHK_C_ADD,
+    [SHK_BATCH_NORM] = 1 << SHK_C_ROOT | 1 << SHK_C_STANDARDISE,
     [SHK_LAYER_NORM] = 1 << SHK_C_ROOT | 1 << SHK_C_NORMALISE,
     [SHK_ATTENTION] = 1 << SHK_C_DOT | 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_ATTEND,
     [SHK_SELECT_CLS] = 1 << SHK_C_FIRST,
@@ -213,6 +214,10 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
     case SHK_LINEAR:
         say(s, "%zu, %zu, %s, %zu", in.h, in.c, out, l->out.c);
         break;
+    case SHK_BATCH_NORM:
+        say(s, "%zu, %zu, %s, ", in.c, in.h * in.w, out);
+        say_real(s, (float)l->batch_norm.eps);
+        break;
     case SHK_LAYER_NORM:
     case SHK_MEAN_TOKENS:
         say(s, "%zu, %zu, %s", in.map ? in.c : in.h, in.map ? in.h * in.w : in.c, out);
@@ -238,6 +243,7 @@ static const char *called(enum shk_layer_kind kind) {
                                                        [SHK_GELU] = "gelu",
                                                        [SHK_SILU] = "silu",
                                                        [SHK_ADD] = "add",
+                                                       [SHK_BATCH_NORM] = "standardise",
                                                        [SHK_LAYER_NORM] = "normalise",
                                                        [SHK_ATTENTION] = "attend",
                                                        [SHK_SELECT_CLS] = "first",
@@ -258,6 +264,7 @@ static void say_call(struct source *s, int i) {
     for (int k = 0; k < 2; k++)
         if (l->params[k] >= 0 && l->kind != SHK_POSITIONS) say(s, ", %s", array_of(s, l->params[k]).text);
     if (l->kind == SHK_CONV && l->params[1] < 0) say(s, ", 0");
+    for (int k = 0; k < 2 && l->kind == SHK_BATCH_NORM; k++) say(s, ", %s", array_of(s, l->running[k]).text);
     say(s, "); /* %s */\n", l->name);
 }
 

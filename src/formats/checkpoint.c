@@ -282,6 +282,7 @@ static bool restore(struct shk_trainer *t, const struct checkpoint *c, struct sh
     if (c->losses) memcpy(t->losses, c->losses->values, c->losses->size * sizeof(float));
     for (unsigned i = 0; i < m->param_count; i++) {
         shk_model_set_tensor(m, i, c->weights[i]);
+        if (m->params[i].running) continue;
         shk_param_scatter(&m->params[i], 0, m->params[i].size, c->m[i], t->train.m);
         shk_param_scatter(&m->params[i], 0, m->params[i].size, c->v[i], t->train.v);
     }

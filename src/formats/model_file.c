@@ -63,11 +63,14 @@ static const char *tensor_name(char name[SHK_TENSOR_NAME], const char *prefix, c
     return name;
 }
 
+// The optimizer keeps nothing of running statistics, which no rule updates.
+static bool is_there(const struct shk_param *p, const char *prefix) { return !*prefix || !p->running; }
+
 void shk_add_params(struct shk_st_out *o, const struct shk_model *m, const char *prefix) {
     char name[SHK_TENSOR_NAME];
     for (unsigned i = 0; i < m->param_count; i++) {
         const struct shk_param *p = &m->params[i];
-        shk_st_add_tensor(o, tensor_name(name, prefix, p), p->ndim, p->dims);
+        if (is_there(p, prefix)) shk_st_add_tensor(o, tensor_name(name, prefix, p), p->ndim, p->dims);
     }
 }
 
@@ -89,7 +92,7 @@ bool shk_put_params(struct shk_st_out *o, const struct shk_model *m, const char 
     char name[SHK_TENSOR_NAME];
     for (unsigned i = 0; i < m->param_count; i++) {
         const struct shk_param *p = &m->params[i];
-        for (size_t at = 0; at < p->size; at += CHUNK) {
+        for (size_t at = 0; is_there(p, prefix) && at < p->size; at += CHUNK) {
             size_t n = p->size - at < CHUNK ? p->size - at : CHUNK;
             shk_param_gather(p, at, n, padded, values);
             if (!shk_put_values(o, tensor_name(name, prefix, p), values, n, path, err)) return false;
@@ -168,8 +171,9 @@ bool shk_take_params(struct shk_st *f, const struct shk_model *m, const char *pr
     char name[SHK_TENSOR_NAME];
     for (unsigned i = 0; i < m->param_count; i++) {
         const struct shk_param *p = &m->params[i];
+        if (!is_there(p, prefix)) continue;
         const struct shk_st_tensor *t = shk_st_take(f, tensor_name(name, prefix, p), p->ndim, p->dims, err);
-        if (!t || !shk_check_values(f, t, not_negative, err)) return false;
+        if (!t || !shk_check_values(f, t, not_negative || p->not_negative, err)) return false;
         values[i] = t->values;
     }
     return true;

@@ -222,6 +222,13 @@ static void write_add(struct onnx *o, const struct shk_layer *l) {
     node(o, "Add", INPUTS(o->in, value_of(o, l->in[1], other)), o->out, NONE);
 }
 
+static void write_batch_norm(struct onnx *o, const struct shk_layer *l) {
+    const struct shk_param *p = o->m->params;
+    const struct attribute attributes[] = {{"epsilon", KIND_REAL, 0, {0}, (float)l->batch_norm.eps}, {0}};
+    node(o, "BatchNormalization",
+         INPUTS(o->in, weight(o, 0), weight(o, 1), p[l->running[0]].name, p[l->running[1]].name), o->out, attributes);
+}
+
 static void write_layer_norm(struct onnx *o, const struct shk_layer *l) {
     (void)l;
     const struct attribute attributes[] = {whole("axis", -1), {"epsilon", KIND_REAL, 0, {0}, 1e-5f}, {0}};
@@ -315,6 +322,7 @@ static write_layer *const writers[SHK_LAYER_KINDS] = {
     [SHK_GELU] = write_gelu,
     [SHK_SILU] = write_silu,
     [SHK_ADD] = write_add,
+    [SHK_BATCH_NORM] = write_batch_norm,
     [SHK_LAYER_NORM] = write_layer_norm,
     [SHK_ATTENTION] = write_attention,
     [SHK_SELECT_CLS] = write_select_cls,

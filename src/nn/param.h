@@ -47,6 +47,7 @@ struct shk_param {
     enum shk_init init;
     float mean, spread; // constant mean; uniform mean - spread .. mean + spread; normal with the deviation spread
     bool running;       // a running statistic, which no rule updates
+    bool not_negative;  // a variance
     bool damaged;       // its numbers are those that a training which went wrong has left
     // Chosen by the op that reads it:
     enum shk_param_layout layout;

@@ -218,10 +218,26 @@ static bool take_input(struct shk_model *m, const struct shk_dataset *d, struct 
     return true;
 }
 
+// A batch normalisation that sees one value of a channel makes 0 of it, whatever it is.
+static bool batches_suffice(const struct shk_trainer *t, size_t n, struct shk_error *err) {
+    const size_t batch = t->options.batch < n ? t->options.batch : n;
+    const struct shk_graph *g = &t->model->graph;
+    for (unsigned i = 0; i < g->count; i++) {
+        const struct shk_layer *l = &g->layers[i];
+        if (l->kind != SHK_BATCH_NORM || l->out.h * l->out.w > 1 || (batch > 1 && n % batch != 1)) continue;
+        return shk_fail(err, SHK_BAD_INPUT,
+                        "the batch normalisation %s would see one value of each channel, in %s batch of one sample: "
+                        "%zu samples want another batch size than %zu",
+                        l->name, batch == 1 ? "each" : "the last", n, t->options.batch);
+    }
+    return true;
+}
+
 bool shk_train(struct shk_trainer *t, const struct shk_dataset *train, const struct shk_dataset *test, size_t epochs,
                const struct shk_callbacks *callbacks, struct shk_error *err) {
     if (!shk_shapes_agree(t->model, train, err) || (test && !shk_shapes_agree(t->model, test, err))) return false;
-    if (!shk_model_trainable(t->model, err) || !set_data(t, train, err) || !take_input(t->model, train, err))
+    if (!shk_model_trainable(t->model, err) || !batches_suffice(t, train->n, err) || !set_data(t, train, err) ||
+        !take_input(t->model, train, err))
         return false;
     struct run r = {.trainer = t, .epochs = epochs};
     if (callbacks) r.callbacks = *callbacks;

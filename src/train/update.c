@@ -131,7 +131,8 @@ static void derive(const struct shk_engine *e, const struct shk_update *task) {
         shk_model_derive_rows(e->model, p, task->panel + i, task->row, task->length / width, e->k);
 }
 
-static struct shk_whole_batch samples_of(const struct shk_engine *e, const struct shk_round *r, size_t first, size_t end) {
+static struct shk_whole_batch samples_of(const struct shk_engine *e, const struct shk_round *r, size_t first,
+                                         size_t end) {
     return (struct shk_whole_batch){e->plan,
                                     e->k,
                                     e->model->weights,

@@ -9,7 +9,7 @@ enum shk_argument_type {
     SHK_ARGUMENT_WHOLE,
     SHK_ARGUMENT_OUTPUTS, // a whole number, or the word classes
     SHK_ARGUMENT_SHARE,   // a decimal fraction from 0 to 0.9, with at most six places
-    SHK_ARGUMENT_REAL,  // a number from lo to hi, which may have an exponent
+    SHK_ARGUMENT_REAL,    // a number from lo to hi, which may have an exponent
     SHK_ARGUMENT_WORD,    // one of some words; its value is the word's place among them
 };
 

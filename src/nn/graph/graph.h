@@ -41,9 +41,9 @@ static inline bool shk_extent_equal(struct shk_extent a, struct shk_extent b) {
 
 struct shk_layer {
     enum shk_layer_kind kind;
-    char name[48]; // PyTorch's module, or the kind's name
-    int in[2];     // the layers that it reads; -1: none
-    int params[2]; // of the model: weight, bias; of an embedding the first alone; -1: none
+    char name[48];  // PyTorch's module, or the kind's name
+    int in[2];      // the layers that it reads; -1: none
+    int params[2];  // of the model: weight, bias; of an embedding the first alone; -1: none
     int running[2]; // of batch normalisation: its running mean and variance
     struct shk_extent out;
     uint32_t draw; // which of the model's layers that draw random numbers it is, from 1; 0: none

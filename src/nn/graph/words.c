@@ -176,10 +176,11 @@ static bool build_bn(struct shk_builder *b, const char *name, const struct shk_v
     const size_t c = extent_of(b).c;
     struct shk_layer l = layer_of(SHK_BATCH_NORM, name);
     struct shk_param mean = vector(c, 0), variance = vector(c, 1);
-    mean.running = variance.running = true;
+    mean.running = variance.running = variance.not_negative = true;
     l.batch_norm.eps = v->real[0];
     l.batch_norm.momentum = v->real[1];
-    if (!extent_of(b).map && extent_of(b).h != 1) return shk_builder_fail(b, "it takes a map or one row, not tokens: use ln");
+    if (!extent_of(b).map && extent_of(b).h != 1)
+        return shk_builder_fail(b, "it takes a map or one row, not tokens: use ln");
     l.params[0] = add_param(b, vector(c, 1), "%s.weight", name);
     l.params[1] = add_param(b, vector(c, 0), "%s.bias", name);
     l.running[0] = add_param(b, mean, "%s.running_mean", name);

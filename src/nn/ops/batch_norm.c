@@ -308,7 +308,8 @@ static void updates(struct shk_op *op, struct shk_update_list *list) {
     const struct batch_norm *b = norm_of(op);
     const struct shk_param *params[] = {op->weight, op->bias};
     for (int i = 0; i < 2; i++)
-        shk_updates_add(list, (struct shk_update){.param = params[i], .op = op, .length = params[i]->length, .of_batch = true});
+        shk_updates_add(
+            list, (struct shk_update){.param = params[i], .op = op, .length = params[i]->length, .of_batch = true});
     for (int i = 0; i < 2; i++) shk_updates_none(list, b->running[i], 0, b->running[i]->length);
 }
 
