@@ -197,7 +197,7 @@ struct writer {
 };
 
 static void put(struct writer *w, const char *text, size_t length) {
-    if (w->at + length < w->size) memcpy(w->out + w->at, text, length);
+    if (length && w->at + length < w->size) memcpy(w->out + w->at, text, length);
     w->at += length;
 }
 static void put_text(struct writer *w, const char *text) { put(w, text, strlen(text)); }
