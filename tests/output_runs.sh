@@ -202,7 +202,7 @@ took=$((($(date +%s%N) - began) / 1000000))
 check "exit $status after $took ms, of 400" $?
 says '^shikaku: --max-seconds after epoch .*, go on with: shikaku resume timed$'
 while [ $status -eq 5 ] && [ $calls -lt 100 ]; do
-    "$bin" resume timed --max-seconds 1 >out 2>err
+    "$bin" resume timed --max-seconds "$patience" >out 2>err
     status=$? calls=$((calls + 1))
 done
 [ $status -eq 0 ] && [ "$(sed -n 's/.*weights //p' out)" = "$reference" ]
