@@ -34,6 +34,8 @@ static const struct subject subjects[] = {
      "mean "
      "linear(classes)",
      {12, 15, 2, 5}},
+    {"net:conv(5,bias=no) bn relu sum(conv(5) bn | bn) relu max_pool(2) mean linear(6) bn linear(classes)",
+     {9, 8, 2, 3}},
     {"vit:dim=12,depth=1,heads=3,patch=4,ff=20,dropout=0", {8, 8, 1, 5}},
     {"vit:dim=12,depth=2,heads=3,patch=2,ff=20,dropout=0.3", {8, 8, 1, 5}},
     {"vit:dim=12,depth=2,heads=3,patch=4,ff=20,dropout=0.3,norm=pre,act=gelu", {8, 12, 3, 11}},
@@ -276,6 +278,7 @@ struct run {
     struct shk_plan *plan;
     const struct shk_kernels *k;
     size_t shards; // of the batch, and behind them one buffer of gradients more
+    struct shk_cut cut;
     size_t workspace_bytes, batch_bytes, grad_bytes;
     struct memory now, before, after; // now: the one in use
     float *scratch, *tasks, *other_tasks;
@@ -340,6 +343,7 @@ static void open_run(struct run *r, const struct subject *s, const struct shk_ke
     *r = (struct run){.subject = s, .model = model_of(s), .k = k};
     struct shk_plan *p = r->plan = plan_of(r->model, batch, 2, training);
     r->shards = shards;
+    r->cut = shk_cut_of(batch, shards);
     spread(p);
     const size_t pixels = s->shape.height * s->shape.width * s->shape.channels;
     uint32_t state = 3;
@@ -427,6 +431,7 @@ static void declare(const struct run *r, const struct shk_op *op, unsigned reads
         const struct shk_use *u = &op->uses[j];
         if (u->when & writes) mark(r, r->writes, u->buffer, first, n);
         if (u->when & reads) mark(r, r->reads, u->buffer, first, n);
+        if ((u->when & reads) && (u->when & SHK_USES_OF_BATCH)) mark(r, r->reads, u->buffer, BEFORE, 1);
         if ((u->when & writes) && r->plan->buffers[u->buffer].kept) mark_border(r, op, u->buffer, first, n);
     }
 }
@@ -528,6 +533,7 @@ static void run_op(struct run *r, struct cut c, unsigned op, bool backward) {
                                 .batch_space = p->training ? r->now.batch : NULL,
                                 .scratch = r->scratch,
                                 .first = BEFORE + c.first,
+                                .origin = BEFORE,
                                 .samples = c.samples,
                                 .batch_samples = p->batch,
                                 .images = (const float *const *)r->images + c.first,
@@ -598,7 +604,7 @@ static struct shk_whole_batch whole_batch_of(const struct run *r, float *batch_s
                                     .batch_space = batch_space,
                                     .first = BEFORE,
                                     .samples = r->plan->batch,
-                                    .cut = shk_cut_of(r->plan->batch, r->shards),
+                                    .cut = &r->cut,
                                     .round = 0,
                                     .state = r->model->weights};
 }

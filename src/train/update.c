@@ -140,7 +140,7 @@ static struct shk_whole_batch samples_of(const struct shk_engine *e, const struc
                                     e->batch_space,
                                     .first = first - r->first,
                                     .samples = end - first,
-                                    .cut = r->cut,
+                                    .cut = &r->cut,
                                     .round = r->first,
                                     .state = e->model->weights};
 }
@@ -156,14 +156,16 @@ struct shk_whole_batch shk_round_of(const struct shk_engine *e, const struct shk
 // Piece by piece, and the bias.
 static void add_block(const struct shk_updater *u, const struct shk_round *r, const struct shk_update *task,
                       size_t block) {
-    const struct shk_whole_batch w = shk_block_of(u->engine, r, block);
     struct target t = {task, task->param, block, r->cut.blocks};
     const bool at_once =
         t.blocks == 1 && !u->engine->gradients && shk_plan_applies_at_once(task) && !is_frozen(u, task->param);
-    if (at_once)
-        apply_at_once(u, &w, task);
-    else if (task->of_batch)
-        shk_plan_gradient(&w, task, u->scratch);
+    if (task->of_batch) {
+        const struct shk_whole_batch w = shk_block_of(u->engine, r, block);
+        if (at_once)
+            apply_at_once(u, &w, task);
+        else
+            shk_plan_gradient(&w, task, u->scratch);
+    }
     struct sources s = task->of_batch ? one_source(u->scratch) : shards_of(u->engine, r, block, task->shard_grad);
     for (size_t i = 0; !at_once && i < shk_update_pieces(task); i++, s.first += task->length)
         take(u, &t, shk_update_at(task, i), task->length, s);

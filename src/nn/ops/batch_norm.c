@@ -17,7 +17,7 @@ struct batch_norm {
     const struct shk_param *running[2]; // mean, variance
     double eps, momentum;
     bool relu; // behind it
-    // [2][cols] of each sample: mean and sum of squares; sums of the gradient and of its products. In the place of the round's
+    // [2][cols] of each sample: mean and sum of squares; sums of the gradient and of its products. In the place of the batch's
     // first sample: mean and scale; level and slope. In that of each block's first: the gradients of shift and scale.
     int statistics, sums, moments, slopes, totals;
 };
@@ -30,9 +30,10 @@ static float *of_sample(const struct batch_norm *b, const struct shk_slice *s, i
     return shk_buffer_at(s, buffer) + sample * s->plan->buffers[buffer].per_sample + half * cols_of(b);
 }
 
-// In the place of the round's first sample.
-static float *of_round(const struct batch_norm *b, const struct shk_slice *s, int buffer, size_t half) {
-    return s->batch_space + s->plan->buffers[buffer].offset + half * cols_of(b);
+// In the place of the batch's first sample.
+static float *of_batch(const struct batch_norm *b, const struct shk_slice *s, int buffer, size_t half) {
+    const struct shk_buffer *buf = &s->plan->buffers[buffer];
+    return s->batch_space + buf->offset + s->origin * buf->per_sample + half * cols_of(b);
 }
 
 static struct shk_batch_norm kernel_of(const struct batch_norm *b, const struct shk_slice *s, size_t sample) {
@@ -57,10 +58,10 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
     if (op->in_grad.buffer < 0) return;
     for (size_t i = 0; i < s->samples; i++) {
         struct shk_batch_norm k = kernel_of(b, s, i);
-        k.mean = of_round(b, s, b->moments, 0);
-        k.scale = of_round(b, s, b->moments, 1);
-        k.level = of_round(b, s, b->slopes, 0);
-        k.slope = of_round(b, s, b->slopes, 1);
+        k.mean = of_batch(b, s, b->moments, 0);
+        k.scale = of_batch(b, s, b->moments, 1);
+        k.level = of_batch(b, s, b->slopes, 0);
+        k.slope = of_batch(b, s, b->slopes, 1);
         k.y = shk_sample_at(s, &b->y, i);
         k.dy = shk_sample_at(s, &b->dy, i);
         k.dx = shk_sample_at(s, &op->in_grad, i);
@@ -82,8 +83,8 @@ static float *running_scale(const struct batch_norm *b, const struct shk_slice *
 static void forward(const struct shk_op *op, const struct shk_slice *s) {
     const struct batch_norm *b = norm_of(op);
     const bool running = b->moments < 0;
-    const float *mean = running ? s->weights + b->running[0]->offset : of_round(b, s, b->moments, 0);
-    const float *scale = running ? running_scale(b, s) : of_round(b, s, b->moments, 1);
+    const float *mean = running ? s->weights + b->running[0]->offset : of_batch(b, s, b->moments, 0);
+    const float *scale = running ? running_scale(b, s) : of_batch(b, s, b->moments, 1);
     for (size_t i = 0; i < s->samples; i++) {
         struct shk_batch_norm k = kernel_of(b, s, i);
         k.mean = mean;
@@ -99,7 +100,7 @@ static void leave_sums(const struct shk_op *op, const struct shk_slice *s) {
     const struct batch_norm *b = norm_of(op);
     for (size_t i = 0; i < s->samples; i++) {
         struct shk_batch_norm k = kernel_of(b, s, i);
-        k.mean = of_round(b, s, b->moments, 0);
+        k.mean = of_batch(b, s, b->moments, 0);
         k.y = shk_sample_at(s, &b->y, i);
         k.dy = shk_sample_at(s, &b->dy, i);
         k.dshift = of_sample(b, s, b->sums, i, 0);
@@ -149,7 +150,7 @@ static struct part part_of_samples(const struct batch_norm *b, const struct shk_
                                    size_t first, size_t end, combine *add) {
     struct part sum = {.count = 0}, one = {.count = (double)b->op.in.rows};
     for (size_t i = first; i < end; i++) {
-        const float *x = channels_at(b, w, buffer, i - w->round, 0, task), *y = x + cols_of(b);
+        const float *x = channels_at(b, w, buffer, w->first + i - w->round, 0, task), *y = x + cols_of(b);
         for (size_t k = 0; k < LANES; k++) {
             one.a[k] = (double)x[k];
             one.b[k] = (double)y[k];
@@ -161,7 +162,7 @@ static struct part part_of_samples(const struct batch_norm *b, const struct shk_
 
 static struct part part_of_block(const struct batch_norm *b, const struct shk_whole_batch *w, int buffer, size_t task,
                                  size_t block, combine *add) {
-    const struct shk_cut *c = &w->cut;
+    const struct shk_cut *c = w->cut;
     struct part sum = {.count = 0};
     for (size_t g = block * c->groups; g < (block + 1) * c->groups; g++) {
         const size_t last = g + 1 == (block + 1) * c->groups ? (block + 1) * c->shards : shk_group_first(c, g + 1);
@@ -187,13 +188,14 @@ static void combine_forward(const struct shk_op *op, const struct shk_whole_batc
     (void)scratch;
     const struct batch_norm *b = norm_of(op);
     struct part all = {.count = 0};
-    for (size_t block = 0; block < w->cut.blocks; block++) {
+    for (size_t block = 0; block < w->cut->blocks; block++) {
         const struct part of = part_of_block(b, w, b->statistics, task, block, combine_statistics);
         combine_statistics(&all, &of);
     }
     const float *gamma = w->weights + op->weight->offset + task * LANES;
-    float *mean = channels_at(b, w, b->moments, 0, 0, task), *scale = channels_at(b, w, b->moments, 0, 1, task);
-    float *rstd = channels_at(b, w, b->moments, 0, 2, task);
+    float *mean = channels_at(b, w, b->moments, w->first, 0, task),
+          *scale = channels_at(b, w, b->moments, w->first, 1, task);
+    float *rstd = channels_at(b, w, b->moments, w->first, 2, task);
     for (size_t i = 0; i < LANES; i++) {
         mean[i] = (float)all.a[i];
         rstd[i] = (float)(1 / sqrt(all.b[i] / all.count + b->eps));
@@ -205,11 +207,11 @@ static void combine_forward(const struct shk_op *op, const struct shk_whole_batc
 static void combine_backward(const struct shk_op *op, const struct shk_whole_batch *w, size_t task, float *scratch) {
     (void)scratch;
     const struct batch_norm *b = norm_of(op);
-    const float *rstd = channels_at(b, w, b->moments, 0, 2, task);
+    const float *rstd = channels_at(b, w, b->moments, w->first, 2, task);
     struct part all = {.count = 0};
-    for (size_t block = 0; block < w->cut.blocks; block++) {
+    for (size_t block = 0; block < w->cut->blocks; block++) {
         const struct part of = part_of_block(b, w, b->sums, task, block, combine_sums);
-        const size_t place = shk_block_first(&w->cut, block) - w->round;
+        const size_t place = w->first + shk_block_first(w->cut, block) - w->round;
         float *dshift = channels_at(b, w, b->totals, place, 0, task), *dscale = dshift + cols_of(b);
         for (size_t i = 0; i < LANES; i++) {
             dshift[i] = (float)of.a[i];
@@ -217,7 +219,8 @@ static void combine_backward(const struct shk_op *op, const struct shk_whole_bat
         }
         combine_sums(&all, &of);
     }
-    float *level = channels_at(b, w, b->slopes, 0, 0, task), *slope = channels_at(b, w, b->slopes, 0, 1, task);
+    float *level = channels_at(b, w, b->slopes, w->first, 0, task),
+          *slope = channels_at(b, w, b->slopes, w->first, 1, task);
     for (size_t i = 0; i < LANES; i++) {
         level[i] = (float)(all.a[i] / all.count);
         slope[i] = (float)(all.b[i] / all.count * ((double)rstd[i] * (double)rstd[i]));
@@ -283,8 +286,8 @@ static void declare_statistics(struct shk_op *op) {
     const struct batch_norm *b = norm_of(op);
     shk_op_uses(op, op->in.buffer, SHK_READS_FORWARD | SHK_READS_BACKWARD);
     shk_op_uses(op, b->statistics, SHK_WRITES_FORWARD);
-    shk_op_uses(op, b->moments, SHK_READS_BACKWARD);
-    shk_op_uses(op, b->slopes, SHK_READS_BACKWARD);
+    shk_op_uses(op, b->moments, SHK_READS_BACKWARD | SHK_USES_OF_BATCH);
+    shk_op_uses(op, b->slopes, SHK_READS_BACKWARD | SHK_USES_OF_BATCH);
     if (b->relu) shk_op_uses(op, b->y.buffer, SHK_READS_BACKWARD);
     shk_op_uses(op, b->dy.buffer, SHK_READS_BACKWARD);
     shk_op_uses(op, op->in_grad.buffer, SHK_WRITES_BACKWARD | (op->accumulate ? SHK_READS_BACKWARD : 0));
@@ -296,7 +299,8 @@ static void declare(struct shk_op *op) {
     shk_op_uses(op, op->out.buffer, SHK_WRITES_FORWARD | (b->relu ? SHK_READS_BACKWARD : 0));
     shk_op_uses(op, op->out_grad.buffer, SHK_READS_BACKWARD);
     shk_op_uses(op, b->statistics, SHK_READS_TASKS);
-    shk_op_uses(op, b->moments, SHK_WRITES_TASKS | SHK_READS_TASKS | SHK_READS_FORWARD | SHK_READS_BACKWARD);
+    shk_op_uses(op, b->moments,
+                SHK_WRITES_TASKS | SHK_READS_TASKS | SHK_READS_FORWARD | SHK_READS_BACKWARD | SHK_USES_OF_BATCH);
     shk_op_uses(op, b->sums, SHK_WRITES_BACKWARD | SHK_READS_TASKS);
     shk_op_uses(op, b->slopes, SHK_WRITES_TASKS);
     shk_op_uses(op, b->totals, SHK_WRITES_TASKS | SHK_READS_TASKS);

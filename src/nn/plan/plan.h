@@ -175,6 +175,7 @@ struct shk_slice {
     float *workspace, *batch_space;
     void *scratch;
     size_t first, samples;        // first: in the round, whose samples are in the batch's space
+    size_t origin;                // in the round: the batch's first sample, where an op takes the whole batch
     size_t batch_samples;         // in the whole batch, of whose losses the gradient is that of the mean
     const float *const *images;   // [samples]
     const uint32_t *labels, *ids; // [samples]; ids: places in the data set, which key dropout
@@ -198,10 +199,10 @@ struct shk_whole_batch {
     const struct shk_kernels *k;
     const float *weights, *derived;
     float *batch_space;
-    size_t first, samples; // in the round
-    struct shk_cut cut;    // of the batch
-    size_t round;          // the round's first sample in it
-    float *state;          // the weights again, of which tasks write running statistics
+    size_t first, samples;     // in the round
+    const struct shk_cut *cut; // of the batch
+    size_t round;              // the round's first sample in it
+    float *state;              // the weights again, of which tasks write running statistics
 };
 
 // Tasks of a stage of SHK_TASKS. Before its first one a worker calls shk_plan_begin_tasks, whose results the tasks find in
