@@ -220,7 +220,9 @@ RUNS ?= "tests/run_folders.sh $(BIN)" \
     "tests/bench_history.sh $(BIN)"
 # What `make asan` runs, too.
 USAGE ?= "tests/cli_usage.sh $(BIN)"
-TESTS ?= $(RUNS) $(USAGE) $(TRAINING_BIN) $(UNIT_BIN) $(REPLAYS) "tests/symbols.sh $(BUILD)" \
+# Whole trainings; their bits with clang are those of make check-bits, too.
+TRAINING ?= $(TRAINING_BIN)
+TESTS ?= $(RUNS) $(USAGE) $(TRAINING) $(UNIT_BIN) $(REPLAYS) "tests/symbols.sh $(BUILD)" \
     "tests/install_example.sh $(BUILD)" "tests/completion.sh $(BUILD)" "tests/decimal_comma.sh $(BUILD)" tests/hardened.sh tests/deps.sh tests/instructions_check.sh -- "tests/machine_runs.sh $(BIN)"
 test: all $(TEST_BIN) $(REPLAY_BIN) $(EXPORT_CASE) ## all tests; TESTS='command...' runs others; the last line counts them
 	@CC='$(CC)' tests/run.sh $(TESTS)
