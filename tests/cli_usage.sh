@@ -7,6 +7,8 @@ bin=${1:?usage: cli_usage.sh BIN}
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
+patience=1 # by which limits of time are multiplied
+! "$(dirname "$0")/sanitized.sh" "$bin" || patience=10
 passed=0 failed=0
 
 count() { # count STATUS WHAT...: 0 is a pass
@@ -33,7 +35,7 @@ bad() {
         esac
     done
     # shellcheck disable=SC2086 # the values hold no spaces
-    timeout 60 env $env_args "$bin" "$@" >"$dir/out" 2>"$dir/all"
+    timeout $((60 * patience)) env $env_args "$bin" "$@" >"$dir/out" 2>"$dir/all"
     status=$?
     grep -v -e '^$' -e '^libgomp: ' -e '^OMP: ' "$dir/all" >"$dir/err"
     [ $status -eq 2 ] && [ ! -s "$dir/out" ] && [ "$(wc -l <"$dir/err")" -eq 1 ] && grep -q '^shikaku: [^ ].\{9,\}' "$dir/err"
@@ -56,7 +58,7 @@ good() {
         shift
     done
     shift
-    timeout 120 "$bin" "$@" >"$dir/out" 2>"$dir/all"
+    timeout $((120 * patience)) "$bin" "$@" >"$dir/out" 2>"$dir/all"
     status=$?
     grep -v '^shikaku: warning: ' "$dir/all" >"$dir/err" # about this machine, such as fewer CPUs than threads
     ok=0
@@ -512,7 +514,7 @@ bad train --model tinycnn --size 16 --square 5 --tuned="$dir/new/tuned.json"
 # What cannot be written is said before anything is measured.
 mkdir "$dir/folder.json"
 bad tune --model tinycnn --out "$dir/folder.json"
-timeout 60 "$bin" tune --model tinycnn --out "$bin/tuned.json" >"$dir/out" 2>"$dir/err"
+timeout $((60 * patience)) "$bin" tune --model tinycnn --out "$bin/tuned.json" >"$dir/out" 2>"$dir/err"
 [ $? -ne 0 ] && [ ! -s "$dir/out" ] && grep -q '^shikaku: .*tuned.json' "$dir/err"
 count $? 'a tuning that cannot be kept was measured'
 # Interrupted: what was there stays
