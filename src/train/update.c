@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Gradients are added up here in the order that the cut says (train/shards.h), piece by piece.
+// Gradients are added up here in the order that the cut says (nn/plan/cut.h), piece by piece.
 #include "train/update.h"
 
 #include "nn/plan/op.h"
