@@ -204,7 +204,7 @@ UNIT_BIN := $(call first,$(SLOW_TESTS:%=$(BUILD)/tests/test_%),$(filter-out $(TR
 check: $(UNIT_BIN) ## the unit tests alone
 	@tests/run.sh $(UNIT_BIN)
 
-# Runs that are interrupted, killed or short of something; RUNS= leaves them out. Behind -- are those that need all CPUs.
+# Runs that are interrupted, killed or short of something; RUNS= leaves them out.
 RUNS ?= "tests/run_folders.sh $(BIN)" \
     "tests/array_runs.sh $(BIN)" \
     "tests/cache_runs.sh $(BIN)" \
@@ -220,10 +220,13 @@ RUNS ?= "tests/run_folders.sh $(BIN)" \
     "tests/bench_history.sh $(BIN)"
 # What `make asan` runs, too.
 USAGE ?= "tests/cli_usage.sh $(BIN)"
+# What no compiler changes, and what needs all CPUs.
+ONCE ?= tests/hardened.sh tests/deps.sh tests/instructions_check.sh
+ALONE ?= "tests/machine_runs.sh $(BIN)"
 # Whole trainings; their bits with clang are those of make check-bits, too.
 TRAINING ?= $(TRAINING_BIN)
 TESTS ?= $(RUNS) $(USAGE) $(TRAINING) $(UNIT_BIN) $(REPLAYS) "tests/symbols.sh $(BUILD)" \
-    "tests/install_example.sh $(BUILD)" "tests/completion.sh $(BUILD)" "tests/decimal_comma.sh $(BUILD)" tests/hardened.sh tests/deps.sh tests/instructions_check.sh -- "tests/machine_runs.sh $(BIN)"
+    "tests/install_example.sh $(BUILD)" "tests/completion.sh $(BUILD)" "tests/decimal_comma.sh $(BUILD)" $(ONCE) -- $(ALONE)
 test: all $(TEST_BIN) $(REPLAY_BIN) $(EXPORT_CASE) ## all tests; TESTS='command...' runs others; the last line counts them
 	@CC='$(CC)' tests/run.sh $(TESTS)
 test-faults: all $(FAULTS) ## trainings in which one call fails, each of many in turn
@@ -246,12 +249,14 @@ check-all: ## the tests with gcc and clang, plain, with Debian's flags and under
 	    $(MAKE) test CC=clang BUILD=build/check/tsan EXTRA='-O1 -fsanitize=thread'
 
 # A shorter pass of the sanitizers: the command's usage, and a training of each kind in plain C and on the best instruction set.
-ASAN_RUN := build/check/clang-asan/shikaku compare --models tinycnn,tinyvit,tinyvit-pre,vit:pool=mean,cnn:channels=3-5-7,hidden=0,cnn:channels=2-5,hidden=0 \
+SMALL_NET := net:conv(5,5,stride=2) bn relu sum(conv(5) gelu | bn) max_pool(3,2) dropout(0.1) mean linear(classes)
+ASAN_RUN := build/check/clang-asan/shikaku compare \
+    --models 'tinycnn,tinyvit,tinyvit-pre,vit:pool=mean,cnn:channels=3-5-7,hidden=0,cnn:channels=2-5,hidden=0,$(SMALL_NET)' \
     --epochs 1 --train-samples 70 --test-samples 10 --batch 32 --threads 2
 asan: ## a shorter pass of AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) all CC=clang BUILD=build/check/clang-asan EXTRA='$(SANITIZE)'
-	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 tests/cli_usage.sh build/check/clang-asan/shikaku
-	for isa in c auto; do SHIKAKU_ISA=$$isa $(ASAN_RUN) || exit 1; done
+	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 tests/run.sh \
+	    "tests/cli_usage.sh build/check/clang-asan/shikaku" "SHIKAKU_ISA=c $(ASAN_RUN)" "SHIKAKU_ISA=auto $(ASAN_RUN)"
 
 # ThreadSanitizer understands OpenMP through LLVM's own runtime and its tool Archer.
 TSAN_RUN := OMP_TOOL_LIBRARIES=libarcher.so ARCHER_OPTIONS=verbose=1 \
@@ -262,6 +267,7 @@ tsan: ## trainings under ThreadSanitizer
 	$(TSAN_RUN) --model tinycnn
 	$(TSAN_RUN) --model tinyvit
 	$(TSAN_RUN) --model tinyvit-pre
+	$(TSAN_RUN) --model '$(SMALL_NET)'
 
 # The kernels' tests on NEON, cross-compiled and emulated.
 EMULATED_TESTS := gemm sparse_gemm conv3x3 conv3x3_close attention cls_attention layernorm cross_entropy column_sum transpose pack \
