@@ -231,9 +231,10 @@ static const char *net_in(const char *path) {
     enum { MOST = 64 * 1024 };
     static char *kept[16]; // so that nothing is lost
     static size_t count;
+    if (count == sizeof kept / sizeof *kept) cli_die(CLI_USAGE, "@%s is one file too many", path);
     FILE *file = fopen(path, "r");
-    char *text = calloc(1, MOST + 8);
-    if (!text || count == sizeof kept / sizeof *kept) cli_die(CLI_FAILED, "out of memory");
+    char *text = kept[count++] = calloc(1, MOST + 8);
+    if (!text) cli_die(CLI_FAILED, "out of memory");
     if (!file) cli_die(CLI_USAGE, "%s cannot be read: %s", path, strerror(errno));
     memcpy(text, "net:", 4);
     const size_t length = fread(text + 4, 1, MOST, file);
@@ -242,7 +243,7 @@ static const char *net_in(const char *path) {
     if (failed) cli_die(CLI_USAGE, "%s cannot be read: %s", path, strerror(errno));
     if (!all || strlen(text) != length + 4)
         cli_die(CLI_USAGE, "%s is no net's text: it has %s", path, all ? "bytes that are 0" : "more than 64 KiB");
-    return kept[count++] = text;
+    return text;
 }
 
 const char *cli_model(char *typed) {
