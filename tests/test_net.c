@@ -171,7 +171,7 @@ static void test_wrong_nets(void **state) {
     refused("net:conv(8) encoder(2) mean linear(classes)", "character 9", "put patch_embed before it");
     refused("net:conv(8) sum(conv(4)) mean linear(classes)", "character 9", "unequal");
     refused("net:conv(8) sum(conv(8) | conv(8,stride=2)) mean linear(classes)", "character 9", "unequal");
-    refused("net:conv(8) flatten sum(relu | relu) patch_embed(4,2) mean linear(classes)", "character", "");
+    refused("net:conv(8) flatten sum(relu | relu) patch_embed(4,2) mean linear(classes)", "character", "takes a map");
     refused("net:flatten conv(8) mean linear(classes)", "character 9", "takes a map, not a matrix");
     refused("net:flatten linear(65536) linear(65536) linear(classes)", "character", "parameters, at most 100000000");
     refused("net:conv(8) relu mean", "ends with 8 numbers", "linear(classes)");

@@ -287,7 +287,7 @@ const struct shk_word shk_words[] = {
       {"bias", SHK_ARGUMENT_WORD, 0, 0, "yes", {"yes", "no", NULL}}}},
     {"max_pool",
      build_max_pool,
-     {{"window", SHK_ARGUMENT_WHOLE, 1, 64, NULL, {NULL}}, {"stride", SHK_ARGUMENT_WHOLE, 1, 64, "", {NULL}}}},
+     {{"window", SHK_ARGUMENT_WHOLE, 1, 16, NULL, {NULL}}, {"stride", SHK_ARGUMENT_WHOLE, 1, 64, "", {NULL}}}},
     {"relu", build_relu, NOTHING},
     {"gelu", build_gelu, NOTHING},
     {"silu", build_silu, NOTHING},
