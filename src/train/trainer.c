@@ -224,7 +224,8 @@ static bool batches_suffice(const struct shk_trainer *t, size_t n, struct shk_er
     const struct shk_graph *g = &t->model->graph;
     for (unsigned i = 0; i < g->count; i++) {
         const struct shk_layer *l = &g->layers[i];
-        if (l->kind != SHK_BATCH_NORM || l->out.h * l->out.w > 1 || (batch > 1 && n % batch != 1)) continue;
+        if (!(shk_layer_flags(l->kind) & SHK_RUNNING) || l->out.h * l->out.w > 1 || (batch > 1 && n % batch != 1))
+            continue;
         return shk_fail(err, SHK_BAD_INPUT,
                         "the batch normalisation %s would see one value of each channel, in %s batch of one sample: "
                         "%zu samples want another batch size than %zu",
