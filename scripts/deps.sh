@@ -8,7 +8,7 @@
 set -eu
 
 build='gcc libc6-dev make libhwloc-dev libjansson-dev libjpeg-dev libpng-dev librandom123-dev libxxhash-dev libminizip-dev zlib1g-dev'
-tests='libcmocka-dev pkg-config'
+tests='libcmocka-dev pkg-config python3'
 bench='g++ libbenchmark-dev'
 checks="$tests $bench"' clang libomp-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64 libgomp1:arm64 valgrind'
 all='python3-torch python3-numpy libopenblas0-openmp libdnnl-dev'
@@ -33,7 +33,7 @@ there() {
     case $1 in
     gcc) command -v ${CC:-gcc} >/dev/null 2>&1 ;;
     g++) command -v ${CXX:-g++} >/dev/null 2>&1 ;;
-    make | pkg-config | clang | clang-format | valgrind) command -v "$1" >/dev/null 2>&1 ;;
+    make | pkg-config | python3 | clang | clang-format | valgrind) command -v "$1" >/dev/null 2>&1 ;;
     libc6-dev) includes "${CC:-gcc}" stdio.h ;;
     libhwloc-dev) includes "${CC:-gcc}" hwloc.h ;;
     libjansson-dev) includes "${CC:-gcc}" jansson.h ;;

@@ -127,11 +127,12 @@ static void test_counts_steps(void **state) {
             seconds += b.step[i].seconds;
             cpu += b.step[i].cpu_seconds;
         }
-        // Nanoseconds of all tasks: not what lies between the steps, which the bursts of the peak take.
+        // Nanoseconds of all tasks: not what lies between the steps, which the bursts of the peak take. They hold what a
+        // hypervisor has stolen, which CPU seconds do not.
         const struct shk_bench_counts c = shk_bench_counts(b.bench);
         assert_true(c.share > 0.99 && c.share <= 1);
         assert_true(c.cycles > 0 && c.cycles * 1e-9 < threads * seconds);
-        if (threads == 1) assert_true(c.cycles * 1e-9 < cpu && c.cycles * 1e-9 > 0.1 * cpu);
+        if (threads == 1) assert_true(c.cycles * 1e-9 > 0.1 * cpu);
         // The next run begins at 0.
         assert_int_equal(take(&b, &err), STEPS);
         assert_true(shk_bench_counts(b.bench).cycles < 50 * c.cycles);
