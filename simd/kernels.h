@@ -28,6 +28,7 @@
 #include "sparse_gemm.h"
 #include "square_sum.h"
 #include "transpose.h"
+#include "winograd.h"
 
 #define KERNEL(name, type) void (*name)(const type *);
 struct shk_kernels {

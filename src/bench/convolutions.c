@@ -65,11 +65,46 @@ static const void *weights(struct shk_operands *o, const void *detail) {
     return shk_operands_keep(o, &w, sizeof w);
 }
 
+enum { WINOGRAD_SAMPLES = 8 };
+
+// Without a border: of residual nets.
+static const void *winograd(struct shk_operands *o, const void *detail) {
+    const struct convolution *d = detail;
+    const size_t in = d->size * d->size * d->cin, out = d->size * d->size * d->cout;
+    struct shk_winograd c = {.h = d->size, .w = d->size, .cin = d->cin, .cout = d->cout};
+    c.samples = WINOGRAD_SAMPLES;
+    c.in_sample = in;
+    c.out_sample = out;
+    c.in = shk_operands_floats(o, c.samples * in);
+    c.dout = shk_operands_floats(o, c.samples * out);
+    c.weights = shk_operands_floats(o, SHK_WINOGRAD_POINTS * d->cin * d->cout);
+    c.out = shk_operands_result(o, c.samples * out);
+    c.dweight = shk_operands_result(o, 9 * d->cin * d->cout);
+    c.scratch = shk_operands_zeros(o, 1, shk_winograd_scratch(d->cin, d->cout));
+    return shk_operands_keep(o, &c, sizeof c);
+}
+
+static const void *flipped(struct shk_operands *o, const void *detail) {
+    (void)detail;
+    const struct shk_winograd_flipped a = {.cin = WEIGHTS_CIN,
+                                           .cout = 16,
+                                           .taps = shk_operands_floats(o, 16 * 9 * WEIGHTS_CIN),
+                                           .weights = shk_operands_result(o, SHK_WINOGRAD_POINTS * WEIGHTS_CIN * 16)};
+    return shk_operands_keep(o, &a, sizeof a);
+}
+
 // FLOPs are those of a dense convolution.
 #define CONVOLUTION(name, first, shape_, size, cin, cout)                                                              \
     {                                                                                                                  \
         .kernel = name, .before = first, .shape = shape_, .flops = 2.0 * 9 * (size) * (size) * (cin) * (cout),         \
         .prepare = convolution, .detail = &(const struct convolution){size, cin, cout},                                \
+    }
+
+#define WINOGRAD(name, shape_, size, channels)                                                                         \
+    {                                                                                                                  \
+        .kernel = name, .shape = shape_,                                                                               \
+        .flops = 2.0 * 9 * WINOGRAD_SAMPLES * (size) * (size) * (channels) * (channels), .prepare = winograd,          \
+        .detail = &(const struct convolution){size, channels, channels},                                               \
     }
 
 static const struct kernel_case cases[] = {
@@ -82,5 +117,15 @@ static const struct kernel_case cases[] = {
      .shape = "cnn-conv2",
      .bytes = sizeof(float) * (9 + SHK_WINOGRAD_POINTS) * WEIGHTS_CIN * 16,
      .prepare = weights},
+    WINOGRAD(KERNEL_winograd, "32x32x16", 32, 16),
+    WINOGRAD(KERNEL_winograd, "16x16x32", 16, 32),
+    WINOGRAD(KERNEL_winograd, "8x8x64", 8, 64),
+    WINOGRAD(KERNEL_winograd_wgrad, "32x32x16", 32, 16),
+    WINOGRAD(KERNEL_winograd_wgrad, "16x16x32", 16, 32),
+    WINOGRAD(KERNEL_winograd_wgrad, "8x8x64", 8, 64),
+    {.kernel = KERNEL_winograd_flipped,
+     .shape = "16x16",
+     .bytes = sizeof(float) * (9 + SHK_WINOGRAD_POINTS) * WEIGHTS_CIN * 16,
+     .prepare = flipped},
 };
 const struct kernel_cases shk_cases_of_convolutions = KERNEL_CASES(cases);

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+// The winograd op computes a 3x3 convolution of a map (stride 1, pad 1) and both of its gradients by Winograd's F(4x4, 3x3), in a
+// quarter of the products. It takes in a ReLU behind it.
+#include "nn/ops/map.h"
+#include "nn/ops/ops.h"
+
+#include <string.h>
+
+struct winograd {
+    struct shk_op op;
+    size_t h, w, cin, cout; // channels padded
+    bool relu;
+};
+
+static inline const struct winograd *winograd_of(const struct shk_op *op) { return (const struct winograd *)op; }
+
+// Transformed weights: for the forward pass, and behind them for the input gradient.
+static size_t packed_of(const struct winograd *v) { return SHK_WINOGRAD_POINTS * v->cin * v->cout; }
+
+static struct shk_winograd kernel_of(const struct shk_op *op, const struct shk_slice *s, size_t first, size_t samples) {
+    const struct winograd *v = winograd_of(op);
+    return (struct shk_winograd){.h = v->h,
+                                 .w = v->w,
+                                 .cin = v->cin,
+                                 .cout = v->cout,
+                                 .in = shk_sample_at(s, &op->in, first),
+                                 .out = shk_sample_at(s, &op->out, first),
+                                 .samples = samples,
+                                 .in_sample = shk_sample_stride(s, &op->in),
+                                 .out_sample = shk_sample_stride(s, &op->out),
+                                 .scratch = s->scratch};
+}
+
+static void forward(const struct shk_op *op, const struct shk_slice *s) {
+    struct shk_winograd k = kernel_of(op, s, 0, s->samples);
+    k.weights = s->derived + op->weight->derived_offset;
+    k.bias = op->bias ? s->weights + op->bias->offset : NULL;
+    k.relu = winograd_of(op)->relu;
+    s->k->winograd(&k);
+}
+
+// The gradient of the convolution itself, in place.
+static void through_relu(const struct shk_op *op, const struct shk_slice *s) {
+    for (size_t i = 0; i < s->samples; i++) {
+        float *dy = shk_sample_at(s, &op->out_grad, i);
+        const struct shk_relu_backward relu = {op->out.rows * op->out.cols, shk_sample_at(s, &op->out, i), dy, dy, 1};
+        s->k->relu_backward(&relu);
+    }
+}
+
+static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
+    const struct winograd *v = winograd_of(op);
+    if (v->relu) through_relu(op, s);
+    if (op->in_grad.buffer < 0) return; // frozen before
+    struct shk_winograd k = kernel_of(op, s, 0, s->samples);
+    k.cin = v->cout;
+    k.cout = v->cin;
+    k.in = shk_sample_at(s, &op->out_grad, 0);
+    k.out = shk_sample_at(s, &op->in_grad, 0);
+    k.in_sample = shk_sample_stride(s, &op->out_grad);
+    k.out_sample = shk_sample_stride(s, &op->in_grad);
+    k.weights = s->derived + op->weight->derived_offset + packed_of(v);
+    k.accumulate = op->accumulate;
+    s->k->winograd(&k);
+}
+
+static void bias_gradient(const struct shk_op *op, const struct shk_slice *s, const struct shk_segment *g) {
+    float *db = g->own + op->bias_grad;
+    for (size_t i = 0; i < g->samples; i++)
+        s->k->column_sum(&(struct shk_column_sum){.rows = op->out.rows,
+                                                  .cols = op->out.cols,
+                                                  .x = shk_sample_at(s, &op->out_grad, g->start + i),
+                                                  .row = (ptrdiff_t)op->out.ld,
+                                                  .start = g->first && i == 0 ? NULL : db,
+                                                  .sum = db});
+    shk_segment_add(s, g, op->bias_grad, op->bias->length);
+}
+
+static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
+    SHK_EACH_SEGMENT(s, g) {
+        struct shk_winograd k = kernel_of(op, s, g->start, g->samples);
+        k.dout = shk_sample_at(s, &op->out_grad, g->start);
+        k.dweight = g->own + op->weight_grad;
+        k.fresh = g->first;
+        k.total = g->append ? g->sums + op->weight_grad : NULL;
+        s->k->winograd_wgrad(&k);
+        if (op->bias) bias_gradient(op, s, g);
+    }
+}
+
+// ---- In the plan
+
+static void derive(const struct shk_param *p, const float *w, float *derived, size_t panel, size_t row, size_t rows,
+                   const struct shk_kernels *k) {
+    (void)row;
+    (void)rows; // all of them
+    const size_t cin = p->ld / 9, cout = p->length / p->ld;
+    const float *taps = w + panel * 16 * p->ld;
+    k->conv3x3_weights(&(struct shk_conv3x3_weights){
+        .cin = cin, .in_ld = cin, .taps = taps, .winograd = derived + panel * SHK_WINOGRAD_POINTS * cin * 16});
+    k->winograd_flipped(
+        &(struct shk_winograd_flipped){cin, cout, panel * 16, taps, derived + SHK_WINOGRAD_POINTS * cin * cout});
+}
+
+static const struct shk_packing transformed = {derive};
+
+// Taps [cout][9][cin].
+static void place(struct shk_lowering *f, const struct shk_layer *l, struct winograd *v, const struct shk_axis *in) {
+    struct shk_param_form p = {.layout = SHK_ROWS, .outer = shk_axis1(l->conv.out), .outputs = v->cout};
+    p.inner = (struct shk_axis){2, {{in->digits[0].extent, 1}, {9, v->cin}}};
+    p.ld = 9 * v->cin;
+    p.packing = &transformed;
+    p.packed = 2 * packed_of(v);
+    v->op.weight = shk_lay_out(f, l->params[0], &p);
+    v->op.bias = l->params[1] < 0 ? NULL : shk_lay_out_vector(f, l->params[1], p.outer, v->cout);
+}
+
+static size_t tiles_of(size_t h, size_t w) { return shk_winograd_count(h) * shk_winograd_count(w); }
+
+// Where it saves half of the products at least.
+static bool pays(const struct shk_layer *l) {
+    return l->conv.kernel == 3 && l->conv.stride == 1 && l->conv.pad == 1 &&
+           2 * SHK_WINOGRAD_POINTS * tiles_of(l->out.h, l->out.w) <= 9 * l->out.h * l->out.w;
+}
+
+static bool match(struct shk_lowering *f) {
+    const struct shk_layer *l = shk_layer_at(f, f->at);
+    if (l->kind != SHK_CONV || !pays(l) || shk_layer_is(f, l->in[0], SHK_INPUT)) return false;
+    const struct shk_value in = *shk_input_of(f);
+    if (!shk_is_dense(&in.value) || in.axis.count != 1) return false;
+    struct winograd *v = shk_op_new(f, &shk_op_winograd, l->name, &in);
+    if (!v) return false;
+    v->h = l->out.h;
+    v->w = l->out.w;
+    v->cin = in.value.cols;
+    v->cout = shk_round16(l->conv.out);
+    place(f, l, v, &in.axis);
+    const int relu = shk_follower(f, f->at, SHK_RELU);
+    v->relu = relu >= 0;
+    v->op.out = shk_view_new(f->plan, v->h * v->w, v->cout);
+    v->op.out_grad = shk_grad_new(f->plan, v->h * v->w, v->cout);
+    shk_takes(f, f->at);
+    shk_gives(f, v->relu ? relu : f->at, &v->op, shk_axis1(l->conv.out));
+    return true;
+}
+
+static void declare(struct shk_op *op) {
+    const bool relu = winograd_of(op)->relu;
+    shk_op_uses(op, op->in.buffer, SHK_READS_FORWARD | SHK_READS_BACKWARD);
+    shk_op_uses(op, op->out.buffer, SHK_WRITES_FORWARD | (relu ? SHK_READS_BACKWARD : 0));
+    shk_op_uses(op, op->in_grad.buffer, SHK_WRITES_BACKWARD | (op->accumulate ? SHK_READS_BACKWARD : 0));
+    shk_op_uses(op, op->out_grad.buffer, SHK_READS_BACKWARD | (relu ? SHK_WRITES_BACKWARD : 0));
+}
+
+static size_t scratch(const struct shk_op *op) {
+    const size_t cin = winograd_of(op)->cin, cout = winograd_of(op)->cout, there = shk_winograd_scratch(cin, cout),
+                 back = shk_winograd_scratch(cout, cin);
+    return there > back ? there : back;
+}
+
+static size_t shard_floats(const struct shk_op *op) { return op->weight->length + (op->bias ? op->bias->length : 0); }
+
+static void updates(struct shk_op *op, struct shk_update_list *list) {
+    op->weight_grad = shk_updates_from_shards(list, op, op->weight, op->weight->length);
+    if (op->bias) op->bias_grad = shk_updates_from_shards(list, op, op->bias, op->bias->length);
+}
+
+static double flops(const struct shk_op *op, enum shk_phase phase) {
+    const struct winograd *v = winograd_of(op);
+    if (phase == SHK_INPUT_GRADIENT && op->in_grad.buffer < 0) return 0;
+    return 2.0 * SHK_WINOGRAD_POINTS * (double)(tiles_of(v->h, v->w) * v->cin) * (double)v->cout;
+}
+
+const struct shk_op_type shk_op_winograd = {.name = "winograd",
+                                            .size = sizeof(struct winograd),
+                                            .match = match,
+                                            .declare = declare,
+                                            .run = {forward, input_gradient, weight_gradient},
+                                            .scratch = scratch,
+                                            .flops = flops,
+                                            .updates = updates,
+                                            .shard_floats = shard_floats};
