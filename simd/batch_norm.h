@@ -25,7 +25,7 @@ struct shk_batch_norm {
     const float *x;
     const float *mean, *scale, *shift; // [cols]; shift: forward
     bool relu;
-    float *y;                   // forward; with relu read by the others
+    float *y;                   // forward, may be x; with relu read by the others
     float *own_mean, *own_m2;   // [cols], of statistics
     const float *dy;            // sums, backward
     float *dshift, *dscale;     // [cols], of sums

@@ -29,7 +29,10 @@ static void transform_input(const struct run *r) {
             transform_map_tile(&r->in, &r->at[i], channel, r->b.v + channel * TILES + 16 * i, r->b.v_step);
 }
 
-SHK_INLINE void finish(const struct shk_winograd *c, vf z, float *out) {
+// 16 channels from `channel` on.
+SHK_INLINE void finish(const struct shk_winograd *c, size_t channel, vf z, float *out) {
+    if (c->mean)
+        z = vf_fma(vf_sub(z, vf_load(c->mean + channel)), vf_load(c->scale + channel), vf_load(c->shift + channel));
     if (c->accumulate) z = vf_add(z, vf_load(out));
     if (c->relu) z = vf_max(vf_zero(), z);
     vf_store(out, z);
@@ -50,7 +53,7 @@ static void transform_output(const struct run *r) {
             transform_output_six(s + 6 * dy, z, 1);
             SHK_UNROLL
             for (size_t dx = 0; dx < 4; dx++)
-                if (x + dx < c->w) finish(c, z[dx], out + (dy * c->w + dx) * c->cout);
+                if (x + dx < c->w) finish(c, 16 * r->panel, z[dx], out + (dy * c->w + dx) * c->cout);
         }
     }
 }

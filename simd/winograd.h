@@ -8,6 +8,7 @@
 //       M[i][j] = 0, but M[1][1] = bias[co] if there is one
 //       for ci: M[i][j] = fma(V[i][j], U[i][j], M[i][j])
 //       z = AT of the columns of M, then of the rows
+//       norm ? z = fma(z - mean[co], scale[co], shift[co])
 //       accumulate ? out = z + out : relu ? out = vf_max(0, z) : out = z
 //   It is the forward pass with conv3x3_weights' U, and the input gradient with that of winograd_flipped: in and out are then
 //   the gradients of out and in.
@@ -29,14 +30,15 @@
 #include "conv3x3.h"
 
 struct shk_winograd {
-    size_t h, w;           // of both maps, >= 1
-    size_t cin, cout;      // multiples of 16; floats of a pixel
-    const float *in;       // [h][w][cin]
-    const float *weights;  // [cout/16][36][cin][16]; of winograd
-    const float *bias;     // [cout] or NULL
-    bool relu, accumulate; // not both
-    float *out;            // [h][w][cout]
-    size_t samples;        // how many, and floats from one to the next:
+    size_t h, w;                       // of both maps, >= 1
+    size_t cin, cout;                  // multiples of 16; floats of a pixel
+    const float *in;                   // [h][w][cin]
+    const float *weights;              // [cout/16][36][cin][16]; of winograd
+    const float *bias;                 // [cout] or NULL
+    const float *mean, *scale, *shift; // [cout]: the norm; or NULL
+    bool relu, accumulate;             // not both
+    float *out;                        // [h][w][cout]
+    size_t samples;                    // how many, and floats from one to the next:
     size_t in_sample, out_sample;
     const float *dout; // [h][w][cout], of winograd_wgrad
     float *dweight;    // taps [cout][9][cin]

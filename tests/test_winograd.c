@@ -91,36 +91,58 @@ static void for_each_shape(void (*check)(struct problem *)) {
     kt_report();
 }
 
-// What a map should be: of outputs, with a bias and what was there, or of input gradients; the largest magnitude of a sample
-// for all of it.
-static void want_map(const struct problem *p, bool back, const float *bias, const float *before, bool relu,
-                     double *want, double *magnitude) {
+// How an output ends.
+enum ending { ENDS_IN_RELU, ENDS_ALONE, ENDS_ADDED, ENDS_NORMALISED, ENDINGS };
+struct end {
+    float *bias, *before, *mean, *scale, *shift; // or NULL
+    bool relu;
+};
+
+static double ended(const struct end *e, double z, size_t at, size_t c) {
+    if (e->bias) z += (double)e->bias[c];
+    if (e->mean) z = (z - (double)e->mean[c]) * (double)e->scale[c] + (double)e->shift[c];
+    if (e->before) z += (double)e->before[at];
+    return e->relu ? fmax(z, 0) : z;
+}
+
+// What a map of outputs or input gradients should be, and the largest magnitude of a sample for all of it.
+static void want_map(const struct problem *p, bool back, const struct end *e, double *want, double *magnitude) {
     const size_t ld = back ? p->k.cin : p->k.cout, stride = back ? p->k.in_sample : p->k.out_sample;
     for (size_t sample = 0; sample < p->k.samples; sample++) {
         double most = 0;
         for (size_t i = 0; i < p->pixels * ld; i++) {
             const size_t y = i / ld / p->k.w, x = i / ld % p->k.w, c = i % ld, at = sample * stride + i;
-            want[at] = direct(p, sample, back, y, x, c, false) + (bias ? (double)bias[c] : 0) +
-                       (before ? (double)before[at] : 0);
-            if (relu) want[at] = fmax(want[at], 0);
+            want[at] = ended(e, direct(p, sample, back, y, x, c, false), at, c);
             most = fmax(most, direct(p, sample, back, y, x, c, true));
         }
         for (size_t i = 0; i < p->pixels * ld; i++) magnitude[sample * stride + i] = most;
     }
 }
 
-// Each way of ending: bias and ReLU, alone, added to what is there.
-static void check_map(struct problem *p, bool back, int end) {
+static struct end end_of(enum ending ending, size_t channels, float *before) {
+    const bool norm = ending == ENDS_NORMALISED;
+    return (struct end){.bias = ending == ENDS_IN_RELU ? kt_random(channels, -1, 1) : NULL,
+                        .before = ending == ENDS_ADDED ? before : NULL,
+                        .mean = norm ? kt_random(channels, -1, 1) : NULL,
+                        .scale = norm ? kt_random(channels, -1, 1) : NULL,
+                        .shift = norm ? kt_random(channels, -1, 1) : NULL,
+                        .relu = ending == ENDS_IN_RELU || norm};
+}
+
+static void check_map(struct problem *p, bool back, enum ending ending) {
     struct shk_winograd k = p->k;
     const size_t n = k.samples * (back ? k.in_sample : k.out_sample), ld = back ? k.cin : k.cout;
-    float *bias = end == 0 ? kt_random(ld, -1, 1) : NULL, *expected = NULL;
-    float *before = kt_matrix(k.samples, p->pixels * ld, n / k.samples, -1, 1);
+    float *before = kt_matrix(k.samples, p->pixels * ld, n / k.samples, -1, 1), *expected = NULL;
+    const struct end end = end_of(ending, ld, before);
     double *want = calloc(n, sizeof *want), *magnitude = malloc(n * sizeof *magnitude);
     for (size_t i = 0; i < n; i++) magnitude[i] = 1;
-    want_map(p, back, bias, end == 2 ? before : NULL, end == 0, want, magnitude);
-    k.bias = bias;
-    k.relu = end == 0;
-    k.accumulate = end == 2;
+    want_map(p, back, &end, want, magnitude);
+    k.bias = end.bias;
+    k.mean = end.mean;
+    k.scale = end.scale;
+    k.shift = end.shift;
+    k.relu = end.relu;
+    k.accumulate = end.before;
     k.cin = back ? p->k.cout : p->k.cin;
     k.cout = ld;
     k.in = back ? p->dout : p->in;
@@ -141,19 +163,19 @@ static void check_map(struct problem *p, bool back, int end) {
         }
         kt_free(k.out);
     }
-    kt_free(bias);
-    kt_free(before);
-    kt_free(expected);
+    float *const all[] = {end.bias, end.mean, end.scale, end.shift, before, expected};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) kt_free(all[i]);
     kt_free(k.scratch);
     free(want);
     free(magnitude);
 }
 
 static void check_forward(struct problem *p) {
-    for (int end = 0; end < 3; end++) check_map(p, false, end);
+    for (int end = 0; end < ENDINGS; end++) check_map(p, false, (enum ending)end);
 }
 static void check_input_gradient(struct problem *p) {
-    for (int end = 1; end < 3; end++) check_map(p, true, end);
+    check_map(p, true, ENDS_ALONE);
+    check_map(p, true, ENDS_ADDED);
 }
 
 static void forward_is_close(void **state) {

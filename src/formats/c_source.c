@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "formats/c_code.h"
+#include "formats/folded.h"
 #include "nn/model.h"
 #include <ctype.h>
 #include <math.h>
@@ -391,13 +392,13 @@ static bool write_source(struct source *s, const float *logits, const char *path
 
 bool shk_model_export_c(const struct shk_model *m, const struct shk_runtime *runtime, const char *path,
                         struct shk_error *err) {
-    if (!shk_model_trainable(m, err)) return false;
-    struct source *s = shk_alloc(1, sizeof *s, "a source file", err);
+    struct shk_model *folded = shk_model_trainable(m, err) ? shk_folded_create(m, err) : NULL;
+    struct source *s = folded ? shk_alloc(1, sizeof *s, "a source file", err) : NULL;
     float *logits = s ? shk_alloc(m->shape.classes, sizeof *logits, "logits", err) : NULL;
     bool ok = logits && compute_logits(m, runtime, logits, err);
     if (ok) {
         const struct shk_plain before = shk_plain_enter();
-        s->m = m;
+        s->m = folded;
         choose_name(s, path);
         lay_out(s);
         ok = write_source(s, logits, path, err);
@@ -405,5 +406,6 @@ bool shk_model_export_c(const struct shk_model *m, const struct shk_runtime *run
     }
     shk_free(logits);
     shk_free(s);
+    shk_folded_free(folded);
     return ok;
 }

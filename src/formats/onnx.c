@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "formats/folded.h"
 #include "formats/input.h"
 #include "formats/protobuf.h"
 #include <math.h>
@@ -525,11 +526,13 @@ static bool write_file(const struct shk_model *m, struct shk_pb *head, const str
 }
 
 bool shk_model_export_onnx(const struct shk_model *m, const char *path, struct shk_error *err) {
+    struct shk_model *folded = shk_model_trainable(m, err) ? shk_folded_create(m, err) : NULL;
+    if (!folded) return false;
     struct shk_pb head = {0};
-    struct onnx o = {.m = m};
-    if (!shk_model_trainable(m, err)) return false;
-    put_head(&head, m);
-    const bool ok = write_graph(&o, err) && write_file(m, &head, &o.graph, path, err);
+    struct onnx o = {.m = folded};
+    put_head(&head, folded);
+    const bool ok = write_graph(&o, err) && write_file(folded, &head, &o.graph, path, err);
+    shk_folded_free(folded);
     shk_pb_free(&head);
     shk_pb_free(&o.graph);
     return ok;

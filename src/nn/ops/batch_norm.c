@@ -6,6 +6,7 @@
 // Counts, means and sums of squares are combined by the formula of Chan et al. (1979), in double: samples in order within groups,
 // these in order within blocks, and these in order.
 #include "nn/ops/map.h"
+#include "nn/ops/norm_end.h"
 #include "nn/ops/ops.h"
 
 #include <math.h>
@@ -72,19 +73,14 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
 
 // ---- Normalising
 
-// The scale of running statistics: [cols], in scratch.
-static float *running_scale(const struct batch_norm *b, const struct shk_slice *s) {
-    const float *variance = s->weights + b->running[1]->offset, *gamma = s->weights + b->op.weight->offset;
-    float *scale = s->scratch;
-    for (size_t c = 0; c < cols_of(b); c++) scale[c] = gamma[c] * (float)(1 / sqrt((double)variance[c] + b->eps));
-    return scale;
-}
-
 static void forward(const struct shk_op *op, const struct shk_slice *s) {
     const struct batch_norm *b = norm_of(op);
+    const struct shk_norm_end end = {
+        .scale = op->weight, .shift = op->bias, .running = {b->running[0], b->running[1]}, .eps = b->eps};
     const bool running = b->moments < 0;
+    if (running) shk_running_scale(&end, s, cols_of(b), s->scratch);
     const float *mean = running ? s->weights + b->running[0]->offset : of_batch(b, s, b->moments, 0);
-    const float *scale = running ? running_scale(b, s) : of_batch(b, s, b->moments, 1);
+    const float *scale = running ? s->scratch : of_batch(b, s, b->moments, 1);
     for (size_t i = 0; i < s->samples; i++) {
         struct shk_batch_norm k = kernel_of(b, s, i);
         k.mean = mean;

@@ -3,6 +3,7 @@
 // with the weights; one of a single pixel needs no rows of its own. It takes in a ReLU behind it.
 #include "nn/ops/linear.h"
 #include "nn/ops/map.h"
+#include "nn/ops/norm_end.h"
 
 #include <string.h>
 
@@ -14,6 +15,7 @@ struct conv {
     size_t kernel, stride, pad;
     size_t out_h, out_w;
     bool relu;
+    struct shk_norm_end norm; // before the ReLU, in evaluation
 };
 
 static inline const struct conv *conv_of(const struct shk_op *op) { return (const struct conv *)op; }
@@ -85,16 +87,34 @@ static void multiply(const struct conv *v, const struct shk_slice *s, const stru
                             .c_row = (ptrdiff_t)op->out.ld,
                             .c_panel = 16,
                             .bias = op->bias ? s->weights + op->bias->offset : NULL,
-                            .relu = v->relu};
+                            .relu = v->relu && !v->norm.scale};
     s->k->gemm(&gemm);
+}
+
+// Floats of scratch for the rows of a chunk.
+static size_t rows_floats(const struct conv *v) { return is_pointwise(v) ? 0 : chunk_of(v) * taps_of(v); }
+
+static void normalise(const struct conv *v, const struct shk_slice *s, const struct chunk *c,
+                      struct shk_batch_norm *end) {
+    if (!v->norm.scale) return;
+    end->rows = c->rows;
+    end->cols = v->op.out.cols;
+    end->y = shk_sample_at(s, &v->op.out, c->sample) + c->first * v->op.out.ld;
+    end->x = end->y;
+    end->relu = v->relu;
+    s->k->batch_norm_forward(end);
 }
 
 static void forward(const struct shk_op *op, const struct shk_slice *s) {
     const struct conv *v = conv_of(op);
+    struct shk_batch_norm end = {.rows = 0};
+    float *scale = (float *)s->scratch + shk_round16(rows_floats(v));
+    if (v->norm.scale) shk_norm_end_of(&v->norm, s, op->out.cols, scale, &end);
     for (size_t i = 0; i < s->samples; i++)
         for (struct chunk c = chunk_at(v, s, &op->in, i, 0); c.rows; c = next_chunk(v, s, &op->in, &c)) {
             lay_out(v, s, &c);
             multiply(v, s, &c);
+            normalise(v, s, &c, &end);
         }
 }
 
@@ -206,12 +226,14 @@ static bool match(struct shk_lowering *f) {
     v->out_h = l->out.h;
     v->out_w = l->out.w;
     place(f, l, v, &in);
-    const int relu = shk_follower(f, f->at, SHK_RELU);
+    const size_t cols = shk_round16(l->conv.out);
+    const int last = shk_take_norm(f, f->at, shk_axis1(l->conv.out), cols, &v->norm),
+              relu = shk_follower(f, last, SHK_RELU);
     v->relu = relu >= 0;
-    v->op.out = shk_view_new(f->plan, outputs_of(v), shk_round16(l->conv.out));
-    v->op.out_grad = shk_grad_new(f->plan, outputs_of(v), shk_round16(l->conv.out));
+    v->op.out = shk_view_new(f->plan, outputs_of(v), cols);
+    v->op.out_grad = shk_grad_new(f->plan, outputs_of(v), cols);
     shk_takes(f, f->at);
-    shk_gives(f, v->relu ? relu : f->at, &v->op, shk_axis1(l->conv.out));
+    shk_gives(f, v->relu ? relu : last, &v->op, shk_axis1(l->conv.out));
     return true;
 }
 
@@ -224,7 +246,7 @@ static void declare(struct shk_op *op) {
 
 static size_t scratch(const struct shk_op *op) {
     const struct conv *v = conv_of(op);
-    return is_pointwise(v) ? 0 : chunk_of(v) * taps_of(v) * sizeof(float);
+    return (shk_round16(rows_floats(v)) + (v->norm.scale ? op->out.cols : 0)) * sizeof(float);
 }
 
 static size_t shard_floats(const struct shk_op *op) { return op->weight->length + (op->bias ? op->bias->length : 0); }

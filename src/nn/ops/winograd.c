@@ -2,6 +2,7 @@
 // The winograd op computes a 3x3 convolution of a map (stride 1, pad 1) and both of its gradients by Winograd's F(4x4, 3x3), in a
 // quarter of the products. It takes in a ReLU behind it.
 #include "nn/ops/map.h"
+#include "nn/ops/norm_end.h"
 #include "nn/ops/ops.h"
 
 #include <string.h>
@@ -10,6 +11,7 @@ struct winograd {
     struct shk_op op;
     size_t h, w, cin, cout; // channels padded
     bool relu;
+    struct shk_norm_end norm; // before the ReLU, in evaluation
 };
 
 static inline const struct winograd *winograd_of(const struct shk_op *op) { return (const struct winograd *)op; }
@@ -31,11 +33,29 @@ static struct shk_winograd kernel_of(const struct shk_op *op, const struct shk_s
                                  .scratch = s->scratch};
 }
 
+static size_t kernel_scratch(const struct winograd *v) {
+    const size_t there = shk_winograd_scratch(v->cin, v->cout), back = shk_winograd_scratch(v->cout, v->cin);
+    return ((there > back ? there : back) + 63) & ~(size_t)63;
+}
+
+// [cout], behind the kernel's.
+static float *norm_scratch(const struct winograd *v, const struct shk_slice *s) {
+    return (float *)s->scratch + kernel_scratch(v) / sizeof(float);
+}
+
 static void forward(const struct shk_op *op, const struct shk_slice *s) {
+    const struct winograd *v = winograd_of(op);
     struct shk_winograd k = kernel_of(op, s, 0, s->samples);
     k.weights = s->derived + op->weight->derived_offset;
     k.bias = op->bias ? s->weights + op->bias->offset : NULL;
-    k.relu = winograd_of(op)->relu;
+    k.relu = v->relu;
+    if (v->norm.scale) {
+        struct shk_batch_norm end;
+        shk_norm_end_of(&v->norm, s, v->cout, norm_scratch(v, s), &end);
+        k.mean = end.mean;
+        k.scale = end.scale;
+        k.shift = end.shift;
+    }
     s->k->winograd(&k);
 }
 
@@ -135,12 +155,13 @@ static bool match(struct shk_lowering *f) {
     v->cin = in.value.cols;
     v->cout = shk_round16(l->conv.out);
     place(f, l, v, &in.axis);
-    const int relu = shk_follower(f, f->at, SHK_RELU);
+    const int last = shk_take_norm(f, f->at, shk_axis1(l->conv.out), v->cout, &v->norm),
+              relu = shk_follower(f, last, SHK_RELU);
     v->relu = relu >= 0;
     v->op.out = shk_view_new(f->plan, v->h * v->w, v->cout);
     v->op.out_grad = shk_grad_new(f->plan, v->h * v->w, v->cout);
     shk_takes(f, f->at);
-    shk_gives(f, v->relu ? relu : f->at, &v->op, shk_axis1(l->conv.out));
+    shk_gives(f, v->relu ? relu : last, &v->op, shk_axis1(l->conv.out));
     return true;
 }
 
@@ -153,9 +174,8 @@ static void declare(struct shk_op *op) {
 }
 
 static size_t scratch(const struct shk_op *op) {
-    const size_t cin = winograd_of(op)->cin, cout = winograd_of(op)->cout, there = shk_winograd_scratch(cin, cout),
-                 back = shk_winograd_scratch(cout, cin);
-    return there > back ? there : back;
+    const struct winograd *v = winograd_of(op);
+    return kernel_scratch(v) + (v->norm.scale ? v->cout * sizeof(float) : 0);
 }
 
 static size_t shard_floats(const struct shk_op *op) { return op->weight->length + (op->bias ? op->bias->length : 0); }
