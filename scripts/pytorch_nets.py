@@ -166,14 +166,18 @@ class Net(nn.Module):
         plain = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "flatten": Flatten(), "mean": Mean(), "cls": Cls()}
         if word in plain:
             return plain[word]
+        pool = [("window", None), ("stride", None), ("pad", 0)]
         if word == "conv":
             keys = [("out", None), ("kernel", 3), ("stride", 1), ("pad", None), ("bias", "yes")]
             out, kernel, stride, pad, bias = _arguments(given, keys)
             pad = int(kernel) // 2 if pad is None else int(pad)
             return self._add(path, nn.Conv2d(c, int(out), int(kernel), int(stride), pad, bias=bias == "yes"))
         if word == "max_pool":
-            window, stride = _arguments(given, [("window", None), ("stride", None)])
-            return nn.MaxPool2d(int(window), int(stride or window))
+            window, stride, pad = _arguments(given, pool)
+            return nn.MaxPool2d(int(window), int(stride or window), int(pad))
+        if word == "avg_pool":
+            window, stride, pad = _arguments(given, pool)
+            return nn.AvgPool2d(int(window), int(stride or window), int(pad))
         if word == "dropout":
             return self._add(path, nn.Dropout(float(_arguments(given, [("p", None)])[0])))
         if word == "linear":

@@ -7,6 +7,7 @@
 #include "add.h"
 #include "apply_rule.h"
 #include "attention.h"
+#include "avg_pool.h"
 #include "batch_norm.h"
 #include "cls_attention.h"
 #include "column_sum.h"

@@ -112,12 +112,31 @@ static void conv(const struct node *n) {
     free(padded);
 }
 
+// Where y and x count from the padding's corner; NULL: beside the map.
+static const double *pooled(const struct node *n, size_t c, size_t y, size_t x) {
+    const size_t pad = n->l->pool.pad;
+    if (y < pad || x < pad || y - pad >= n->in.h || x - pad >= n->in.w) return NULL;
+    return n->x + (c * n->in.h + y - pad) * n->in.w + x - pad;
+}
+
 static void max_pool(const struct node *n) {
     const size_t window = n->l->pool.window, stride = n->l->pool.stride, h = n->l->out.h, w = n->l->out.w;
     for (size_t i = 0; i < size_of(n->l->out); i++) {
-        const double *at = n->x + (i / (h * w) * n->in.h + i / w % h * stride) * n->in.w + i % w * stride;
-        n->y[i] = at[0];
-        for (size_t t = 1; t < window * window; t++) n->y[i] = fmax(n->y[i], at[t / window * n->in.w + t % window]);
+        n->y[i] = -INFINITY;
+        for (size_t t = 0; t < window * window; t++) {
+            const double *x = pooled(n, i / (h * w), i / w % h * stride + t / window, i % w * stride + t % window);
+            if (x) n->y[i] = fmax(n->y[i], *x);
+        }
+    }
+}
+
+static void avg_pool(const struct node *n) {
+    const size_t window = n->l->pool.window, stride = n->l->pool.stride, h = n->l->out.h, w = n->l->out.w;
+    for (size_t i = 0; i < size_of(n->l->out); i++) {
+        for (size_t t = 0; t < window * window; t++) {
+            const double *x = pooled(n, i / (h * w), i / w % h * stride + t / window, i % w * stride + t % window);
+            if (x) n->y[i] += *x / (double)(window * window);
+        }
     }
 }
 
@@ -276,6 +295,7 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_INPUT] = input,
     [SHK_CONV] = conv,
     [SHK_MAX_POOL] = max_pool,
+    [SHK_AVG_POOL] = avg_pool,
     [SHK_FLATTEN] = copy, // PyTorch's features are (channel, y, x)
     [SHK_PATCH_EMBED] = patch_embed,
     [SHK_CLS_TOKEN] = cls_token,

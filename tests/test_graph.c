@@ -119,7 +119,7 @@ struct net {
     }
 #define POOL(window_, stride_)                                                                                         \
     {                                                                                                                  \
-        .kind = SHK_MAX_POOL, .pool = { window_, stride_ }                                                             \
+        .kind = SHK_MAX_POOL, .pool = { window_, stride_, 0 }                                                          \
     }
 #define LINEAR(out_)                                                                                                   \
     {                                                                                                                  \

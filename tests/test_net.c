@@ -156,6 +156,10 @@ static void test_wrong_arguments(void **state) {
     refused("net:conv(out=8,3)", "character 12", "stands behind one");
     refused("net:conv(1e3)", "character 6", "whole number");
     refused("net:relu(1)", "character 6", "relu takes no arguments");
+    refused("net:conv(8) max_pool(3,pad=2)", "character 9", "a pad of more than half of its window");
+    refused("net:conv(8) avg_pool(3,2,9)", "character 22", "pad of avg_pool must be a whole number from 0 to 8");
+    refused("net:conv(8) avg_pool", "character 9", "lacks its window");
+    refused("net:conv(8) avg_pool(0)", "character 18", "from 1 to 16");
     refused("net:dropout(0.95)", "character 9", "from 0 to 0.9");
     refused("net:dropout(nan)", "character 9", "from 0 to 0.9");
     refused("net:patch_embed(12,4) encoder(5) mean linear(classes)", "character 19 ('encoder(5) mean linear(c')",

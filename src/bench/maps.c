@@ -26,8 +26,9 @@ static const void *im2col(struct shk_operands *o, const void *detail) {
 static const void *max_pool(struct shk_operands *o, const void *detail) {
     const struct windows *d = detail;
     const size_t out = outputs_of(d), n = out * out * d->c;
-    struct shk_max_pool p = {.w = d->size, .c = d->c, .out_h = out, .out_w = out, .window = d->window};
+    struct shk_max_pool p = {.h = d->size, .w = d->size, .c = d->c, .out_h = out, .out_w = out, .window = d->window};
     p.stride = d->stride;
+    p.pad = d->pad;
     p.in = shk_operands_floats(o, d->size * d->size * d->c);
     p.out = shk_operands_floats(o, n);
     p.winners = shk_operands_output(o, shk_operands_zeros(o, n, 1), n);
@@ -56,6 +57,17 @@ static const void *batch_norm(struct shk_operands *o, const void *detail) {
     return shk_operands_keep(o, &b, sizeof b);
 }
 
+static const void *avg_pool(struct shk_operands *o, const void *detail) {
+    const struct windows *d = detail;
+    const size_t out = outputs_of(d), map = d->size * d->size * d->c, n = out * out * d->c;
+    struct shk_avg_pool p = {.h = d->size, .w = d->size, .c = d->c, .out_h = out, .out_w = out, .window = d->window};
+    p.stride = d->stride;
+    p.pad = d->pad;
+    p.in = shk_operands_output(o, shk_operands_floats(o, map), map * sizeof *p.in);
+    p.out = shk_operands_output(o, shk_operands_floats(o, n), n * sizeof *p.out);
+    return shk_operands_keep(o, &p, sizeof p);
+}
+
 #define MAP 16, 32
 #define NORM(name, passes)                                                                                             \
     {                                                                                                                  \
@@ -74,6 +86,8 @@ static const struct kernel_case cases[] = {
     ROWS(KERNEL_im2col, "3x3-stride2", im2col, 3, 2, 1, 8),
     ROWS(KERNEL_col2im, "3x3-stride2", im2col, 3, 2, 1, 8),
     ROWS(KERNEL_max_pool_forward, "3x3-stride2", max_pool, 3, 2, 0, 7),
+    ROWS(KERNEL_avg_pool_forward, "2x2", avg_pool, 2, 2, 0, 8),
+    ROWS(KERNEL_avg_pool_backward, "2x2", avg_pool, 2, 2, 0, 8),
     NORM(KERNEL_batch_norm_statistics, 1),
     NORM(KERNEL_batch_norm_forward, 2),
     NORM(KERNEL_batch_norm_sums, 3),

@@ -159,6 +159,7 @@ static void say_text(struct source *s, const char *text) {
 static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_CONV] = 1 << SHK_C_CONVOLVE,
     [SHK_MAX_POOL] = 1 << SHK_C_MAX_POOL,
+    [SHK_AVG_POOL] = 1 << SHK_C_AVG_POOL,
     [SHK_PATCH_EMBED] = 1 << SHK_C_DOT | 1 << SHK_C_EMBED,
     [SHK_CLS_TOKEN] = 1 << SHK_C_PREPEND,
     [SHK_POSITIONS] = 1 << SHK_C_ADD,
@@ -202,8 +203,9 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
             l->conv.kernel, l->conv.stride, l->conv.pad);
         break;
     case SHK_MAX_POOL:
-        say(s, "%zu, %zu, %zu, %s, %zu, %zu, %zu, %zu", in.c, in.h, in.w, out, l->out.h, l->out.w, l->pool.window,
-            l->pool.stride);
+    case SHK_AVG_POOL:
+        say(s, "%zu, %zu, %zu, %s, %zu, %zu, %zu, %zu, %zu", in.c, in.h, in.w, out, l->out.h, l->out.w, l->pool.window,
+            l->pool.stride, l->pool.pad);
         break;
     case SHK_PATCH_EMBED:
         say(s, "%zu, %zu, %zu, %s, %zu, %zu", in.c, in.h, in.w, out, l->out.c, l->patch_embed.patch);
@@ -235,6 +237,7 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
 static const char *called(enum shk_layer_kind kind) {
     static const char *const names[SHK_LAYER_KINDS] = {[SHK_CONV] = "convolve",
                                                        [SHK_MAX_POOL] = "max_pool",
+                                                       [SHK_AVG_POOL] = "avg_pool",
                                                        [SHK_PATCH_EMBED] = "embed",
                                                        [SHK_CLS_TOKEN] = "prepend",
                                                        [SHK_POSITIONS] = "add",

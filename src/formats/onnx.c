@@ -131,10 +131,22 @@ static void write_conv(struct onnx *o, const struct shk_layer *l) {
 }
 
 static void write_max_pool(struct onnx *o, const struct shk_layer *l) {
-    const int64_t w = (int64_t)l->pool.window, s = (int64_t)l->pool.stride;
-    const struct attribute attributes[] = {
-        {"kernel_shape", KIND_WHOLES, 2, {w, w}, 0}, {"strides", KIND_WHOLES, 2, {s, s}, 0}, {0}};
+    const int64_t w = (int64_t)l->pool.window, s = (int64_t)l->pool.stride, p = (int64_t)l->pool.pad;
+    const struct attribute attributes[] = {{"kernel_shape", KIND_WHOLES, 2, {w, w}, 0},
+                                           {"strides", KIND_WHOLES, 2, {s, s}, 0},
+                                           {"pads", KIND_WHOLES, 4, {p, p, p, p}, 0},
+                                           {0}};
     node(o, "MaxPool", INPUTS(o->in), o->out, attributes);
+}
+
+static void write_avg_pool(struct onnx *o, const struct shk_layer *l) {
+    const int64_t w = (int64_t)l->pool.window, s = (int64_t)l->pool.stride, p = (int64_t)l->pool.pad;
+    const struct attribute attributes[] = {{"kernel_shape", KIND_WHOLES, 2, {w, w}, 0},
+                                           {"strides", KIND_WHOLES, 2, {s, s}, 0},
+                                           {"pads", KIND_WHOLES, 4, {p, p, p, p}, 0},
+                                           whole("count_include_pad", 1),
+                                           {0}};
+    node(o, "AveragePool", INPUTS(o->in), o->out, attributes);
 }
 
 static void write_flatten(struct onnx *o, const struct shk_layer *l) {
@@ -313,6 +325,7 @@ static write_layer *const writers[SHK_LAYER_KINDS] = {
     [SHK_INPUT] = write_input,
     [SHK_CONV] = write_conv,
     [SHK_MAX_POOL] = write_max_pool,
+    [SHK_AVG_POOL] = write_avg_pool,
     [SHK_FLATTEN] = write_flatten,
     [SHK_PATCH_EMBED] = write_patch_embed,
     [SHK_CLS_TOKEN] = write_cls_token,

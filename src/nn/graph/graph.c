@@ -34,8 +34,9 @@ static bool infer_conv(struct shk_layer *l, struct shk_extent in, struct shk_err
 
 static bool infer_pool(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
     if (!in.map) return refuse(l, "takes a map, not a matrix", err);
-    l->out = (struct shk_extent){windows(in.h, 0, l->pool.window, l->pool.stride),
-                                 windows(in.w, 0, l->pool.window, l->pool.stride), in.c, true};
+    if (l->pool.pad > l->pool.window / 2) return refuse(l, "has a pad of more than half of its window", err);
+    l->out = (struct shk_extent){windows(in.h, l->pool.pad, l->pool.window, l->pool.stride),
+                                 windows(in.w, l->pool.pad, l->pool.window, l->pool.stride), in.c, true};
     return (l->out.h && l->out.w) || refuse(l, "shrinks its map to nothing", err);
 }
 
@@ -64,6 +65,7 @@ static bool has_sizes(const struct shk_layer *l) {
     case SHK_CONV:
         return l->conv.out && l->conv.kernel && l->conv.stride;
     case SHK_MAX_POOL:
+    case SHK_AVG_POOL:
         return l->pool.window && l->pool.stride;
     case SHK_PATCH_EMBED:
         return l->patch_embed.dim && l->patch_embed.patch;
@@ -94,6 +96,7 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
     case SHK_CONV:
         return infer_conv(l, in, err);
     case SHK_MAX_POOL:
+    case SHK_AVG_POOL:
         return infer_pool(l, in, err);
     case SHK_PATCH_EMBED:
         return infer_patches(l, in, err);

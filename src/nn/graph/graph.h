@@ -52,7 +52,7 @@ struct shk_layer {
             size_t out, kernel, stride, pad; // channels, pixels
         } conv;
         struct {
-            size_t window, stride; // pixels
+            size_t window, stride, pad; // pixels
         } pool;
         struct {
             size_t out; // features

@@ -95,13 +95,23 @@ static bool build_conv(struct shk_builder *b, const char *name, const struct shk
     return shk_builder_add(b, l);
 }
 
-enum { POOL_WINDOW, POOL_STRIDE };
-static bool build_max_pool(struct shk_builder *b, const char *name, const struct shk_values *v) {
-    (void)name;
-    struct shk_layer l = layer_of(SHK_MAX_POOL, "");
+enum { POOL_WINDOW, POOL_STRIDE, POOL_PAD };
+static bool add_pool(struct shk_builder *b, enum shk_layer_kind kind, const struct shk_values *v) {
+    struct shk_layer l = layer_of(kind, "");
     l.pool.window = v->whole[POOL_WINDOW];
     l.pool.stride = v->whole[POOL_STRIDE] == SHK_NOT_GIVEN ? l.pool.window : v->whole[POOL_STRIDE];
+    l.pool.pad = v->whole[POOL_PAD];
     return shk_builder_add(b, l);
+}
+
+static bool build_max_pool(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    (void)name;
+    return add_pool(b, SHK_MAX_POOL, v);
+}
+
+static bool build_avg_pool(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    (void)name;
+    return add_pool(b, SHK_AVG_POOL, v);
 }
 
 static bool add_dropout(struct shk_builder *b, double p) {
@@ -277,6 +287,12 @@ static bool build_encoder(struct shk_builder *b, const char *name, const struct 
     {                                                                                                                  \
         { .key = NULL }                                                                                                \
     }
+#define POOL_ARGUMENTS                                                                                                 \
+    {                                                                                                                  \
+        {"window", SHK_ARGUMENT_WHOLE, 1, 16, NULL, {NULL}}, {"stride", SHK_ARGUMENT_WHOLE, 1, 64, "", {NULL}}, {      \
+            "pad", SHK_ARGUMENT_WHOLE, 0, 8, "0", { NULL }                                                             \
+        }                                                                                                              \
+    }
 const struct shk_word shk_words[] = {
     {"conv",
      build_conv,
@@ -285,9 +301,8 @@ const struct shk_word shk_words[] = {
       {"stride", SHK_ARGUMENT_WHOLE, 1, 2, "1", {NULL}},
       {"pad", SHK_ARGUMENT_WHOLE, 0, 3, "", {NULL}},
       {"bias", SHK_ARGUMENT_WORD, 0, 0, "yes", {"yes", "no", NULL}}}},
-    {"max_pool",
-     build_max_pool,
-     {{"window", SHK_ARGUMENT_WHOLE, 1, 16, NULL, {NULL}}, {"stride", SHK_ARGUMENT_WHOLE, 1, 64, "", {NULL}}}},
+    {"max_pool", build_max_pool, POOL_ARGUMENTS},
+    {"avg_pool", build_avg_pool, POOL_ARGUMENTS},
     {"relu", build_relu, NOTHING},
     {"gelu", build_gelu, NOTHING},
     {"silu", build_silu, NOTHING},
