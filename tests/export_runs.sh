@@ -90,6 +90,18 @@ if [ -n "$torch" ]; then
     check "PyTorch's step from a checkpoint" $?
 fi
 
+# torchvision's resnet18, by its tensors' names alone.
+vision=$(python_with torchvision)
+if [ -n "$vision" ]; then
+    "$vision" "$tests/export/torchvision_logits.py" . >out 2>err
+    check "torchvision's weights" $?
+    run 0 predict resnet18.safetensors resnet18.png --size 64 --json --logits
+    cp out predicted.json
+    says 'resnet18:stem=large'
+    "$vision" "$tests/export/torchvision_logits.py" . predicted.json >out 2>err && small "$(cat out)" 1e-5
+    check "torchvision's logits" $?
+fi
+
 run 0 train --model tinycnn --epochs 1 --train-samples 200 --test-samples 50 --out r
 # One picture: the weights are read once, and no thread is started but the printer's.
 if strace -o trace true 2>/dev/null; then

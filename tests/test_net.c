@@ -66,6 +66,44 @@ static void test_names(void **state) {
     }
 }
 
+// Presets that are texts, their keys, and titles. Parameters are those of PyTorch's modules.
+static void test_presets(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *title;
+        size_t parameters;
+        const char *last; // the name of the last tensor but one
+    } cases[] = {
+        {"lenet5", "LeNet-5", 6 * 76 + 16 * 151 + 17 * 120 + 121 * 84 + 85 * 5, "fc3.weight"},
+        {"resnet20", "ResNet-20", 272474 - 65 * 5, "fc.weight"},
+        {"resnet20:width=16", "ResNet-20", 272474 - 65 * 5, "fc.weight"},
+        {"resnet18", "ResNet-18", 11689512 - 513 * 995 - 64 * 3 * 40, "fc.weight"},
+        {"resnet18:stem=large", "resnet18:stem=large", 11689512 - 513 * 995, "fc.weight"},
+        {"resnet18:width=4,stem=small", "resnet18:width=4", 44457, "fc.weight"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct shk_model *m = make(cases[i].text);
+        assert_string_equal(shk_model_title(m), cases[i].title);
+        assert_int_equal(shk_model_parameters(m), cases[i].parameters);
+        assert_string_equal(shk_model_tensor(m, shk_model_tensor_count(m) - 2).name, cases[i].last);
+        const char *preset = shk_description_preset(&m->config);
+        struct shk_model *again = make(preset), *net = make(shk_model_description(m));
+        assert_string_equal(shk_model_description(again), shk_model_description(m));
+        assert_string_equal(shk_model_title(again), shk_model_title(m));
+        assert_string_equal(shk_model_description(net), shk_model_description(m));
+        shk_model_free(m);
+        shk_model_free(again);
+        shk_model_free(net);
+    }
+    struct shk_model *m = make("resnet18:stem=large");
+    static const char *const names[] = {"conv1.weight",     "bn1.weight",      "bn1.bias",
+                                        "bn1.running_mean", "bn1.running_var", "layer1.0.conv1.weight"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_string_equal(shk_model_tensor(m, i).name, names[i]);
+    assert_int_equal(shk_model_tensor_count(m), 102); // 62, and running statistics of 20 normalisations
+    shk_model_free(m);
+}
+
 // A short form and its text are the same net.
 static void test_short_forms(void **state) {
     (void)state;
@@ -167,6 +205,20 @@ static void test_wrong_arguments(void **state) {
     refused("net:patch_embed(12,5) mean linear(classes)", "character 1", "do not divide the map of 16x16");
 }
 
+static void test_wrong_presets(void **state) {
+    (void)state;
+    refused("resnet18:stem=medium", "stem=medium is not known", "stem=small or stem=large");
+    refused("resnet18:width=0", "width=0", "from 1 to 512");
+    refused("resnet18:with=8", "resnet18 has no key 'with'; it has stem and width", "did you mean width?");
+    refused("resnet20:width=8,width=8", "width", "stands twice");
+    refused("resnet20:width", "'width'", "key=value");
+    refused("lenet5:width=4", "lenet5", "no key 'width'");
+    refused("resnet19", "unknown model 'resnet19'", "resnet18");
+    struct shk_error err = {.text = ""};
+    assert_null(shk_model_outline("lenet5", &(struct shk_shape){11, 11, 1, 2}, &err));
+    assert_non_null(strstr(err.text, "LeNet-5: the net's text, character"));
+}
+
 static void test_wrong_nets(void **state) {
     (void)state;
     refused("net:max_pool(2) max_pool(16) mean linear(classes)", "character 13 ('max_pool(16) mean linear')",
@@ -189,9 +241,10 @@ static void test_wrong_nets(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_way_to_write), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_short_forms),      cmocka_unit_test(test_feed_forward),
-        cmocka_unit_test(test_wrong_texts),      cmocka_unit_test(test_wrong_arguments),
-        cmocka_unit_test(test_wrong_nets),
+        cmocka_unit_test(test_short_forms),      cmocka_unit_test(test_presets),
+        cmocka_unit_test(test_feed_forward),     cmocka_unit_test(test_wrong_texts),
+        cmocka_unit_test(test_wrong_arguments),  cmocka_unit_test(test_wrong_nets),
+        cmocka_unit_test(test_wrong_presets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
