@@ -168,10 +168,11 @@ class Net(nn.Module):
             return plain[word]
         pool = [("window", None), ("stride", None), ("pad", 0)]
         if word == "conv":
-            keys = [("out", None), ("kernel", 3), ("stride", 1), ("pad", None), ("bias", "yes")]
-            out, kernel, stride, pad, bias = _arguments(given, keys)
-            pad = int(kernel) // 2 if pad is None else int(pad)
-            return self._add(path, nn.Conv2d(c, int(out), int(kernel), int(stride), pad, bias=bias == "yes"))
+            keys = [("out", None), ("kernel", 3), ("stride", 1), ("pad", None), ("bias", "yes"), ("groups", 1)]
+            out, kernel, stride, pad, bias, groups = _arguments(given, keys)
+            half = 0 if int(kernel) == int(stride) else int(kernel) // 2
+            return self._add(path, nn.Conv2d(c, int(out), int(kernel), int(stride), half if pad is None else int(pad),
+                                             groups=int(groups), bias=bias == "yes"))
         if word == "max_pool":
             window, stride, pad = _arguments(given, pool)
             return nn.MaxPool2d(int(window), int(stride or window), int(pad))

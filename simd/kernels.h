@@ -13,6 +13,7 @@
 #include "column_sum.h"
 #include "conv3x3.h"
 #include "cross_entropy.h"
+#include "depthwise.h"
 #include "dropout.h"
 #include "fma_peak.h"
 #include "gelu.h"

@@ -75,11 +75,12 @@ model mean vit:dim=24,depth=2,heads=2,ff=40,pool=mean,pos=none,act=gelu 16 16 1 
 model maps 'net:conv(12,5,stride=2) gelu conv(16,bias=no) relu max_pool(3,2) sum(conv(16) relu conv(16,1)) silu mean linear(classes)' 21 24 3 5
 model norms 'net:conv(8,bias=no) bn relu sum(conv(8,bias=no) bn(eps=0.01) relu conv(8) bn) relu mean linear(12) bn relu linear(classes)' 12 12 3 4
 model pools 'net:conv(8) relu max_pool(3,2,pad=1) sum(avg_pool(3,1,1) | relu) avg_pool(2,2) flatten linear(classes)' 17 14 3 4
+model groups 'net:conv(12,2,2) conv(12,groups=12) relu conv(24,5,stride=2,bias=no,groups=4) relu mean linear(classes)' 18 14 3 4
 model branches 'net:a=conv(8) b=2*(sum(conv(8) | c=conv(8,1,bias=no)) relu) max_pool(2) flatten dropout(0.5) linear(classes)' 12 12 1 3
 
 # PyTorch's logits of all models, and its next step of Adam from a checkpoint: a batch is all images, in any order.
 if [ -n "$torch" ]; then
-    "$torch" "$tests/export/torch_logits.py" tinycnn cnn pre post nopos silu mean maps norms pools branches >out 2>err && small "$(cat out)" 1e-5
+    "$torch" "$tests/export/torch_logits.py" tinycnn cnn pre post nopos silu mean maps norms pools groups branches >out 2>err && small "$(cat out)" 1e-5
     check "PyTorch's logits" $?
     set_of digits 16 9 'some text for pixels'
     for file in digits/train*; do cp "$file" "digits/test-${file#digits/train-}"; done

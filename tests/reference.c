@@ -102,12 +102,14 @@ static void conv(const struct node *n) {
     double *padded = numbers(c * map);
     for (size_t i = 0; i < c * h; i++)
         memcpy(padded + i / h * map + (i % h + pad) * row + pad, n->x + i * w, w * sizeof *padded);
+    const size_t groups = n->l->kind == SHK_CONV ? 1 : n->l->conv.groups, of = c / groups;
     for (size_t o = 0; o < n->l->out.c; o++) {
         double *y = n->y + o * out;
+        const double *first = padded + o / (n->l->out.c / groups) * of * map;
         for (size_t i = 0; i < out; i++) y[i] = n->l->params[1] < 0 ? 0 : param(n, 1)[o];
-        for (size_t i = 0; i < c; i++)
+        for (size_t i = 0; i < of; i++)
             for (size_t t = 0; t < k * k; t++)
-                add_tap(n, param(n, 0)[(o * c + i) * k * k + t], padded + i * map + t / k * row + t % k, row, y);
+                add_tap(n, param(n, 0)[(o * of + i) * k * k + t], first + i * map + t / k * row + t % k, row, y);
     }
     free(padded);
 }
@@ -294,6 +296,7 @@ static void cross_entropy(const struct node *n) {
 static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_INPUT] = input,
     [SHK_CONV] = conv,
+    [SHK_GROUPED_CONV] = conv,
     [SHK_MAX_POOL] = max_pool,
     [SHK_AVG_POOL] = avg_pool,
     [SHK_FLATTEN] = copy, // PyTorch's features are (channel, y, x)

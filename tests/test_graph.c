@@ -115,7 +115,7 @@ struct net {
     }
 #define CONV(out_, kernel_, stride_, pad_)                                                                             \
     {                                                                                                                  \
-        .kind = SHK_CONV, .conv = { out_, kernel_, stride_, pad_ }                                                     \
+        .kind = SHK_CONV, .conv = {.out = out_, .kernel = kernel_, .stride = stride_, .pad = pad_ }                    \
     }
 #define POOL(window_, stride_)                                                                                         \
     {                                                                                                                  \

@@ -187,7 +187,13 @@ static void test_wrong_arguments(void **state) {
     refused("net:conv", "character 1", "lacks its out");
     refused("net:conv(0)", "character 6 ('0)')", "out of conv must be a whole number from 1 to 4096");
     refused("net:conv(8,4)", "character 1", "1, 3, 5 or 7");
-    refused("net:conv(8,3,3)", "character 10", "stride of conv must be a whole number from 1 to 2");
+    refused("net:conv(8,9)", "character 1", "1, 3, 5 or 7");
+    refused("net:conv(8,3,4)", "character 1", "its stride 1 or 2, or both the same");
+    refused("net:conv(8,3,17)", "character 10", "stride of conv must be a whole number from 1 to 16");
+    refused("net:conv(8,1,pad=1)", "character 1", "a pad that is not less than its kernel");
+    refused("net:conv(8) conv(8,groups=3)", "character 9", "its 3 groups do not divide 8 channels into 8");
+    refused("net:conv(8) conv(12,groups=8)", "character 9", "its 8 groups do not divide 8 channels into 12");
+    refused("net:conv(8,groups=0)", "character 15", "groups of conv must be a whole number from 1 to 4096");
     refused("net:conv(8,stirde=2)", "character 8 ('stirde=2)')", "did you mean stride?");
     refused("net:conv(8,bias=maybe)", "character 13", "yes or no");
     refused("net:conv(8,out=8)", "character 8", "given twice");

@@ -57,6 +57,22 @@ static const void *batch_norm(struct shk_operands *o, const void *detail) {
     return shk_operands_keep(o, &b, sizeof b);
 }
 
+static const void *depthwise(struct shk_operands *o, const void *detail) {
+    const struct windows *d = detail;
+    const size_t out = outputs_of(d), map = d->size * d->size * d->c, n = out * out * d->c;
+    struct shk_depthwise a = {.h = d->size, .w = d->size, .c = d->c, .kernel = d->window, .stride = d->stride};
+    a.pad = d->pad;
+    a.out_h = a.out_w = out;
+    a.in = shk_operands_floats(o, map);
+    a.weights = shk_operands_floats(o, d->window * d->window * d->c);
+    a.dout = shk_operands_floats(o, n);
+    a.out = shk_operands_result(o, n);
+    a.din = shk_operands_result(o, map);
+    a.dweights = shk_operands_floats(o, d->window * d->window * d->c);
+    shk_operands_output(o, a.dweights, d->window * d->window * d->c * sizeof *a.dweights);
+    return shk_operands_keep(o, &a, sizeof a);
+}
+
 static const void *avg_pool(struct shk_operands *o, const void *detail) {
     const struct windows *d = detail;
     const size_t out = outputs_of(d), map = d->size * d->size * d->c, n = out * out * d->c;
@@ -81,7 +97,20 @@ static const void *avg_pool(struct shk_operands *o, const void *detail) {
         .detail = &(const struct windows){MAP, window, stride, pad},                                                   \
     }
 
+#define DEPTHWISE(name, shape_, window, stride, pad, out)                                                              \
+    {                                                                                                                  \
+        .kernel = name, .shape = shape_, .flops = 2.0 * 32 * (out) * (out) * (window) * (window),                      \
+        .prepare = depthwise, .detail = &(const struct windows){MAP, window, stride, pad},                             \
+    }
+
 static const struct kernel_case cases[] = {
+    DEPTHWISE(KERNEL_depthwise_forward, "3x3", 3, 1, 1, 16),
+    DEPTHWISE(KERNEL_depthwise_forward, "5x5", 5, 1, 2, 16),
+    DEPTHWISE(KERNEL_depthwise_forward, "3x3-stride2", 3, 2, 1, 8),
+    DEPTHWISE(KERNEL_depthwise_dgrad, "3x3", 3, 1, 1, 16),
+    DEPTHWISE(KERNEL_depthwise_dgrad, "3x3-stride2", 3, 2, 1, 8),
+    DEPTHWISE(KERNEL_depthwise_wgrad, "3x3", 3, 1, 1, 16),
+    DEPTHWISE(KERNEL_depthwise_wgrad, "5x5", 5, 1, 2, 16),
     ROWS(KERNEL_im2col, "3x3", im2col, 3, 1, 1, 16),
     ROWS(KERNEL_im2col, "3x3-stride2", im2col, 3, 2, 1, 8),
     ROWS(KERNEL_col2im, "3x3-stride2", im2col, 3, 2, 1, 8),

@@ -75,6 +75,17 @@ const char *const shk_c_code[SHK_C_PARTS] = {
         "                }\n"
         "        }\n"
         "}\n",
+    [SHK_C_CONVOLVE_GROUPS] =
+        "static void convolve_groups(const float *in, int c, int h, int w, float *out, int oc, int oh, int ow, int "
+        "kernel,\n"
+        "                            int stride, int pad, int groups, const float *weight, const float *bias) {\n"
+        "    int g;\n"
+        "    for (g = 0; g < groups; g++)\n"
+        "        convolve(in + g * (c / groups) * h * w, c / groups, h, w, out + g * (oc / groups) * oh * ow, oc / "
+        "groups, oh,\n"
+        "                 ow, kernel, stride, pad, weight + g * (oc / groups) * (c / groups) * kernel * kernel,\n"
+        "                 bias ? bias + g * (oc / groups) : 0);\n"
+        "}\n",
     [SHK_C_MAX_POOL] = "/* Positions beside the map are left out. */\n"
                        "static void max_pool(const float *in, int c, int h, int w, float *out, int oh, int ow, int "
                        "window, int stride,\n"

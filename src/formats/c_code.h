@@ -11,6 +11,7 @@ enum shk_c_part {
     SHK_C_EXP,
     SHK_C_ROOT,
     SHK_C_CONVOLVE,
+    SHK_C_CONVOLVE_GROUPS,
     SHK_C_MAX_POOL,
     SHK_C_AVG_POOL,
     SHK_C_EMBED,

@@ -158,6 +158,7 @@ static void say_text(struct source *s, const char *text) {
 
 static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_CONV] = 1 << SHK_C_CONVOLVE,
+    [SHK_GROUPED_CONV] = 1 << SHK_C_CONVOLVE | 1 << SHK_C_CONVOLVE_GROUPS,
     [SHK_MAX_POOL] = 1 << SHK_C_MAX_POOL,
     [SHK_AVG_POOL] = 1 << SHK_C_AVG_POOL,
     [SHK_PATCH_EMBED] = 1 << SHK_C_DOT | 1 << SHK_C_EMBED,
@@ -199,8 +200,10 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
     const size_t n = floats_of(l);
     switch (l->kind) {
     case SHK_CONV:
+    case SHK_GROUPED_CONV:
         say(s, "%zu, %zu, %zu, %s, %zu, %zu, %zu, %zu, %zu, %zu", in.c, in.h, in.w, out, l->out.c, l->out.h, l->out.w,
             l->conv.kernel, l->conv.stride, l->conv.pad);
+        if (l->kind == SHK_GROUPED_CONV) say(s, ", %zu", l->conv.groups);
         break;
     case SHK_MAX_POOL:
     case SHK_AVG_POOL:
@@ -236,6 +239,7 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
 
 static const char *called(enum shk_layer_kind kind) {
     static const char *const names[SHK_LAYER_KINDS] = {[SHK_CONV] = "convolve",
+                                                       [SHK_GROUPED_CONV] = "convolve_groups",
                                                        [SHK_MAX_POOL] = "max_pool",
                                                        [SHK_AVG_POOL] = "avg_pool",
                                                        [SHK_PATCH_EMBED] = "embed",
@@ -266,7 +270,7 @@ static void say_call(struct source *s, int i) {
     say_arguments(s, l, g->layers[l->in[0]].out, out);
     for (int k = 0; k < 2; k++)
         if (l->params[k] >= 0 && l->kind != SHK_POSITIONS) say(s, ", %s", array_of(s, l->params[k]).text);
-    if (l->kind == SHK_CONV && l->params[1] < 0) say(s, ", 0");
+    if ((l->kind == SHK_CONV || l->kind == SHK_GROUPED_CONV) && l->params[1] < 0) say(s, ", 0");
     for (int k = 0; k < 2 && l->kind == SHK_BATCH_NORM; k++) say(s, ", %s", array_of(s, l->running[k]).text);
     say(s, "); /* %s */\n", l->name);
 }

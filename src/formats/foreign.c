@@ -129,7 +129,7 @@ static struct shk_model *outline(const char *description, size_t size) {
 
 static const struct shk_layer *first_map_layer(const struct shk_model *m) {
     for (unsigned i = 0; i < m->graph.count; i++)
-        if (m->graph.layers[i].kind == SHK_CONV || m->graph.layers[i].kind == SHK_PATCH_EMBED)
+        if (m->graph.layers[i].params[0] >= 0 && m->params[m->graph.layers[i].params[0]].ndim == 4)
             return &m->graph.layers[i];
     return NULL;
 }

@@ -123,6 +123,7 @@ static void write_conv(struct onnx *o, const struct shk_layer *l) {
     const struct attribute attributes[] = {{"kernel_shape", KIND_WHOLES, 2, {k, k}, 0},
                                            {"strides", KIND_WHOLES, 2, {s, s}, 0},
                                            {"pads", KIND_WHOLES, 4, {p, p, p, p}, 0},
+                                           whole("group", l->kind == SHK_CONV ? 1 : (int64_t)l->conv.groups),
                                            {0}};
     if (l->params[1] < 0)
         node(o, "Conv", INPUTS(o->in, weight(o, 0)), o->out, attributes);
@@ -324,6 +325,7 @@ static void write_input(struct onnx *o, const struct shk_layer *l) {
 static write_layer *const writers[SHK_LAYER_KINDS] = {
     [SHK_INPUT] = write_input,
     [SHK_CONV] = write_conv,
+    [SHK_GROUPED_CONV] = write_conv,
     [SHK_MAX_POOL] = write_max_pool,
     [SHK_AVG_POOL] = write_avg_pool,
     [SHK_FLATTEN] = write_flatten,

@@ -73,25 +73,39 @@ PLAIN(mean, SHK_MEAN_TOKENS)
 
 // torch.nn.Conv2d.
 static struct shk_layer conv_layer(struct shk_builder *b, const char *name, enum shk_layer_kind kind, size_t out,
-                                   size_t kernel, bool bias) {
-    const size_t c = extent_of(b).c;
+                                   size_t in, size_t kernel, bool bias) {
     struct shk_layer l = layer_of(kind, name);
-    const double bound = 1 / sqrt((double)(kernel * kernel * c));
-    const struct shk_param p = {.dims = {out, c, kernel, kernel}, .ndim = 4};
+    const double bound = 1 / sqrt((double)(kernel * kernel * in));
+    const struct shk_param p = {.dims = {out, in, kernel, kernel}, .ndim = 4};
     l.params[0] = add_param(b, uniform(p, bound), "%s.weight", name);
     if (bias) l.params[1] = add_param(b, uniform(vector(out, 0), bound), "%s.bias", name);
     return l;
 }
 
-enum { CONV_OUT, CONV_KERNEL, CONV_STRIDE, CONV_PAD, CONV_BIAS };
+enum { CONV_OUT, CONV_KERNEL, CONV_STRIDE, CONV_PAD, CONV_BIAS, CONV_GROUPS };
+
+static bool check_conv(struct shk_builder *b, const struct shk_values *v) {
+    const size_t kernel = v->whole[CONV_KERNEL], stride = v->whole[CONV_STRIDE], groups = v->whole[CONV_GROUPS];
+    const size_t out = v->whole[CONV_OUT], c = extent_of(b).c;
+    char why[120];
+    if (kernel != stride && (kernel % 2 == 0 || kernel > 7 || stride > 2))
+        return shk_builder_fail(
+            b, "its kernel must be 1, 3, 5 or 7 and its stride 1 or 2, or both the same, as of patches");
+    snprintf(why, sizeof why, "its %zu groups do not divide %zu channels into %zu", groups, c, out);
+    return (c % groups == 0 && out % groups == 0) || shk_builder_fail(b, why);
+}
+
 static bool build_conv(struct shk_builder *b, const char *name, const struct shk_values *v) {
-    const size_t kernel = v->whole[CONV_KERNEL], pad = v->whole[CONV_PAD];
-    if (kernel % 2 == 0) return shk_builder_fail(b, "its kernel must be 1, 3, 5 or 7");
-    struct shk_layer l = conv_layer(b, name, SHK_CONV, v->whole[CONV_OUT], kernel, v->whole[CONV_BIAS] == 0);
+    const size_t kernel = v->whole[CONV_KERNEL], stride = v->whole[CONV_STRIDE], pad = v->whole[CONV_PAD];
+    const size_t groups = v->whole[CONV_GROUPS], in = extent_of(b).c / groups;
+    if (!check_conv(b, v)) return false;
+    struct shk_layer l = conv_layer(b, name, groups == 1 ? SHK_CONV : SHK_GROUPED_CONV, v->whole[CONV_OUT], in, kernel,
+                                    v->whole[CONV_BIAS] == 0);
     l.conv.out = v->whole[CONV_OUT];
     l.conv.kernel = kernel;
-    l.conv.stride = v->whole[CONV_STRIDE];
-    l.conv.pad = pad == SHK_NOT_GIVEN ? kernel / 2 : pad;
+    l.conv.stride = stride;
+    l.conv.pad = pad != SHK_NOT_GIVEN ? pad : kernel == stride ? 0 : kernel / 2;
+    l.conv.groups = groups;
     return shk_builder_add(b, l);
 }
 
@@ -159,7 +173,7 @@ static bool build_patch_embed(struct shk_builder *b, const char *name, const str
     char why[120];
     snprintf(why, sizeof why, "its patches of %zu pixels do not divide the map of %zux%zu", patch, in.h, in.w);
     if (in.map && (in.h % patch || in.w % patch)) return shk_builder_fail(b, why);
-    struct shk_layer l = conv_layer(b, name, SHK_PATCH_EMBED, dim, patch, true);
+    struct shk_layer l = conv_layer(b, name, SHK_PATCH_EMBED, dim, in.c, patch, true);
     l.patch_embed.dim = dim;
     l.patch_embed.patch = patch;
     return shk_builder_add(b, l);
@@ -297,10 +311,11 @@ const struct shk_word shk_words[] = {
     {"conv",
      build_conv,
      {{"out", SHK_ARGUMENT_WHOLE, 1, 4096, NULL, {NULL}},
-      {"kernel", SHK_ARGUMENT_WHOLE, 1, 7, "3", {NULL}},
-      {"stride", SHK_ARGUMENT_WHOLE, 1, 2, "1", {NULL}},
-      {"pad", SHK_ARGUMENT_WHOLE, 0, 3, "", {NULL}},
-      {"bias", SHK_ARGUMENT_WORD, 0, 0, "yes", {"yes", "no", NULL}}}},
+      {"kernel", SHK_ARGUMENT_WHOLE, 1, 16, "3", {NULL}},
+      {"stride", SHK_ARGUMENT_WHOLE, 1, 16, "1", {NULL}},
+      {"pad", SHK_ARGUMENT_WHOLE, 0, 6, "", {NULL}},
+      {"bias", SHK_ARGUMENT_WORD, 0, 0, "yes", {"yes", "no", NULL}},
+      {"groups", SHK_ARGUMENT_WHOLE, 1, 4096, "1", {NULL}}}},
     {"max_pool", build_max_pool, POOL_ARGUMENTS},
     {"avg_pool", build_avg_pool, POOL_ARGUMENTS},
     {"relu", build_relu, NOTHING},
