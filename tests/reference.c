@@ -277,6 +277,18 @@ static void silu(const struct node *n) {
     for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] / (1 + exp(-n->x[i]));
 }
 
+static void hardswish(const struct node *n) {
+    for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] * fmin(fmax(n->x[i] + 3, 0), 6) / 6;
+}
+
+static void sigmoid(const struct node *n) {
+    for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = 1 / (1 + exp(-n->x[i]));
+}
+
+static void scale(const struct node *n) {
+    for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] * n->other[i / (n->in.h * n->in.w)];
+}
+
 static void sum(const struct node *n, const double *other) {
     for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] + other[i];
 }
@@ -307,6 +319,9 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_RELU] = relu,
     [SHK_GELU] = gelu,
     [SHK_SILU] = silu,
+    [SHK_HARDSWISH] = hardswish,
+    [SHK_SIGMOID] = sigmoid,
+    [SHK_SCALE] = scale,
     [SHK_DROPOUT] = dropout,
     [SHK_ADD] = add,
     [SHK_BATCH_NORM] = batch_norm,

@@ -80,6 +80,8 @@ static void test_presets(void **state) {
         {"resnet18", "ResNet-18", 11689512 - 513 * 995 - 64 * 3 * 40, "fc.weight"},
         {"resnet18:stem=large", "resnet18:stem=large", 11689512 - 513 * 995, "fc.weight"},
         {"resnet18:width=4,stem=small", "resnet18:width=4", 44457, "fc.weight"},
+        {"mobilenet-tiny", "MobileNet-tiny", 121973, "fc.weight"},
+        {"convmixer:kernel=7,dim=32,depth=2", "convmixer:dim=32,depth=2,kernel=7", 6213, "fc.weight"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct shk_model *m = make(cases[i].text);
@@ -204,6 +206,10 @@ static void test_wrong_arguments(void **state) {
     refused("net:conv(8) avg_pool(3,2,9)", "character 22", "pad of avg_pool must be a whole number from 0 to 8");
     refused("net:conv(8) avg_pool", "character 9", "lacks its window");
     refused("net:conv(8) avg_pool(0)", "character 18", "from 1 to 16");
+    refused("net:conv(8) hardswish(1)", "character 19", "takes no arguments");
+    refused("net:conv(8) se(0)", "character 12", "reduction of se must be a whole number from 1 to 256");
+    refused("net:conv(8) se(act=gelu)", "character 16", "relu or silu");
+    refused("net:conv(8) mean se linear(classes)", "character 14", "it takes a map, not a matrix");
     refused("net:dropout(0.95)", "character 9", "from 0 to 0.9");
     refused("net:dropout(nan)", "character 9", "from 0 to 0.9");
     refused("net:patch_embed(12,4) encoder(5) mean linear(classes)", "character 19 ('encoder(5) mean linear(c')",
@@ -219,6 +225,9 @@ static void test_wrong_presets(void **state) {
     refused("resnet20:width=8,width=8", "width", "stands twice");
     refused("resnet20:width", "'width'", "key=value");
     refused("lenet5:width=4", "lenet5", "no key 'width'");
+    refused("convmixer:kernel=4", "convmixer:kernel=4: the net's text, character", "its kernel must be 1, 3, 5 or 7");
+    refused("convmixer:depth=99", "depth=99", "from 1 to 64");
+    refused("mobilenet-tiny:width=x", "width=x", "from 1 to 256");
     refused("resnet19", "unknown model 'resnet19'", "resnet18");
     struct shk_error err = {.text = ""};
     assert_null(shk_model_outline("lenet5", &(struct shk_shape){11, 11, 1, 2}, &err));

@@ -73,6 +73,19 @@ static const void *depthwise(struct shk_operands *o, const void *detail) {
     return shk_operands_keep(o, &a, sizeof a);
 }
 
+static const void *scale(struct shk_operands *o, const void *detail) {
+    const struct windows *d = detail;
+    const size_t rows = d->size * d->size, n = rows * d->c;
+    struct shk_scale a = {.rows = rows, .cols = d->c};
+    a.x = shk_operands_floats(o, n);
+    a.factor = shk_operands_floats(o, d->c);
+    a.dy = shk_operands_floats(o, n);
+    a.y = shk_operands_result(o, n);
+    a.dx = shk_operands_result(o, n);
+    a.dfactor = shk_operands_result(o, d->c);
+    return shk_operands_keep(o, &a, sizeof a);
+}
+
 static const void *avg_pool(struct shk_operands *o, const void *detail) {
     const struct windows *d = detail;
     const size_t out = outputs_of(d), map = d->size * d->size * d->c, n = out * out * d->c;
@@ -85,6 +98,11 @@ static const void *avg_pool(struct shk_operands *o, const void *detail) {
 }
 
 #define MAP 16, 32
+#define SCALE(name, passes)                                                                                            \
+    {                                                                                                                  \
+        .kernel = name, .shape = "16x16x32", .bytes = sizeof(float) * 32.0 * 16 * 16 * (passes), .prepare = scale,     \
+        .detail = &(const struct windows){MAP, 1, 1, 0},                                                               \
+    }
 #define NORM(name, passes)                                                                                             \
     {                                                                                                                  \
         .kernel = name, .shape = "16x16x32", .bytes = sizeof(float) * 32.0 * 16 * 16 * (passes),                       \
@@ -117,6 +135,8 @@ static const struct kernel_case cases[] = {
     ROWS(KERNEL_max_pool_forward, "3x3-stride2", max_pool, 3, 2, 0, 7),
     ROWS(KERNEL_avg_pool_forward, "2x2", avg_pool, 2, 2, 0, 8),
     ROWS(KERNEL_avg_pool_backward, "2x2", avg_pool, 2, 2, 0, 8),
+    SCALE(KERNEL_scale_forward, 2),
+    SCALE(KERNEL_scale_backward, 3),
     NORM(KERNEL_batch_norm_statistics, 1),
     NORM(KERNEL_batch_norm_forward, 2),
     NORM(KERNEL_batch_norm_sums, 3),

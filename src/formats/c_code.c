@@ -182,6 +182,22 @@ const char *const shk_c_code[SHK_C_PARTS] = {
                    "    int i;\n"
                    "    for (i = 0; i < n; i++) out[i] = in[i] / (1.0f + exponential(-in[i]));\n"
                    "}\n",
+    [SHK_C_HARDSWISH] = "static void hardswish(const float *in, int n, float *out) {\n"
+                        "    int i;\n"
+                        "    for (i = 0; i < n; i++) {\n"
+                        "        const float g = in[i] / 6.0f + 0.5f;\n"
+                        "        out[i] = in[i] * (g < 0.0f ? 0.0f : g > 1.0f ? 1.0f : g);\n"
+                        "    }\n"
+                        "}\n",
+    [SHK_C_SIGMOID] = "static void sigmoid(const float *in, int n, float *out) {\n"
+                      "    int i;\n"
+                      "    for (i = 0; i < n; i++) out[i] = 1.0f / (1.0f + exponential(-in[i]));\n"
+                      "}\n",
+    [SHK_C_SCALE_MAP] = "static void scale_map(const float *in, const float *factor, int c, int n, float *out) {\n"
+                        "    int i, k;\n"
+                        "    for (i = 0; i < c; i++)\n"
+                        "        for (k = 0; k < n; k++) out[i * n + k] = in[i * n + k] * factor[i];\n"
+                        "}\n",
     [SHK_C_ADD] = "static void add(const float *in, const float *other, int n, float *out) {\n"
                   "    int i;\n"
                   "    for (i = 0; i < n; i++) out[i] = in[i] + other[i];\n"

@@ -168,7 +168,10 @@ static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_RELU] = 1 << SHK_C_RELU,
     [SHK_GELU] = 1 << SHK_C_SCALE | 1 << SHK_C_GELU,
     [SHK_SILU] = 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_SILU,
+    [SHK_HARDSWISH] = 1 << SHK_C_HARDSWISH,
+    [SHK_SIGMOID] = 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_SIGMOID,
     [SHK_ADD] = 1 << SHK_C_ADD,
+    [SHK_SCALE] = 1 << SHK_C_SCALE_MAP,
     [SHK_BATCH_NORM] = 1 << SHK_C_ROOT | 1 << SHK_C_STANDARDISE,
     [SHK_LAYER_NORM] = 1 << SHK_C_ROOT | 1 << SHK_C_NORMALISE,
     [SHK_ATTENTION] = 1 << SHK_C_DOT | 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_ATTEND,
@@ -223,6 +226,7 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
         say(s, "%zu, %zu, %s, ", in.c, in.h * in.w, out);
         say_real(s, (float)l->batch_norm.eps);
         break;
+    case SHK_SCALE:
     case SHK_LAYER_NORM:
     case SHK_MEAN_TOKENS:
         say(s, "%zu, %zu, %s", in.map ? in.c : in.h, in.map ? in.h * in.w : in.c, out);
@@ -249,6 +253,9 @@ static const char *called(enum shk_layer_kind kind) {
                                                        [SHK_RELU] = "relu",
                                                        [SHK_GELU] = "gelu",
                                                        [SHK_SILU] = "silu",
+                                                       [SHK_HARDSWISH] = "hardswish",
+                                                       [SHK_SIGMOID] = "sigmoid",
+                                                       [SHK_SCALE] = "scale_map",
                                                        [SHK_ADD] = "add",
                                                        [SHK_BATCH_NORM] = "standardise",
                                                        [SHK_LAYER_NORM] = "normalise",
@@ -265,7 +272,7 @@ static void say_call(struct source *s, int i) {
     char out[48] = "logits";
     if (i != logits) snprintf(out, sizeof out, "arena + %zu", s->place[i]);
     say(s, "    %s(arena + %zu, ", is_average(g, l) ? "average" : called(l->kind), s->place[in]);
-    if (l->kind == SHK_ADD) say(s, "arena + %zu, ", s->place[source_of(g, l->in[1])]);
+    if (l->in[1] >= 0) say(s, "arena + %zu, ", s->place[source_of(g, l->in[1])]);
     if (l->kind == SHK_POSITIONS) say(s, "%s, ", array_of(s, l->params[0]).text);
     say_arguments(s, l, g->layers[l->in[0]].out, out);
     for (int k = 0; k < 2; k++)

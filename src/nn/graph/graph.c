@@ -63,6 +63,14 @@ static bool infer_batch_norm(struct shk_layer *l, struct shk_extent in, struct s
     return true;
 }
 
+static bool infer_scale(const struct shk_graph *g, struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    const struct shk_extent factor = g->layers[l->in[1]].out;
+    if (!in.map || factor.map || factor.h != 1 || factor.c != in.c)
+        return refuse(l, "takes a map, and a row of as many numbers as that has channels", err);
+    l->out = in;
+    return true;
+}
+
 static bool has_sizes(const struct shk_layer *l) {
     switch (l->kind) {
     case SHK_GROUPED_CONV:
@@ -111,6 +119,8 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
         return infer_attention(l, in, err);
     case SHK_BATCH_NORM:
         return infer_batch_norm(l, in, err);
+    case SHK_SCALE:
+        return infer_scale(g, l, in, err);
     case SHK_FLATTEN:
         l->out = (struct shk_extent){1, 1, in.h * in.w * in.c, false};
         return true;

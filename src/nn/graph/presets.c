@@ -24,6 +24,11 @@ struct key {
     "(sum(conv1=conv(" w ",stride=2,bias=no) bn1=bn relu conv2=conv(" w ",bias=no) bn2=bn | downsample=(conv(" w       \
     ",1,stride=2,bias=no) bn)) relu)"
 
+// An inverted residual block (Sandler et al. 2018): wide inside, where a depthwise convolution is.
+#define INVERTED(wide, step, w)                                                                                        \
+    "conv(" wide ",1,bias=no) bn hardswish conv(" wide ",3," step ",groups=" wide ",bias=no) bn hardswish conv(" w     \
+    ",1,bias=no) bn"
+
 static const struct net_preset {
     const char *name, *title;
     struct key keys[MOST_KEYS + 1];
@@ -54,6 +59,31 @@ static const struct net_preset {
          "[width*4]") " " BLOCK("[width*4]") ") layer4=(" FIRST("[width*8]") " " BLOCK("[width*8]") ") mean "
                                                                                                     "fc=linear("
                                                                                                     "classes)"},
+    {"mobilenet-tiny",
+     "MobileNet-tiny",
+     {{"width", 1, 256, "16", {{NULL, NULL}}}},
+     "stem=(conv([width],bias=no) bn hardswish) stage1=sum(" INVERTED(
+         "[width*4]", "1",
+         "[width]") ") stage2=(" INVERTED("[width*4]", "2",
+                                          "[width*2]") " sum(" INVERTED("[width*8]", "1",
+                                                                        "[width*2]") ")) stage3=(" INVERTED("[width*8]",
+                                                                                                            "2",
+                                                                                                            "[width*"
+                                                                                                            "4]") " 2*"
+                                                                                                                  "sum"
+                                                                                                                  "(" INVERTED(
+                                                                                                                      "[width*16]",
+                                                                                                                      "1",
+                                                                                                                      "[width*4]") ")) head=(conv([width*16],1,bias=no) bn hardswish) mean fc=linear(classes)"},
+    // Trockman and Kolter 2022
+    {"convmixer",
+     "ConvMixer",
+     {{"dim", 1, 4096, "256", {{NULL, NULL}}},
+      {"depth", 1, 64, "8", {{NULL, NULL}}},
+      {"kernel", 1, 7, "5", {{NULL, NULL}}},
+      {"patch", 1, 16, "2", {{NULL, NULL}}}},
+     "stem=(conv([dim],[patch],[patch]) gelu bn) blocks=[depth]*(sum(conv([dim],[kernel],groups=[dim]) gelu bn) "
+     "conv([dim],1) gelu bn) mean fc=linear(classes)"},
 };
 enum { PRESETS = sizeof presets / sizeof *presets };
 

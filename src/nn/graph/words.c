@@ -67,6 +67,7 @@ static bool add_plain(struct shk_builder *b, enum shk_layer_kind kind) {
 PLAIN(relu, SHK_RELU)
 PLAIN(gelu, SHK_GELU)
 PLAIN(silu, SHK_SILU)
+PLAIN(hardswish, SHK_HARDSWISH)
 PLAIN(flatten, SHK_FLATTEN)
 PLAIN(cls, SHK_SELECT_CLS)
 PLAIN(mean, SHK_MEAN_TOKENS)
@@ -155,6 +156,40 @@ static bool build_linear(struct shk_builder *b, const char *name, const struct s
     if (extent_of(b).map)
         return shk_builder_fail(b, "it takes a row of numbers, not a map: put flatten or mean before it");
     return add_linear(b, v->whole[0], name);
+}
+
+// ---- Squeeze-and-excitation (Hu et al. 2018), with the names and weights [out][in][1][1] of torchvision's ----
+
+// A linear layer that PyTorch has as a convolution of one pixel.
+static bool add_pixel_linear(struct shk_builder *b, size_t out, const char *block, const char *which) {
+    const size_t in = extent_of(b).c;
+    char name[48];
+    snprintf(name, sizeof name, "%.40s.%s", block, which);
+    struct shk_layer l = conv_layer(b, name, SHK_LINEAR, out, in, 1, true);
+    l.linear.out = out;
+    return shk_builder_add(b, l);
+}
+
+enum { SE_REDUCTION, SE_CHANNELS, SE_ACT };
+static bool build_se(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    static const enum shk_layer_kind activations[] = {SHK_RELU, SHK_SILU};
+    const struct shk_extent in = extent_of(b);
+    const int map = b->at;
+    const size_t fewer = in.c / v->whole[SE_REDUCTION], given = v->whole[SE_CHANNELS];
+    if (!in.map) return shk_builder_fail(b, "it takes a map, not a matrix");
+    if (!add_plain(b, SHK_MEAN_TOKENS) ||
+        !add_pixel_linear(b,
+                          given != SHK_NOT_GIVEN ? given
+                          : fewer                ? fewer
+                                                 : 1,
+                          name, "fc1") ||
+        !add_plain(b, activations[v->whole[SE_ACT]]) || !add_pixel_linear(b, in.c, name, "fc2") ||
+        !add_plain(b, SHK_SIGMOID))
+        return false;
+    struct shk_layer scale = layer_of(SHK_SCALE, "");
+    scale.in[1] = b->at;
+    b->at = map;
+    return shk_builder_add(b, scale);
 }
 
 // ---- Tokens ----
@@ -321,6 +356,12 @@ const struct shk_word shk_words[] = {
     {"relu", build_relu, NOTHING},
     {"gelu", build_gelu, NOTHING},
     {"silu", build_silu, NOTHING},
+    {"hardswish", build_hardswish, NOTHING},
+    {"se",
+     build_se,
+     {{"reduction", SHK_ARGUMENT_WHOLE, 1, 256, "4", {NULL}},
+      {"channels", SHK_ARGUMENT_WHOLE, 1, 4096, "", {NULL}},
+      {"act", SHK_ARGUMENT_WORD, 0, 0, "relu", {"relu", "silu", NULL}}}},
     {"dropout", build_dropout, {{"p", SHK_ARGUMENT_SHARE, 0, 0, NULL, {NULL}}}},
     {"flatten", build_flatten, NOTHING},
     {"mean", build_mean, NOTHING},
