@@ -11,7 +11,7 @@ build='gcc libc6-dev make libhwloc-dev libjansson-dev libjpeg-dev libpng-dev lib
 tests='libcmocka-dev pkg-config python3'
 bench='g++ libbenchmark-dev'
 checks="$tests $bench"' clang libomp-dev clang-format qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libcmocka-dev:arm64 libgomp1:arm64 valgrind'
-all='python3-torch python3-numpy libopenblas0-openmp libdnnl-dev'
+all='python3-torch python3-torchvision python3-numpy libopenblas0-openmp libdnnl-dev'
 
 # Without what is useful only, it goes on.
 useful=

@@ -108,6 +108,17 @@ class Patches(nn.Conv2d):
         return super().forward(x).flatten(2).transpose(1, 2)
 
 
+class SqueezeExcitation(nn.Module):
+    """With the names of torchvision's."""
+
+    def __init__(self, c, squeezed, act):
+        super().__init__()
+        self.fc1, self.fc2, self.act = nn.Conv2d(c, squeezed, 1), nn.Conv2d(squeezed, c, 1), act
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.fc2(self.act(self.fc1(x.mean((2, 3), keepdim=True)))))
+
+
 class Embedding:
     """A parameter that is looked up when it is needed, so that copies of the net have their own."""
 
@@ -163,17 +174,26 @@ class Net(nn.Module):
     def _layer(self, word, given, path):
         """A function of what it reads; what it has as parameters is a module at `path`."""
         c = self.value.shape[-1] if self.value.dim() == 3 else self.value.shape[1]
-        plain = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "flatten": Flatten(), "mean": Mean(), "cls": Cls()}
+        plain = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "hardswish": F.hardswish, "flatten": Flatten(), "mean": Mean(), "cls": Cls()}
         if word in plain:
             return plain[word]
+        pool = [("window", None), ("stride", None), ("pad", 0)]
         if word == "conv":
-            keys = [("out", None), ("kernel", 3), ("stride", 1), ("pad", None), ("bias", "yes")]
-            out, kernel, stride, pad, bias = _arguments(given, keys)
-            pad = int(kernel) // 2 if pad is None else int(pad)
-            return self._add(path, nn.Conv2d(c, int(out), int(kernel), int(stride), pad, bias=bias == "yes"))
+            keys = [("out", None), ("kernel", 3), ("stride", 1), ("pad", None), ("bias", "yes"), ("groups", 1)]
+            out, kernel, stride, pad, bias, groups = _arguments(given, keys)
+            half = 0 if int(kernel) == int(stride) else int(kernel) // 2
+            return self._add(path, nn.Conv2d(c, int(out), int(kernel), int(stride), half if pad is None else int(pad),
+                                             groups=int(groups), bias=bias == "yes"))
         if word == "max_pool":
-            window, stride = _arguments(given, [("window", None), ("stride", None)])
-            return nn.MaxPool2d(int(window), int(stride or window))
+            window, stride, pad = _arguments(given, pool)
+            return nn.MaxPool2d(int(window), int(stride or window), int(pad))
+        if word == "avg_pool":
+            window, stride, pad = _arguments(given, pool)
+            return nn.AvgPool2d(int(window), int(stride or window), int(pad))
+        if word == "se":
+            reduction, channels, act = _arguments(given, [("reduction", 4), ("channels", None), ("act", "relu")])
+            squeezed = max(1, c // int(reduction)) if channels is None else int(channels)
+            return self._add(path, SqueezeExcitation(c, squeezed, plain[act]))
         if word == "dropout":
             return self._add(path, nn.Dropout(float(_arguments(given, [("p", None)])[0])))
         if word == "linear":

@@ -76,11 +76,17 @@ model maps 'net:conv(12,5,stride=2) gelu conv(16,bias=no) relu max_pool(3,2) sum
 model norms 'net:conv(8,bias=no) bn relu sum(conv(8,bias=no) bn(eps=0.01) relu conv(8) bn) relu mean linear(12) bn relu linear(classes)' 12 12 3 4
 ! grep -aq BatchNormalization norms/model.onnx && ! grep -q standardise norms/model.c
 check 'norms: the normalisations are not folded' $?
+model pools 'net:conv(8) relu max_pool(3,2,pad=1) sum(avg_pool(3,1,1) | relu) avg_pool(2,2) flatten linear(classes)' 17 14 3 4
+model groups 'net:conv(12,2,2) conv(12,groups=12) relu conv(24,5,stride=2,bias=no,groups=4) relu mean linear(classes)' 18 14 3 4
+model squeezed 'net:conv(12) hardswish se(4) relu sum(se(channels=5,act=silu)) mean linear(classes)' 9 10 3 4
+model mobilenet mobilenet-tiny:width=4 16 16 3 5
+model resnet resnet20:width=4 16 16 3 5
+model convmixer convmixer:dim=20,depth=2,patch=4 16 16 3 5
 model branches 'net:a=conv(8) b=2*(sum(conv(8) | c=conv(8,1,bias=no)) relu) max_pool(2) flatten dropout(0.5) linear(classes)' 12 12 1 3
 
 # PyTorch's logits of all models, and its next step of Adam from a checkpoint: a batch is all images, in any order.
 if [ -n "$torch" ]; then
-    "$torch" "$tests/export/torch_logits.py" tinycnn cnn pre post nopos silu mean maps norms branches >out 2>err && small "$(cat out)" 1e-5
+    "$torch" "$tests/export/torch_logits.py" tinycnn cnn pre post nopos silu mean maps norms pools groups squeezed mobilenet resnet convmixer branches >out 2>err && small "$(cat out)" 1e-5
     check "PyTorch's logits" $?
     set_of digits 16 9 'some text for pixels'
     for file in digits/train*; do cp "$file" "digits/test-${file#digits/train-}"; done
@@ -89,6 +95,18 @@ if [ -n "$torch" ]; then
     done
     "$torch" "$tests/export/torch_step.py" digits/train* steps3/last.ckpt steps4/last.ckpt >out 2>err && small "$(cat out)" 0.01
     check "PyTorch's step from a checkpoint" $?
+fi
+
+# torchvision's resnet18, by its tensors' names alone.
+vision=$(python_with torchvision)
+if [ -n "$vision" ]; then
+    "$vision" "$tests/export/torchvision_logits.py" . >out 2>err
+    check "torchvision's weights" $?
+    run 0 predict resnet18.safetensors resnet18.png --size 64 --json --logits
+    cp out predicted.json
+    says 'resnet18:stem=large'
+    "$vision" "$tests/export/torchvision_logits.py" . predicted.json >out 2>err && small "$(cat out)" 1e-5
+    check "torchvision's logits" $?
 fi
 
 run 0 train --model tinycnn --epochs 1 --train-samples 200 --test-samples 50 --out r

@@ -102,22 +102,43 @@ static void conv(const struct node *n) {
     double *padded = numbers(c * map);
     for (size_t i = 0; i < c * h; i++)
         memcpy(padded + i / h * map + (i % h + pad) * row + pad, n->x + i * w, w * sizeof *padded);
+    const size_t groups = n->l->kind == SHK_CONV ? 1 : n->l->conv.groups, of = c / groups;
     for (size_t o = 0; o < n->l->out.c; o++) {
         double *y = n->y + o * out;
+        const double *first = padded + o / (n->l->out.c / groups) * of * map;
         for (size_t i = 0; i < out; i++) y[i] = n->l->params[1] < 0 ? 0 : param(n, 1)[o];
-        for (size_t i = 0; i < c; i++)
+        for (size_t i = 0; i < of; i++)
             for (size_t t = 0; t < k * k; t++)
-                add_tap(n, param(n, 0)[(o * c + i) * k * k + t], padded + i * map + t / k * row + t % k, row, y);
+                add_tap(n, param(n, 0)[(o * of + i) * k * k + t], first + i * map + t / k * row + t % k, row, y);
     }
     free(padded);
+}
+
+// Where y and x count from the padding's corner; NULL: beside the map.
+static const double *pooled(const struct node *n, size_t c, size_t y, size_t x) {
+    const size_t pad = n->l->pool.pad;
+    if (y < pad || x < pad || y - pad >= n->in.h || x - pad >= n->in.w) return NULL;
+    return n->x + (c * n->in.h + y - pad) * n->in.w + x - pad;
 }
 
 static void max_pool(const struct node *n) {
     const size_t window = n->l->pool.window, stride = n->l->pool.stride, h = n->l->out.h, w = n->l->out.w;
     for (size_t i = 0; i < size_of(n->l->out); i++) {
-        const double *at = n->x + (i / (h * w) * n->in.h + i / w % h * stride) * n->in.w + i % w * stride;
-        n->y[i] = at[0];
-        for (size_t t = 1; t < window * window; t++) n->y[i] = fmax(n->y[i], at[t / window * n->in.w + t % window]);
+        n->y[i] = -INFINITY;
+        for (size_t t = 0; t < window * window; t++) {
+            const double *x = pooled(n, i / (h * w), i / w % h * stride + t / window, i % w * stride + t % window);
+            if (x) n->y[i] = fmax(n->y[i], *x);
+        }
+    }
+}
+
+static void avg_pool(const struct node *n) {
+    const size_t window = n->l->pool.window, stride = n->l->pool.stride, h = n->l->out.h, w = n->l->out.w;
+    for (size_t i = 0; i < size_of(n->l->out); i++) {
+        for (size_t t = 0; t < window * window; t++) {
+            const double *x = pooled(n, i / (h * w), i / w % h * stride + t / window, i % w * stride + t % window);
+            if (x) n->y[i] += *x / (double)(window * window);
+        }
     }
 }
 
@@ -256,6 +277,18 @@ static void silu(const struct node *n) {
     for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] / (1 + exp(-n->x[i]));
 }
 
+static void hardswish(const struct node *n) {
+    for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] * fmin(fmax(n->x[i] + 3, 0), 6) / 6;
+}
+
+static void sigmoid(const struct node *n) {
+    for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = 1 / (1 + exp(-n->x[i]));
+}
+
+static void scale(const struct node *n) {
+    for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] * n->other[i / (n->in.h * n->in.w)];
+}
+
 static void sum(const struct node *n, const double *other) {
     for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] + other[i];
 }
@@ -275,7 +308,9 @@ static void cross_entropy(const struct node *n) {
 static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_INPUT] = input,
     [SHK_CONV] = conv,
+    [SHK_GROUPED_CONV] = conv,
     [SHK_MAX_POOL] = max_pool,
+    [SHK_AVG_POOL] = avg_pool,
     [SHK_FLATTEN] = copy, // PyTorch's features are (channel, y, x)
     [SHK_PATCH_EMBED] = patch_embed,
     [SHK_CLS_TOKEN] = cls_token,
@@ -284,6 +319,9 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_RELU] = relu,
     [SHK_GELU] = gelu,
     [SHK_SILU] = silu,
+    [SHK_HARDSWISH] = hardswish,
+    [SHK_SIGMOID] = sigmoid,
+    [SHK_SCALE] = scale,
     [SHK_DROPOUT] = dropout,
     [SHK_ADD] = add,
     [SHK_BATCH_NORM] = batch_norm,

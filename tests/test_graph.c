@@ -115,11 +115,11 @@ struct net {
     }
 #define CONV(out_, kernel_, stride_, pad_)                                                                             \
     {                                                                                                                  \
-        .kind = SHK_CONV, .conv = { out_, kernel_, stride_, pad_ }                                                     \
+        .kind = SHK_CONV, .conv = {.out = out_, .kernel = kernel_, .stride = stride_, .pad = pad_ }                    \
     }
 #define POOL(window_, stride_)                                                                                         \
     {                                                                                                                  \
-        .kind = SHK_MAX_POOL, .pool = { window_, stride_ }                                                             \
+        .kind = SHK_MAX_POOL, .pool = { window_, stride_, 0 }                                                          \
     }
 #define LINEAR(out_)                                                                                                   \
     {                                                                                                                  \

@@ -66,6 +66,46 @@ static void test_names(void **state) {
     }
 }
 
+// Presets that are texts, their keys, and titles. Parameters are those of PyTorch's modules.
+static void test_presets(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *title;
+        size_t parameters;
+        const char *last; // the name of the last tensor but one
+    } cases[] = {
+        {"lenet5", "LeNet-5", 6 * 76 + 16 * 151 + 17 * 120 + 121 * 84 + 85 * 5, "fc3.weight"},
+        {"resnet20", "ResNet-20", 272474 - 65 * 5, "fc.weight"},
+        {"resnet20:width=16", "ResNet-20", 272474 - 65 * 5, "fc.weight"},
+        {"resnet18", "ResNet-18", 11689512 - 513 * 995 - 64 * 3 * 40, "fc.weight"},
+        {"resnet18:stem=large", "resnet18:stem=large", 11689512 - 513 * 995, "fc.weight"},
+        {"resnet18:width=4,stem=small", "resnet18:width=4", 44457, "fc.weight"},
+        {"mobilenet-tiny", "MobileNet-tiny", 121973, "fc.weight"},
+        {"convmixer:kernel=7,dim=32,depth=2", "convmixer:dim=32,depth=2,kernel=7", 6213, "fc.weight"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct shk_model *m = make(cases[i].text);
+        assert_string_equal(shk_model_title(m), cases[i].title);
+        assert_int_equal(shk_model_parameters(m), cases[i].parameters);
+        assert_string_equal(shk_model_tensor(m, shk_model_tensor_count(m) - 2).name, cases[i].last);
+        const char *preset = shk_description_preset(&m->config);
+        struct shk_model *again = make(preset), *net = make(shk_model_description(m));
+        assert_string_equal(shk_model_description(again), shk_model_description(m));
+        assert_string_equal(shk_model_title(again), shk_model_title(m));
+        assert_string_equal(shk_model_description(net), shk_model_description(m));
+        shk_model_free(m);
+        shk_model_free(again);
+        shk_model_free(net);
+    }
+    struct shk_model *m = make("resnet18:stem=large");
+    static const char *const names[] = {"conv1.weight",     "bn1.weight",      "bn1.bias",
+                                        "bn1.running_mean", "bn1.running_var", "layer1.0.conv1.weight"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_string_equal(shk_model_tensor(m, i).name, names[i]);
+    assert_int_equal(shk_model_tensor_count(m), 102); // 62, and running statistics of 20 normalisations
+    shk_model_free(m);
+}
+
 // A short form and its text are the same net.
 static void test_short_forms(void **state) {
     (void)state;
@@ -149,18 +189,49 @@ static void test_wrong_arguments(void **state) {
     refused("net:conv", "character 1", "lacks its out");
     refused("net:conv(0)", "character 6 ('0)')", "out of conv must be a whole number from 1 to 4096");
     refused("net:conv(8,4)", "character 1", "1, 3, 5 or 7");
-    refused("net:conv(8,3,3)", "character 10", "stride of conv must be a whole number from 1 to 2");
+    refused("net:conv(8,9)", "character 1", "1, 3, 5 or 7");
+    refused("net:conv(8,3,4)", "character 1", "its stride 1 or 2, or both the same");
+    refused("net:conv(8,3,17)", "character 10", "stride of conv must be a whole number from 1 to 16");
+    refused("net:conv(8,1,pad=1)", "character 1", "a pad that is not less than its kernel");
+    refused("net:conv(8) conv(8,groups=3)", "character 9", "its 3 groups do not divide 8 channels into 8");
+    refused("net:conv(8) conv(12,groups=8)", "character 9", "its 8 groups do not divide 8 channels into 12");
+    refused("net:conv(8,groups=0)", "character 15", "groups of conv must be a whole number from 1 to 4096");
     refused("net:conv(8,stirde=2)", "character 8 ('stirde=2)')", "did you mean stride?");
     refused("net:conv(8,bias=maybe)", "character 13", "yes or no");
     refused("net:conv(8,out=8)", "character 8", "given twice");
     refused("net:conv(out=8,3)", "character 12", "stands behind one");
     refused("net:conv(1e3)", "character 6", "whole number");
     refused("net:relu(1)", "character 6", "relu takes no arguments");
+    refused("net:conv(8) max_pool(3,pad=2)", "character 9", "a pad of more than half of its window");
+    refused("net:conv(8) avg_pool(3,2,9)", "character 22", "pad of avg_pool must be a whole number from 0 to 8");
+    refused("net:conv(8) avg_pool", "character 9", "lacks its window");
+    refused("net:conv(8) avg_pool(0)", "character 18", "from 1 to 16");
+    refused("net:conv(8) hardswish(1)", "character 19", "takes no arguments");
+    refused("net:conv(8) se(0)", "character 12", "reduction of se must be a whole number from 1 to 256");
+    refused("net:conv(8) se(act=gelu)", "character 16", "relu or silu");
+    refused("net:conv(8) mean se linear(classes)", "character 14", "it takes a map, not a matrix");
     refused("net:dropout(0.95)", "character 9", "from 0 to 0.9");
     refused("net:dropout(nan)", "character 9", "from 0 to 0.9");
     refused("net:patch_embed(12,4) encoder(5) mean linear(classes)", "character 19 ('encoder(5) mean linear(c')",
             "5 heads do not divide tokens of 12");
     refused("net:patch_embed(12,5) mean linear(classes)", "character 1", "do not divide the map of 16x16");
+}
+
+static void test_wrong_presets(void **state) {
+    (void)state;
+    refused("resnet18:stem=medium", "stem=medium is not known", "stem=small or stem=large");
+    refused("resnet18:width=0", "width=0", "from 1 to 512");
+    refused("resnet18:with=8", "resnet18 has no key 'with'; it has stem and width", "did you mean width?");
+    refused("resnet20:width=8,width=8", "width", "stands twice");
+    refused("resnet20:width", "'width'", "key=value");
+    refused("lenet5:width=4", "lenet5", "no key 'width'");
+    refused("convmixer:kernel=4", "convmixer:kernel=4: the net's text, character", "its kernel must be 1, 3, 5 or 7");
+    refused("convmixer:depth=99", "depth=99", "from 1 to 64");
+    refused("mobilenet-tiny:width=x", "width=x", "from 1 to 256");
+    refused("resnet19", "unknown model 'resnet19'", "resnet18");
+    struct shk_error err = {.text = ""};
+    assert_null(shk_model_outline("lenet5", &(struct shk_shape){11, 11, 1, 2}, &err));
+    assert_non_null(strstr(err.text, "LeNet-5: the net's text, character"));
 }
 
 static void test_wrong_nets(void **state) {
@@ -185,9 +256,10 @@ static void test_wrong_nets(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_way_to_write), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_short_forms),      cmocka_unit_test(test_feed_forward),
-        cmocka_unit_test(test_wrong_texts),      cmocka_unit_test(test_wrong_arguments),
-        cmocka_unit_test(test_wrong_nets),
+        cmocka_unit_test(test_short_forms),      cmocka_unit_test(test_presets),
+        cmocka_unit_test(test_feed_forward),     cmocka_unit_test(test_wrong_texts),
+        cmocka_unit_test(test_wrong_arguments),  cmocka_unit_test(test_wrong_nets),
+        cmocka_unit_test(test_wrong_presets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,11 @@ static const struct subject subjects[] = {
      "mean "
      "linear(classes)",
      {12, 15, 2, 5}},
+    {"net:conv(20,2,2) sum(conv(20,5,groups=20) relu | conv(20,1,groups=2)) conv(40,3,2,groups=4) mean linear(classes)",
+     {12, 9, 3, 4}},
+    {"net:conv(20) hardswish se(2) sum(se(channels=3)) mean linear(classes)", {8, 9, 1, 4}},
+    {"net:conv(18) relu max_pool(3,2,pad=1) sum(relu | avg_pool(3,1,1)) avg_pool(2) flatten linear(classes)",
+     {12, 9, 1, 4}},
     {"net:conv(5,bias=no) bn relu sum(conv(5) bn | bn) relu max_pool(2) mean linear(6) bn linear(classes)",
      {9, 8, 2, 3}},
     {"vit:dim=12,depth=1,heads=3,patch=4,ff=20,dropout=0", {8, 8, 1, 5}},

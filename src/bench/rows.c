@@ -52,6 +52,20 @@ static const void *silu(struct shk_operands *o, const void *detail) {
     return shk_operands_keep(o, &s, sizeof s);
 }
 
+static const void *hardswish(struct shk_operands *o, const void *detail) {
+    (void)detail;
+    const struct shk_hardswish s = {HIDDEN, shk_operands_floats(o, HIDDEN), shk_operands_result(o, HIDDEN),
+                                    shk_operands_result(o, HIDDEN)};
+    return shk_operands_keep(o, &s, sizeof s);
+}
+
+static const void *sigmoid(struct shk_operands *o, const void *detail) {
+    (void)detail;
+    const struct shk_sigmoid s = {HIDDEN, shk_operands_floats(o, HIDDEN), shk_operands_result(o, HIDDEN),
+                                  shk_operands_result(o, HIDDEN)};
+    return shk_operands_keep(o, &s, sizeof s);
+}
+
 static const void *multiply(struct shk_operands *o, const void *detail) {
     (void)detail;
     const struct shk_multiply m = {HIDDEN, shk_operands_floats(o, HIDDEN), shk_operands_floats(o, HIDDEN),
@@ -156,6 +170,8 @@ static const struct kernel_case cases[] = {
     ROWS_CASE(cross_entropy, "9-classes", FLOATS(2 * SAMPLES * LOGITS), cross_entropy),
     ROWS_CASE(gelu_forward, "vit-pre-hidden", FLOATS(3 * HIDDEN), gelu),
     ROWS_CASE(silu_forward, "vit-hidden", FLOATS(3 * HIDDEN), silu),
+    ROWS_CASE(hardswish_forward, "vit-hidden", FLOATS(3 * HIDDEN), hardswish),
+    ROWS_CASE(sigmoid_forward, "vit-hidden", FLOATS(3 * HIDDEN), sigmoid),
     ROWS_CASE(multiply, "vit-pre-hidden", FLOATS(3 * HIDDEN), multiply),
     ROWS_CASE(relu_forward, "vit-hidden", FLOATS(2 * HIDDEN), relu_forward),
     ROWS_CASE(relu_backward, "vit-hidden", FLOATS(3 * HIDDEN), relu_backward),

@@ -25,7 +25,7 @@ struct shk_said {
 struct shk_kept {
     struct shk_dataset *parts[SHK_PARTS]; // NULL: none was kept
     struct shk_names samples[SHK_PARTS];
-    struct shk_scale scale;
+    struct shk_pixel_scale scale;
     size_t said_count;
     struct shk_said *said;
     bool names_path; // a sentence names the data, so that they must be named alike

@@ -9,7 +9,7 @@
 
 // How numbers that are no bytes became pixels: those above 1 and up to 255 are divided by 255, others stay as they are. Parts of
 // the same type are taken alike, also where they lie apart: what the first one was is kept for the others.
-struct shk_scale {
+struct shk_pixel_scale {
     bool known;
     unsigned type; // enum shk_element (data/arrays/array.h)
     bool by_255;
@@ -38,7 +38,7 @@ struct shk_data {
     // For what has no place in a data set: what the samples of each part are called, one name each, in their order
     // (the path within its class for files); count 0: they have numbers only.
     struct shk_names samples[SHK_PARTS];
-    struct shk_scale scale;
+    struct shk_pixel_scale scale;
 };
 
 struct shk_source_type {

@@ -159,7 +159,9 @@ static void say_text(struct source *s, const char *text) {
 
 static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_CONV] = 1 << SHK_C_CONVOLVE,
+    [SHK_GROUPED_CONV] = 1 << SHK_C_CONVOLVE | 1 << SHK_C_CONVOLVE_GROUPS,
     [SHK_MAX_POOL] = 1 << SHK_C_MAX_POOL,
+    [SHK_AVG_POOL] = 1 << SHK_C_AVG_POOL,
     [SHK_PATCH_EMBED] = 1 << SHK_C_DOT | 1 << SHK_C_EMBED,
     [SHK_CLS_TOKEN] = 1 << SHK_C_PREPEND,
     [SHK_POSITIONS] = 1 << SHK_C_ADD,
@@ -167,7 +169,10 @@ static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_RELU] = 1 << SHK_C_RELU,
     [SHK_GELU] = 1 << SHK_C_SCALE | 1 << SHK_C_GELU,
     [SHK_SILU] = 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_SILU,
+    [SHK_HARDSWISH] = 1 << SHK_C_HARDSWISH,
+    [SHK_SIGMOID] = 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_SIGMOID,
     [SHK_ADD] = 1 << SHK_C_ADD,
+    [SHK_SCALE] = 1 << SHK_C_SCALE_MAP,
     [SHK_BATCH_NORM] = 1 << SHK_C_ROOT | 1 << SHK_C_STANDARDISE,
     [SHK_LAYER_NORM] = 1 << SHK_C_ROOT | 1 << SHK_C_NORMALISE,
     [SHK_ATTENTION] = 1 << SHK_C_DOT | 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_ATTEND,
@@ -199,12 +204,15 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
     const size_t n = floats_of(l);
     switch (l->kind) {
     case SHK_CONV:
+    case SHK_GROUPED_CONV:
         say(s, "%zu, %zu, %zu, %s, %zu, %zu, %zu, %zu, %zu, %zu", in.c, in.h, in.w, out, l->out.c, l->out.h, l->out.w,
             l->conv.kernel, l->conv.stride, l->conv.pad);
+        if (l->kind == SHK_GROUPED_CONV) say(s, ", %zu", l->conv.groups);
         break;
     case SHK_MAX_POOL:
-        say(s, "%zu, %zu, %zu, %s, %zu, %zu, %zu, %zu", in.c, in.h, in.w, out, l->out.h, l->out.w, l->pool.window,
-            l->pool.stride);
+    case SHK_AVG_POOL:
+        say(s, "%zu, %zu, %zu, %s, %zu, %zu, %zu, %zu, %zu", in.c, in.h, in.w, out, l->out.h, l->out.w, l->pool.window,
+            l->pool.stride, l->pool.pad);
         break;
     case SHK_PATCH_EMBED:
         say(s, "%zu, %zu, %zu, %s, %zu, %zu", in.c, in.h, in.w, out, l->out.c, l->patch_embed.patch);
@@ -219,6 +227,7 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
         say(s, "%zu, %zu, %s, ", in.c, in.h * in.w, out);
         say_real(s, (float)l->batch_norm.eps);
         break;
+    case SHK_SCALE:
     case SHK_LAYER_NORM:
     case SHK_MEAN_TOKENS:
         say(s, "%zu, %zu, %s", in.map ? in.c : in.h, in.map ? in.h * in.w : in.c, out);
@@ -235,7 +244,9 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
 
 static const char *called(enum shk_layer_kind kind) {
     static const char *const names[SHK_LAYER_KINDS] = {[SHK_CONV] = "convolve",
+                                                       [SHK_GROUPED_CONV] = "convolve_groups",
                                                        [SHK_MAX_POOL] = "max_pool",
+                                                       [SHK_AVG_POOL] = "avg_pool",
                                                        [SHK_PATCH_EMBED] = "embed",
                                                        [SHK_CLS_TOKEN] = "prepend",
                                                        [SHK_POSITIONS] = "add",
@@ -243,6 +254,9 @@ static const char *called(enum shk_layer_kind kind) {
                                                        [SHK_RELU] = "relu",
                                                        [SHK_GELU] = "gelu",
                                                        [SHK_SILU] = "silu",
+                                                       [SHK_HARDSWISH] = "hardswish",
+                                                       [SHK_SIGMOID] = "sigmoid",
+                                                       [SHK_SCALE] = "scale_map",
                                                        [SHK_ADD] = "add",
                                                        [SHK_BATCH_NORM] = "standardise",
                                                        [SHK_LAYER_NORM] = "normalise",
@@ -259,12 +273,12 @@ static void say_call(struct source *s, int i) {
     char out[48] = "logits";
     if (i != logits) snprintf(out, sizeof out, "arena + %zu", s->place[i]);
     say(s, "    %s(arena + %zu, ", is_average(g, l) ? "average" : called(l->kind), s->place[in]);
-    if (l->kind == SHK_ADD) say(s, "arena + %zu, ", s->place[source_of(g, l->in[1])]);
+    if (l->in[1] >= 0) say(s, "arena + %zu, ", s->place[source_of(g, l->in[1])]);
     if (l->kind == SHK_POSITIONS) say(s, "%s, ", array_of(s, l->params[0]).text);
     say_arguments(s, l, g->layers[l->in[0]].out, out);
     for (int k = 0; k < 2; k++)
         if (l->params[k] >= 0 && l->kind != SHK_POSITIONS) say(s, ", %s", array_of(s, l->params[k]).text);
-    if (l->kind == SHK_CONV && l->params[1] < 0) say(s, ", 0");
+    if ((l->kind == SHK_CONV || l->kind == SHK_GROUPED_CONV) && l->params[1] < 0) say(s, ", 0");
     for (int k = 0; k < 2 && l->kind == SHK_BATCH_NORM; k++) say(s, ", %s", array_of(s, l->running[k]).text);
     say(s, "); /* %s */\n", l->name);
 }

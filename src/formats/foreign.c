@@ -71,11 +71,20 @@ static void drop_prefixes(struct shk_st *f) {
     }
 }
 
+// With a fixed momentum nothing follows from them.
+static void drop_counters(struct shk_st *f) {
+    size_t kept = 0;
+    for (size_t i = 0; i < f->count; i++)
+        if (!shk_header_is_counter(&f->tensors[i])) f->tensors[kept++] = f->tensors[i];
+    f->count = kept;
+}
+
 bool shk_st_take_over(struct shk_st *f, const unsigned char *data, struct shk_error *err) {
     if (shk_st_text(f, "shikaku"))
         return shk_st_fail(f->path, err,
                            "says that shikaku has written it, but has lost its checksum: use another copy");
     drop_prefixes(f);
+    drop_counters(f);
     return convert(f, data, err);
 }
 
@@ -106,15 +115,45 @@ static const struct shk_st_tensor *first_of(const struct shk_st *f, const char *
     return NULL;
 }
 
-// Channels and classes are those of the first weight and the last bias.
-static bool ends_of(const struct shk_st *f, struct shk_shape *shape) {
-    static const char *const firsts[] = {"conv1.weight", "patch_embed.weight", NULL}, *const lasts[] = {
-                                                                                          "fc2.bias", "fc1.bias",
-                                                                                          "head.bias", NULL};
-    const struct shk_st_tensor *first = first_of(f, firsts, 4), *last = first_of(f, lasts, 1);
-    if (first) shape->channels = first->dims[1];
-    if (last) shape->classes = last->dims[0];
-    return first && last;
+enum { USUAL = 32, MOST = 256 }; // sides of an image
+
+// Of a size that it can have.
+static struct shk_model *outline(const char *description, size_t size) {
+    struct shk_model *m = NULL;
+    for (size_t side = 0; !m && side <= (size ? 0 : MOST); side++) {
+        const size_t pixels = side ? side : size ? size : USUAL;
+        m = shk_model_outline(description, &(struct shk_shape){pixels, pixels, 1, 2}, NULL);
+    }
+    return m;
+}
+
+static const struct shk_layer *first_map_layer(const struct shk_model *m) {
+    for (unsigned i = 0; i < m->graph.count; i++)
+        if (m->graph.layers[i].params[0] >= 0 && m->params[m->graph.layers[i].params[0]].ndim == 4)
+            return &m->graph.layers[i];
+    return NULL;
+}
+
+static const struct shk_layer *last_linear(const struct shk_model *m) {
+    for (unsigned i = m->graph.count; i-- > 0;)
+        if (m->graph.layers[i].kind == SHK_LINEAR) return &m->graph.layers[i];
+    return NULL;
+}
+
+// Channels and classes are those of the first weight and the last bias, which are called as in the model that the description
+// stands for, or as in a family, so that what does not fit can be told.
+static bool ends_of(const struct shk_st *f, const char *description, size_t size, struct shk_shape *shape) {
+    struct shk_model *m = outline(description, size);
+    const struct shk_layer *first = m ? first_map_layer(m) : NULL, *last = m ? last_linear(m) : NULL;
+    const char *const firsts[] = {first ? m->params[first->params[0]].name : "", "conv1.weight", "patch_embed.weight",
+                                  NULL},
+                      *const lasts[] = {last ? m->params[last->params[1]].name : "", "fc2.bias", "fc1.bias",
+                                        "head.bias", NULL};
+    const struct shk_st_tensor *weight = first_of(f, firsts, 4), *bias = first_of(f, lasts, 1);
+    if (weight) shape->channels = weight->dims[1];
+    if (bias) shape->classes = bias->dims[0];
+    shk_model_free(m);
+    return weight && bias;
 }
 
 static bool fits_all(const struct shk_st *f, const struct shk_model *m) {
@@ -124,7 +163,6 @@ static bool fits_all(const struct shk_st *f, const struct shk_model *m) {
 // What the description is for the size with the most tensors that fit, or for the given one; NULL: it is nothing for any. The
 // usual size comes first, since some models fit several.
 static struct shk_model *closest(const struct shk_st *f, const char *description, struct shk_shape shape, size_t size) {
-    enum { USUAL = 32, MOST = 256 };
     struct shk_model *best = NULL;
     for (size_t side = 0; side <= (size ? 0 : MOST) && !(best && fits_all(f, best)); side++) {
         shape.height = shape.width = side ? side : size ? size : USUAL;
@@ -138,26 +176,28 @@ static struct shk_model *closest(const struct shk_st *f, const char *description
 }
 
 struct shk_model *shk_st_guess(const struct shk_st *f, size_t size, struct shk_error *err) {
-    static const char *const presets[] = {"tinycnn", "tinyvit", "tinyvit-pre", "tinyvit-nopos"};
-    struct shk_shape shape = {0};
-    for (size_t i = 0; i < sizeof presets / sizeof *presets && ends_of(f, &shape); i++) {
-        struct shk_model *m = closest(f, presets[i], shape, size);
+    static const char *const presets[] = {"tinycnn", "tinyvit",  "tinyvit-pre", "tinyvit-nopos",
+                                          "lenet5",  "resnet20", "resnet18",    "resnet18:stem=large"};
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
+        struct shk_shape shape = {0};
+        struct shk_model *m = ends_of(f, presets[i], size, &shape) ? closest(f, presets[i], shape, size) : NULL;
         if (m && fits_all(f, m)) return m;
         shk_model_free(m);
     }
     shk_st_fail(f->path, err,
-                "was not written by shikaku, and its %zu tensors are not those of tinycnn, tinyvit, tinyvit-pre or "
-                "tinyvit-nopos on square images of at most 256 pixels, and no other: name its model (--model)",
-                f->count);
+                "was not written by shikaku, and its %zu tensors are not those of a preset on square images of at most "
+                "%d pixels, and no other: name its model (--model)",
+                f->count, MOST);
     return NULL;
 }
 
 struct shk_model *shk_st_fit(const struct shk_st *f, const char *description, size_t size, struct shk_error *err) {
-    struct shk_shape shape = {size ? size : 32, size ? size : 32, 0, 0};
-    if (!ends_of(f, &shape)) {
+    struct shk_shape shape = {size ? size : USUAL, size ? size : USUAL, 0, 0};
+    if (!ends_of(f, description, size, &shape)) {
         shk_st_fail(f->path, err,
-                    "lacks the first weight or the last bias of a cnn (conv1.weight, fc2.bias or fc1.bias) or a vit "
-                    "(patch_embed.weight, head.bias)");
+                    "lacks the first weight of a map or the last bias of %.200s: its tensors are another "
+                    "model's",
+                    description);
         return NULL;
     }
     struct shk_model *m = closest(f, description, shape, size);

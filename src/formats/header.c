@@ -11,7 +11,7 @@
 static const struct {
     const char *name;
     size_t bytes; // of a number
-} types[SHK_ST_TYPES] = {{"F32", 4}, {"F64", 8}, {"F16", 2}, {"BF16", 2}};
+} types[SHK_ST_TYPES] = {{"F32", 4}, {"F64", 8}, {"F16", 2}, {"BF16", 2}, {"I64", 8}};
 
 size_t shk_header_bytes(enum shk_st_type type) { return types[type].bytes; }
 
@@ -45,14 +45,21 @@ static bool read_numbers(const json_t *list, size_t *values, size_t most, unsign
     return true;
 }
 
+bool shk_header_is_counter(const struct shk_st_tensor *t) {
+    static const char end[] = ".num_batches_tracked";
+    const size_t length = strlen(t->name), tail = sizeof end - 1;
+    return t->type == SHK_ST_I64 && length > tail && strcmp(t->name + length - tail, end) == 0;
+}
+
 // Our own files have F32 alone.
 static bool read_type(const char *dtype, const struct shk_st *f, struct shk_st_tensor *t, struct shk_error *err) {
     const unsigned known = f->foreign ? SHK_ST_TYPES : 1;
     unsigned type = 0;
     while (type < known && strcmp(types[type].name, dtype) != 0) type++;
     t->type = (enum shk_st_type)type;
-    return type < known || shk_st_fail(f->path, err, "tensor '%.100s' has numbers of the kind %.20s, but must have %s",
-                                       t->name, dtype, f->foreign ? "F32, F64, F16 or BF16" : "F32");
+    return (type < known && (type != SHK_ST_I64 || shk_header_is_counter(t))) ||
+           shk_st_fail(f->path, err, "tensor '%.100s' has numbers of the kind %.20s, but must have %s", t->name, dtype,
+                       f->foreign ? "F32, F64, F16 or BF16" : "F32");
 }
 
 static bool read_tensor(const json_t *parts, const struct shk_st *f, struct shk_st_tensor *t, struct shk_error *err) {

@@ -124,6 +124,7 @@ static void write_conv(struct onnx *o, const struct shk_layer *l) {
     const struct attribute attributes[] = {{"kernel_shape", KIND_WHOLES, 2, {k, k}, 0},
                                            {"strides", KIND_WHOLES, 2, {s, s}, 0},
                                            {"pads", KIND_WHOLES, 4, {p, p, p, p}, 0},
+                                           whole("group", l->kind == SHK_CONV ? 1 : (int64_t)l->conv.groups),
                                            {0}};
     if (l->params[1] < 0)
         node(o, "Conv", INPUTS(o->in, weight(o, 0)), o->out, attributes);
@@ -132,10 +133,22 @@ static void write_conv(struct onnx *o, const struct shk_layer *l) {
 }
 
 static void write_max_pool(struct onnx *o, const struct shk_layer *l) {
-    const int64_t w = (int64_t)l->pool.window, s = (int64_t)l->pool.stride;
-    const struct attribute attributes[] = {
-        {"kernel_shape", KIND_WHOLES, 2, {w, w}, 0}, {"strides", KIND_WHOLES, 2, {s, s}, 0}, {0}};
+    const int64_t w = (int64_t)l->pool.window, s = (int64_t)l->pool.stride, p = (int64_t)l->pool.pad;
+    const struct attribute attributes[] = {{"kernel_shape", KIND_WHOLES, 2, {w, w}, 0},
+                                           {"strides", KIND_WHOLES, 2, {s, s}, 0},
+                                           {"pads", KIND_WHOLES, 4, {p, p, p, p}, 0},
+                                           {0}};
     node(o, "MaxPool", INPUTS(o->in), o->out, attributes);
+}
+
+static void write_avg_pool(struct onnx *o, const struct shk_layer *l) {
+    const int64_t w = (int64_t)l->pool.window, s = (int64_t)l->pool.stride, p = (int64_t)l->pool.pad;
+    const struct attribute attributes[] = {{"kernel_shape", KIND_WHOLES, 2, {w, w}, 0},
+                                           {"strides", KIND_WHOLES, 2, {s, s}, 0},
+                                           {"pads", KIND_WHOLES, 4, {p, p, p, p}, 0},
+                                           whole("count_include_pad", 1),
+                                           {0}};
+    node(o, "AveragePool", INPUTS(o->in), o->out, attributes);
 }
 
 static void write_flatten(struct onnx *o, const struct shk_layer *l) {
@@ -178,9 +191,18 @@ static bool is_vector(const struct shk_graph *g, int layer) {
     return (shk_layer_flags(kind) & SHK_ROWWISE) && is_vector(g, g->layers[layer].in[0]);
 }
 
+// A weight [out][in][1][1] becomes [out][in].
+static const char *matrix(struct onnx *o, struct value *flat) {
+    if (o->m->params[o->m->graph.layers[o->layer].params[0]].ndim == 2) return weight(o, 0);
+    *flat = part(o, "matrix");
+    node(o, "Flatten", INPUTS(weight(o, 0)), flat->name, (const struct attribute[]){whole("axis", 1), {0}});
+    return flat->name;
+}
+
 static void write_linear(struct onnx *o, const struct shk_layer *l) {
     if (is_vector(&o->m->graph, l->in[0])) {
-        node(o, "Gemm", INPUTS(o->in, weight(o, 0), weight(o, 1)), o->out,
+        struct value flat;
+        node(o, "Gemm", INPUTS(o->in, matrix(o, &flat), weight(o, 1)), o->out,
              (const struct attribute[]){whole("transB", 1), {0}});
         return;
     }
@@ -216,7 +238,26 @@ static void write_silu(struct onnx *o, const struct shk_layer *l) {
     node(o, "Mul", INPUTS(o->in, sigmoid.name), o->out, NONE);
 }
 
+static void write_hardswish(struct onnx *o, const struct shk_layer *l) {
+    (void)l;
+    node(o, "HardSwish", INPUTS(o->in), o->out, NONE);
+}
+
+static void write_sigmoid(struct onnx *o, const struct shk_layer *l) {
+    (void)l;
+    node(o, "Sigmoid", INPUTS(o->in), o->out, NONE);
+}
+
 static const char *value_of(const struct onnx *, int layer, char name[80]);
+
+// The row [batch][c] becomes [batch][c][1][1].
+static void write_scale(struct onnx *o, const struct shk_layer *l) {
+    char other[80];
+    const int64_t pixel[] = {0, (int64_t)l->out.c, 1, 1};
+    const struct value shape = wholes(o, "shape", 4, pixel), factor = part(o, "factor");
+    node(o, "Reshape", INPUTS(value_of(o, l->in[1], other), shape.name), factor.name, NONE);
+    node(o, "Mul", INPUTS(o->in, factor.name), o->out, NONE);
+}
 
 static void write_add(struct onnx *o, const struct shk_layer *l) {
     char other[80];
@@ -313,7 +354,9 @@ static void write_input(struct onnx *o, const struct shk_layer *l) {
 static write_layer *const writers[SHK_LAYER_KINDS] = {
     [SHK_INPUT] = write_input,
     [SHK_CONV] = write_conv,
+    [SHK_GROUPED_CONV] = write_conv,
     [SHK_MAX_POOL] = write_max_pool,
+    [SHK_AVG_POOL] = write_avg_pool,
     [SHK_FLATTEN] = write_flatten,
     [SHK_PATCH_EMBED] = write_patch_embed,
     [SHK_CLS_TOKEN] = write_cls_token,
@@ -322,6 +365,9 @@ static write_layer *const writers[SHK_LAYER_KINDS] = {
     [SHK_RELU] = write_relu,
     [SHK_GELU] = write_gelu,
     [SHK_SILU] = write_silu,
+    [SHK_HARDSWISH] = write_hardswish,
+    [SHK_SIGMOID] = write_sigmoid,
+    [SHK_SCALE] = write_scale,
     [SHK_ADD] = write_add,
     [SHK_BATCH_NORM] = write_batch_norm,
     [SHK_LAYER_NORM] = write_layer_norm,

@@ -20,7 +20,7 @@ enum {
 
 // ---- Reading ----
 
-enum shk_st_type { SHK_ST_F32, SHK_ST_F64, SHK_ST_F16, SHK_ST_BF16, SHK_ST_TYPES };
+enum shk_st_type { SHK_ST_F32, SHK_ST_F64, SHK_ST_F16, SHK_ST_BF16, SHK_ST_I64, SHK_ST_TYPES };
 
 struct shk_st_tensor {
     const char *name; // of a file of other tools without "module." and the like

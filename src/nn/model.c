@@ -115,7 +115,9 @@ static bool build(struct shk_model *m, const char *description, struct shk_error
     char *net = shk_alloc(1, SHK_MAX_NET, "a net's text", err);
     if (!net) return false;
     shk_description_net(&m->config, net);
-    const bool ok = shk_build(m, net, err);
+    struct shk_error why = {0};
+    const bool ok = shk_build(m, net, &why), preset = m->config.family == SHK_NET;
+    if (!ok) shk_fail(err, why.code, "%s%s%s", preset ? m->config.title : "", preset ? ": " : "", why.text);
     shk_free(net);
     return ok;
 }

@@ -18,7 +18,7 @@ static inline void read_as_images(open_array *open, const char *path) {
     struct shk_reader in;
     struct shk_images m;
     struct shk_room room;
-    struct shk_scale scale = {0};
+    struct shk_pixel_scale scale = {0};
     struct shk_error err = {0};
     size_t total = 0;
     must(open(path, &in, &a, &err));

@@ -210,7 +210,7 @@ static bool range_of(struct shk_reader *in, const struct shk_array *a, size_t co
 }
 
 // Bytes and truth values say by themselves what they are.
-static bool scale_of(const struct shk_array *a, const struct range *r, struct shk_scale *s, bool *by_255,
+static bool scale_of(const struct shk_array *a, const struct range *r, struct shk_pixel_scale *s, bool *by_255,
                      struct shk_error *err) {
     const bool free = a->type != SHK_U8 && a->type != SHK_BOOL, same = s->known && s->type == a->type && free;
     *by_255 = free && r->least >= 0 && r->most <= 255 && (r->most > 1 || (same && s->by_255));
@@ -218,12 +218,12 @@ static bool scale_of(const struct shk_array *a, const struct range *r, struct sh
         return shk_fail(err, SHK_BAD_INPUT,
                         "%s holds values of %g to %g, but those of training go to %g: all parts must be scaled alike",
                         a->name, r->least, r->most, s->most);
-    if (!s->known) *s = (struct shk_scale){true, a->type, *by_255, r->most};
+    if (!s->known) *s = (struct shk_pixel_scale){true, a->type, *by_255, r->most};
     return true;
 }
 
-bool shk_images_look(struct shk_reader *in, const struct shk_array *a, struct shk_scale *scale, struct shk_images *m,
-                     struct shk_error *err) {
+bool shk_images_look(struct shk_reader *in, const struct shk_array *a, struct shk_pixel_scale *scale,
+                     struct shk_images *m, struct shk_error *err) {
     const bool small = a->type == SHK_U8 || a->type == SHK_BOOL;
     struct range r = {0, 255, true};
     struct axes x;

@@ -54,8 +54,8 @@ struct shk_images {
     bool is_divided; // by 255, which bytes are in any case
 };
 // Finds out how images lie, and what their numbers are: numbers that are no bytes are all read for that. Parts of the same type
-// are taken alike (struct shk_scale).
-bool shk_images_look(struct shk_reader *, const struct shk_array *, struct shk_scale *, struct shk_images *,
+// are taken alike (struct shk_pixel_scale).
+bool shk_images_look(struct shk_reader *, const struct shk_array *, struct shk_pixel_scale *, struct shk_images *,
                      struct shk_error *);
 // Reads them, from the first number on, to where they belong; nothing may follow.
 bool shk_images_read(struct shk_reader *, const struct shk_array *, const struct shk_images *, struct shk_dataset *to,

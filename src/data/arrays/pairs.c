@@ -234,7 +234,8 @@ struct pairs {
     struct pair of[SHK_PARTS];
 };
 
-static bool look_at_images(const struct pairs *p, struct found *f, struct shk_scale *scale, struct shk_error *err) {
+static bool look_at_images(const struct pairs *p, struct found *f, struct shk_pixel_scale *scale,
+                           struct shk_error *err) {
     struct shk_reader in;
     if (!p->place->open(p->place, f->pair->images, &in, &f->array, err)) return false;
     const bool ok = shk_images_look(&in, &f->array, scale, &f->images, err);
@@ -252,7 +253,7 @@ static bool look_at_labels(const struct pairs *p, struct found *f, size_t *class
 }
 
 // What the first part is, the others must be, too.
-static bool look(const struct shk_request *r, const struct pairs *p, struct found *f, struct shk_scale *scale,
+static bool look(const struct shk_request *r, const struct pairs *p, struct found *f, struct shk_pixel_scale *scale,
                  struct shk_shape *wanted, size_t *total, struct shk_error *err) {
     struct shk_error why = {0};
     size_t classes = wanted->classes;

@@ -5,9 +5,9 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "nn/graph/arguments.h"
-#include <errno.h>
+#include "nn/graph/keys.h"
+#include "nn/graph/presets.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define XXH_INLINE_ALL
@@ -27,36 +27,13 @@ static const struct {
 };
 enum { PRESETS = sizeof presets / sizeof *presets };
 
-// A whole number lo..hi, and nothing after it but `end`.
-static bool read_number(const char *key, const char *text, const char **rest, size_t lo, size_t hi, size_t *out,
-                        struct shk_error *err) {
-    char *end;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || errno || value < lo || value > hi)
-        return shk_fail(err, SHK_BAD_INPUT, "model description: %s=%s is not a whole number from %zu to %zu", key, text,
-                        lo, hi);
-    *out = (size_t)value;
-    *rest = end;
-    return true;
-}
-
-static bool read_size(const char *key, const char *text, size_t lo, size_t hi, size_t *out, struct shk_error *err) {
-    const char *rest = text;
-    if (!read_number(key, text, &rest, lo, hi, out, err)) return false;
-    if (*rest)
-        return shk_fail(err, SHK_BAD_INPUT, "model description: %s=%s is not a whole number from %zu to %zu", key, text,
-                        lo, hi);
-    return true;
-}
-
 static bool read_channels(const char *text, struct shk_description *c, struct shk_error *err) {
     const char *rest = text;
     for (c->blocks = 0;; rest++) {
         if (c->blocks == SHK_MAX_BLOCKS)
             return shk_fail(err, SHK_BAD_INPUT, "model description: channels=%s has more than %d entries", text,
                             SHK_MAX_BLOCKS);
-        if (!read_number("channels", rest, &rest, 1, 4096, &c->channels[c->blocks++], err)) return false;
+        if (!shk_key_number("channels", rest, &rest, 1, 4096, &c->channels[c->blocks++], err)) return false;
         if (!*rest) return true;
         if (*rest != '-')
             return shk_fail(err, SHK_BAD_INPUT, "model description: channels=%s is not a list like 16-32", text);
@@ -90,28 +67,22 @@ static bool read_activation(const char *text, enum shk_layer_kind *out, struct s
     return shk_fail(err, SHK_BAD_INPUT, "model description: act=%s is not known, use %s", text, known);
 }
 
-// "; did you mean dim?", or nothing.
-static const char *hint(const char *typed, const char *const *words, char text[64]) {
-    const char *meant = shk_meant(typed, words);
-    *text = 0;
-    if (meant) snprintf(text, 64, "; did you mean %s?", meant);
-    return text;
-}
-
-static bool read_cnn_key(const char *key, const char *value, struct shk_description *c, struct shk_error *err) {
+static bool read_cnn_key(const char *key, const char *value, void *into, struct shk_error *err) {
+    struct shk_description *c = into;
     if (!strcmp(key, "channels")) return read_channels(value, c, err);
-    if (!strcmp(key, "hidden")) return read_size(key, value, 0, 65536, &c->hidden, err);
+    if (!strcmp(key, "hidden")) return shk_key_size(key, value, 0, 65536, &c->hidden, err);
     char text[64];
     return shk_fail(err, SHK_BAD_INPUT, "model description: cnn has no key '%s', its keys are channels and hidden%s",
-                    key, hint(key, (const char *const[]){"channels", "hidden", NULL}, text));
+                    key, shk_key_hint(key, (const char *const[]){"channels", "hidden", NULL}, text));
 }
 
-static bool read_vit_key(const char *key, const char *value, struct shk_description *c, struct shk_error *err) {
-    if (!strcmp(key, "dim")) return read_size(key, value, 1, 4096, &c->dim, err);
-    if (!strcmp(key, "depth")) return read_size(key, value, 1, SHK_MAX_DEPTH, &c->depth, err);
-    if (!strcmp(key, "heads")) return read_size(key, value, 1, 256, &c->heads, err);
-    if (!strcmp(key, "patch")) return read_size(key, value, 1, 256, &c->patch, err);
-    if (!strcmp(key, "ff")) return read_size(key, value, 1, 65536, &c->ff, err);
+static bool read_vit_key(const char *key, const char *value, void *into, struct shk_error *err) {
+    struct shk_description *c = into;
+    if (!strcmp(key, "dim")) return shk_key_size(key, value, 1, 4096, &c->dim, err);
+    if (!strcmp(key, "depth")) return shk_key_size(key, value, 1, SHK_MAX_DEPTH, &c->depth, err);
+    if (!strcmp(key, "heads")) return shk_key_size(key, value, 1, 256, &c->heads, err);
+    if (!strcmp(key, "patch")) return shk_key_size(key, value, 1, 256, &c->patch, err);
+    if (!strcmp(key, "ff")) return shk_key_size(key, value, 1, 65536, &c->ff, err);
     if (!strcmp(key, "pool")) return read_choice(key, value, "cls", "mean", &c->mean_pool, err);
     if (!strcmp(key, "norm")) return read_choice(key, value, "post", "pre", &c->pre_norm, err);
     if (!strcmp(key, "pos")) return read_choice(key, value, "none", "learned", &c->positions, err);
@@ -123,30 +94,7 @@ static bool read_vit_key(const char *key, const char *value, struct shk_descript
     return shk_fail(err, SHK_BAD_INPUT,
                     "model description: vit has no key '%s', its keys are dim, depth, heads, patch, ff, pool, norm, "
                     "pos, dropout and act%s",
-                    key, hint(key, keys, text));
-}
-
-// Cuts `keys` in place. A key may stand once.
-static bool read_keys(char *keys, struct shk_description *c, struct shk_error *err) {
-    enum { MOST = 16 }; // more than there are keys
-    const char *seen[MOST];
-    unsigned count = 0;
-    for (char *key; (key = strsep(&keys, ","));) {
-        char *value = strchr(key, '=');
-        if (!value && count && !strcmp(seen[count - 1], "channels"))
-            return shk_fail(err, SHK_BAD_INPUT,
-                            "model description: '%s' is not of the form key=value; channels have '-' between, as in "
-                            "channels=16-32",
-                            key);
-        if (!value || !value[1])
-            return shk_fail(err, SHK_BAD_INPUT, "model description: '%s' is not of the form key=value", key);
-        *value++ = 0;
-        for (unsigned i = 0; i < count; i++)
-            if (!strcmp(seen[i], key)) return shk_fail(err, SHK_BAD_INPUT, "model description: %s stands twice", key);
-        if (!(c->family == SHK_CNN ? read_cnn_key : read_vit_key)(key, value, c, err)) return false;
-        seen[count++] = key;
-    }
-    return true;
+                    key, shk_key_hint(key, keys, text));
 }
 
 // ---- What a short form stands for ----
@@ -238,16 +186,19 @@ static bool read_net(const char *text, struct shk_description *c, struct shk_err
 }
 
 static bool fail_unknown(const char *text, struct shk_error *err) {
-    static const char *const names[] = {"tinycnn", "tinyvit", "tinyvit-pre", "tinyvit-nopos",
-                                        "cnn",     "vit",     "net",         NULL};
-    char more[64];
+    enum { MOST = 32 }; // more than there are
+    const char *names[MOST] = {NULL};
+    char more[64], known[200] = "";
+    size_t count = 0;
     if (*text && !text[strspn(text, "0123456789-")])
         return shk_fail(err, SHK_BAD_INPUT, "unknown model '%s': channels have '-' between, as in cnn:channels=16-32",
                         text);
-    return shk_fail(
-        err, SHK_BAD_INPUT,
-        "unknown model '%s': use tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos, cnn:..., vit:... or net:...%s", text,
-        hint(text, names, more));
+    for (size_t i = 0; i < PRESETS; i++) names[count++] = presets[i].name;
+    for (size_t i = 0; shk_preset_name(i); i++) names[count++] = shk_preset_name(i);
+    for (size_t i = 0; i < count; i++) snprintf(known + strlen(known), sizeof known - strlen(known), "%s, ", names[i]);
+    for (size_t i = 0; i < 3; i++) names[count++] = (const char *const[]){"cnn", "vit", "net"}[i];
+    return shk_fail(err, SHK_BAD_INPUT, "unknown model '%s': use %scnn:..., vit:... or net:...%s", text, known,
+                    shk_key_hint(text, names, more));
 }
 
 static const char *find_preset(const char *text, struct shk_description *c) {
@@ -262,7 +213,14 @@ static const char *find_preset(const char *text, struct shk_description *c) {
 const char *shk_description_preset(const struct shk_description *c) {
     for (unsigned i = 0; i < PRESETS; i++)
         if (!strcmp(c->title, presets[i].title)) return presets[i].name;
-    return NULL;
+    return shk_preset_titled(c->title);
+}
+
+static bool read_preset(int preset, const char *text, struct shk_description *c, struct shk_error *err) {
+    char *net = shk_alloc(1, SHK_MAX_NET, "a net's text", err);
+    const bool ok = net && shk_preset_write(preset, text, net, c->title, sizeof c->title, err) && read_net(net, c, err);
+    shk_free(net);
+    return ok;
 }
 
 static bool read_form(const char *text, const char *form, struct shk_description *c, struct shk_error *err) {
@@ -272,7 +230,7 @@ static bool read_form(const char *text, const char *form, struct shk_description
     const bool cnn = !strncmp(copy, "cnn", 3), vit = !strncmp(copy, "vit", 3);
     if ((!cnn && !vit) || (copy[3] && copy[3] != ':')) return fail_unknown(text, err);
     c->family = cnn ? SHK_CNN : SHK_VIT;
-    if (copy[3] && !read_keys(copy + 4, c, err)) return false;
+    if (copy[3] && !shk_keys_read(copy + 4, cnn ? read_cnn_key : read_vit_key, c, err)) return false;
     if (vit && c->dim % c->heads)
         return shk_fail(err, SHK_BAD_INPUT, "model description: heads=%zu does not divide dim=%zu", c->heads, c->dim);
     if (!c->ff) c->ff = 4 * c->dim;
@@ -292,6 +250,8 @@ bool shk_description_parse(const char *text, struct shk_description *c, struct s
                                   .positions = true,
                                   .act = SHK_RELU,
                                   .dropout = 0.1};
+    const int preset = shk_preset_find(text);
+    if (preset >= 0) return read_preset(preset, text, c, err);
     const char *const form = find_preset(text, c);
     if (strncmp(form, "net:", 4) != 0) return read_form(text, form, c, err);
     return read_net(form + 4, c, err);

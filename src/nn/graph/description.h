@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A model's description: the text of a net, `net:conv(16,3) relu ...`; a short form, `cnn:channels=16-32,hidden=128` or
-// `vit:dim=64,...`, which stands for such a text; or the name of a preset, which is one of these.
+// `vit:dim=64,...`, which stands for such a text; or the name of a preset, which is one of these, some with keys of their own.
 #ifndef SHK_NN_GRAPH_DESCRIPTION_H
 #define SHK_NN_GRAPH_DESCRIPTION_H
 

@@ -27,6 +27,9 @@ static size_t windows(size_t side, size_t pad, size_t window, size_t stride) {
 
 static bool infer_conv(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
     if (!in.map) return refuse(l, "takes a map, not a matrix", err);
+    if (l->kind == SHK_GROUPED_CONV && (in.c % l->conv.groups || l->conv.out % l->conv.groups))
+        return refuse(l, "has groups that do not divide its channels", err);
+    if (l->conv.pad >= l->conv.kernel) return refuse(l, "has a pad that is not less than its kernel", err);
     l->out = (struct shk_extent){windows(in.h, l->conv.pad, l->conv.kernel, l->conv.stride),
                                  windows(in.w, l->conv.pad, l->conv.kernel, l->conv.stride), l->conv.out, true};
     return (l->out.h && l->out.w) || refuse(l, "has a window larger than its map", err);
@@ -34,8 +37,9 @@ static bool infer_conv(struct shk_layer *l, struct shk_extent in, struct shk_err
 
 static bool infer_pool(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
     if (!in.map) return refuse(l, "takes a map, not a matrix", err);
-    l->out = (struct shk_extent){windows(in.h, 0, l->pool.window, l->pool.stride),
-                                 windows(in.w, 0, l->pool.window, l->pool.stride), in.c, true};
+    if (l->pool.pad > l->pool.window / 2) return refuse(l, "has a pad of more than half of its window", err);
+    l->out = (struct shk_extent){windows(in.h, l->pool.pad, l->pool.window, l->pool.stride),
+                                 windows(in.w, l->pool.pad, l->pool.window, l->pool.stride), in.c, true};
     return (l->out.h && l->out.w) || refuse(l, "shrinks its map to nothing", err);
 }
 
@@ -59,11 +63,23 @@ static bool infer_batch_norm(struct shk_layer *l, struct shk_extent in, struct s
     return true;
 }
 
+static bool infer_scale(const struct shk_graph *g, struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    const struct shk_extent factor = g->layers[l->in[1]].out;
+    if (!in.map || factor.map || factor.h != 1 || factor.c != in.c)
+        return refuse(l, "takes a map, and a row of as many numbers as that has channels", err);
+    l->out = in;
+    return true;
+}
+
 static bool has_sizes(const struct shk_layer *l) {
     switch (l->kind) {
+    case SHK_GROUPED_CONV:
+        if (!l->conv.groups) return false;
+        // fall through
     case SHK_CONV:
         return l->conv.out && l->conv.kernel && l->conv.stride;
     case SHK_MAX_POOL:
+    case SHK_AVG_POOL:
         return l->pool.window && l->pool.stride;
     case SHK_PATCH_EMBED:
         return l->patch_embed.dim && l->patch_embed.patch;
@@ -92,8 +108,10 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
     case SHK_INPUT:
         return true; // the caller's
     case SHK_CONV:
+    case SHK_GROUPED_CONV:
         return infer_conv(l, in, err);
     case SHK_MAX_POOL:
+    case SHK_AVG_POOL:
         return infer_pool(l, in, err);
     case SHK_PATCH_EMBED:
         return infer_patches(l, in, err);
@@ -101,6 +119,8 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
         return infer_attention(l, in, err);
     case SHK_BATCH_NORM:
         return infer_batch_norm(l, in, err);
+    case SHK_SCALE:
+        return infer_scale(g, l, in, err);
     case SHK_FLATTEN:
         l->out = (struct shk_extent){1, 1, in.h * in.w * in.c, false};
         return true;
@@ -159,6 +179,8 @@ double shk_layer_flops(const struct shk_graph *g, const struct shk_layer *l) {
     const struct shk_extent in = g->layers[l->in[0]].out;
     const double positions = (double)(l->out.h * l->out.w), products = 2 * positions * (double)l->out.c;
     if (l->kind == SHK_CONV) return products * (double)(l->conv.kernel * l->conv.kernel * in.c);
+    if (l->kind == SHK_GROUPED_CONV)
+        return products * (double)(l->conv.kernel * l->conv.kernel * in.c / l->conv.groups);
     if (l->kind == SHK_LINEAR) return products * (double)in.c;
     if (l->kind == SHK_PATCH_EMBED) return products * (double)(in.c * l->patch_embed.patch * l->patch_embed.patch);
     if (l->kind == SHK_ATTENTION) return 2 * products * (double)in.h; // scores, and sums of values

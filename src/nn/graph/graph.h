@@ -50,9 +50,10 @@ struct shk_layer {
     union {        // attributes, by kind
         struct {
             size_t out, kernel, stride, pad; // channels, pixels
+            size_t groups;                   // of a grouped one: of channels in and out
         } conv;
         struct {
-            size_t window, stride; // pixels
+            size_t window, stride, pad; // pixels
         } pool;
         struct {
             size_t out; // features

@@ -67,41 +67,66 @@ static bool add_plain(struct shk_builder *b, enum shk_layer_kind kind) {
 PLAIN(relu, SHK_RELU)
 PLAIN(gelu, SHK_GELU)
 PLAIN(silu, SHK_SILU)
+PLAIN(hardswish, SHK_HARDSWISH)
 PLAIN(flatten, SHK_FLATTEN)
 PLAIN(cls, SHK_SELECT_CLS)
 PLAIN(mean, SHK_MEAN_TOKENS)
 
 // torch.nn.Conv2d.
 static struct shk_layer conv_layer(struct shk_builder *b, const char *name, enum shk_layer_kind kind, size_t out,
-                                   size_t kernel, bool bias) {
-    const size_t c = extent_of(b).c;
+                                   size_t in, size_t kernel, bool bias) {
     struct shk_layer l = layer_of(kind, name);
-    const double bound = 1 / sqrt((double)(kernel * kernel * c));
-    const struct shk_param p = {.dims = {out, c, kernel, kernel}, .ndim = 4};
+    const double bound = 1 / sqrt((double)(kernel * kernel * in));
+    const struct shk_param p = {.dims = {out, in, kernel, kernel}, .ndim = 4};
     l.params[0] = add_param(b, uniform(p, bound), "%s.weight", name);
     if (bias) l.params[1] = add_param(b, uniform(vector(out, 0), bound), "%s.bias", name);
     return l;
 }
 
-enum { CONV_OUT, CONV_KERNEL, CONV_STRIDE, CONV_PAD, CONV_BIAS };
+enum { CONV_OUT, CONV_KERNEL, CONV_STRIDE, CONV_PAD, CONV_BIAS, CONV_GROUPS };
+
+static bool check_conv(struct shk_builder *b, const struct shk_values *v) {
+    const size_t kernel = v->whole[CONV_KERNEL], stride = v->whole[CONV_STRIDE], groups = v->whole[CONV_GROUPS];
+    const size_t out = v->whole[CONV_OUT], c = extent_of(b).c;
+    char why[120];
+    if (kernel != stride && (kernel % 2 == 0 || kernel > 7 || stride > 2))
+        return shk_builder_fail(
+            b, "its kernel must be 1, 3, 5 or 7 and its stride 1 or 2, or both the same, as of patches");
+    snprintf(why, sizeof why, "its %zu groups do not divide %zu channels into %zu", groups, c, out);
+    return (c % groups == 0 && out % groups == 0) || shk_builder_fail(b, why);
+}
+
 static bool build_conv(struct shk_builder *b, const char *name, const struct shk_values *v) {
-    const size_t kernel = v->whole[CONV_KERNEL], pad = v->whole[CONV_PAD];
-    if (kernel % 2 == 0) return shk_builder_fail(b, "its kernel must be 1, 3, 5 or 7");
-    struct shk_layer l = conv_layer(b, name, SHK_CONV, v->whole[CONV_OUT], kernel, v->whole[CONV_BIAS] == 0);
+    const size_t kernel = v->whole[CONV_KERNEL], stride = v->whole[CONV_STRIDE], pad = v->whole[CONV_PAD];
+    const size_t groups = v->whole[CONV_GROUPS], in = extent_of(b).c / groups;
+    if (!check_conv(b, v)) return false;
+    struct shk_layer l = conv_layer(b, name, groups == 1 ? SHK_CONV : SHK_GROUPED_CONV, v->whole[CONV_OUT], in, kernel,
+                                    v->whole[CONV_BIAS] == 0);
     l.conv.out = v->whole[CONV_OUT];
     l.conv.kernel = kernel;
-    l.conv.stride = v->whole[CONV_STRIDE];
-    l.conv.pad = pad == SHK_NOT_GIVEN ? kernel / 2 : pad;
+    l.conv.stride = stride;
+    l.conv.pad = pad != SHK_NOT_GIVEN ? pad : kernel == stride ? 0 : kernel / 2;
+    l.conv.groups = groups;
     return shk_builder_add(b, l);
 }
 
-enum { POOL_WINDOW, POOL_STRIDE };
-static bool build_max_pool(struct shk_builder *b, const char *name, const struct shk_values *v) {
-    (void)name;
-    struct shk_layer l = layer_of(SHK_MAX_POOL, "");
+enum { POOL_WINDOW, POOL_STRIDE, POOL_PAD };
+static bool add_pool(struct shk_builder *b, enum shk_layer_kind kind, const struct shk_values *v) {
+    struct shk_layer l = layer_of(kind, "");
     l.pool.window = v->whole[POOL_WINDOW];
     l.pool.stride = v->whole[POOL_STRIDE] == SHK_NOT_GIVEN ? l.pool.window : v->whole[POOL_STRIDE];
+    l.pool.pad = v->whole[POOL_PAD];
     return shk_builder_add(b, l);
+}
+
+static bool build_max_pool(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    (void)name;
+    return add_pool(b, SHK_MAX_POOL, v);
+}
+
+static bool build_avg_pool(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    (void)name;
+    return add_pool(b, SHK_AVG_POOL, v);
 }
 
 static bool add_dropout(struct shk_builder *b, double p) {
@@ -133,6 +158,40 @@ static bool build_linear(struct shk_builder *b, const char *name, const struct s
     return add_linear(b, v->whole[0], name);
 }
 
+// ---- Squeeze-and-excitation (Hu et al. 2018), with the names and weights [out][in][1][1] of torchvision's ----
+
+// A linear layer that PyTorch has as a convolution of one pixel.
+static bool add_pixel_linear(struct shk_builder *b, size_t out, const char *block, const char *which) {
+    const size_t in = extent_of(b).c;
+    char name[48];
+    snprintf(name, sizeof name, "%.40s.%s", block, which);
+    struct shk_layer l = conv_layer(b, name, SHK_LINEAR, out, in, 1, true);
+    l.linear.out = out;
+    return shk_builder_add(b, l);
+}
+
+enum { SE_REDUCTION, SE_CHANNELS, SE_ACT };
+static bool build_se(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    static const enum shk_layer_kind activations[] = {SHK_RELU, SHK_SILU};
+    const struct shk_extent in = extent_of(b);
+    const int map = b->at;
+    const size_t fewer = in.c / v->whole[SE_REDUCTION], given = v->whole[SE_CHANNELS];
+    if (!in.map) return shk_builder_fail(b, "it takes a map, not a matrix");
+    if (!add_plain(b, SHK_MEAN_TOKENS) ||
+        !add_pixel_linear(b,
+                          given != SHK_NOT_GIVEN ? given
+                          : fewer                ? fewer
+                                                 : 1,
+                          name, "fc1") ||
+        !add_plain(b, activations[v->whole[SE_ACT]]) || !add_pixel_linear(b, in.c, name, "fc2") ||
+        !add_plain(b, SHK_SIGMOID))
+        return false;
+    struct shk_layer scale = layer_of(SHK_SCALE, "");
+    scale.in[1] = b->at;
+    b->at = map;
+    return shk_builder_add(b, scale);
+}
+
 // ---- Tokens ----
 
 // N(0, 0.02), [1][rows][dim].
@@ -149,7 +208,7 @@ static bool build_patch_embed(struct shk_builder *b, const char *name, const str
     char why[120];
     snprintf(why, sizeof why, "its patches of %zu pixels do not divide the map of %zux%zu", patch, in.h, in.w);
     if (in.map && (in.h % patch || in.w % patch)) return shk_builder_fail(b, why);
-    struct shk_layer l = conv_layer(b, name, SHK_PATCH_EMBED, dim, patch, true);
+    struct shk_layer l = conv_layer(b, name, SHK_PATCH_EMBED, dim, in.c, patch, true);
     l.patch_embed.dim = dim;
     l.patch_embed.patch = patch;
     return shk_builder_add(b, l);
@@ -277,20 +336,32 @@ static bool build_encoder(struct shk_builder *b, const char *name, const struct 
     {                                                                                                                  \
         { .key = NULL }                                                                                                \
     }
+#define POOL_ARGUMENTS                                                                                                 \
+    {                                                                                                                  \
+        {"window", SHK_ARGUMENT_WHOLE, 1, 16, NULL, {NULL}}, {"stride", SHK_ARGUMENT_WHOLE, 1, 64, "", {NULL}}, {      \
+            "pad", SHK_ARGUMENT_WHOLE, 0, 8, "0", { NULL }                                                             \
+        }                                                                                                              \
+    }
 const struct shk_word shk_words[] = {
     {"conv",
      build_conv,
      {{"out", SHK_ARGUMENT_WHOLE, 1, 4096, NULL, {NULL}},
-      {"kernel", SHK_ARGUMENT_WHOLE, 1, 7, "3", {NULL}},
-      {"stride", SHK_ARGUMENT_WHOLE, 1, 2, "1", {NULL}},
-      {"pad", SHK_ARGUMENT_WHOLE, 0, 3, "", {NULL}},
-      {"bias", SHK_ARGUMENT_WORD, 0, 0, "yes", {"yes", "no", NULL}}}},
-    {"max_pool",
-     build_max_pool,
-     {{"window", SHK_ARGUMENT_WHOLE, 1, 16, NULL, {NULL}}, {"stride", SHK_ARGUMENT_WHOLE, 1, 64, "", {NULL}}}},
+      {"kernel", SHK_ARGUMENT_WHOLE, 1, 16, "3", {NULL}},
+      {"stride", SHK_ARGUMENT_WHOLE, 1, 16, "1", {NULL}},
+      {"pad", SHK_ARGUMENT_WHOLE, 0, 6, "", {NULL}},
+      {"bias", SHK_ARGUMENT_WORD, 0, 0, "yes", {"yes", "no", NULL}},
+      {"groups", SHK_ARGUMENT_WHOLE, 1, 4096, "1", {NULL}}}},
+    {"max_pool", build_max_pool, POOL_ARGUMENTS},
+    {"avg_pool", build_avg_pool, POOL_ARGUMENTS},
     {"relu", build_relu, NOTHING},
     {"gelu", build_gelu, NOTHING},
     {"silu", build_silu, NOTHING},
+    {"hardswish", build_hardswish, NOTHING},
+    {"se",
+     build_se,
+     {{"reduction", SHK_ARGUMENT_WHOLE, 1, 256, "4", {NULL}},
+      {"channels", SHK_ARGUMENT_WHOLE, 1, 4096, "", {NULL}},
+      {"act", SHK_ARGUMENT_WORD, 0, 0, "relu", {"relu", "silu", NULL}}}},
     {"dropout", build_dropout, {{"p", SHK_ARGUMENT_SHARE, 0, 0, NULL, {NULL}}}},
     {"flatten", build_flatten, NOTHING},
     {"mean", build_mean, NOTHING},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The activation op computes ReLU, GELU or SiLU of each element, where no op of another layer takes it in.
+// The activation op computes an activation, or a sigmoid, of each element, where no op of another layer takes it in.
 #include "nn/ops/map.h"
 #include "nn/ops/ops.h"
 
@@ -24,6 +24,8 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
         float *y = shk_sample_at(s, &op->out, i), *derivative = derivative_at(a, s, i);
         if (a->kind == SHK_RELU) s->k->relu_forward(&(struct shk_relu_forward){n, x, y});
         if (a->kind == SHK_GELU) s->k->gelu_forward(&(struct shk_gelu){n, x, y, derivative});
+        if (a->kind == SHK_HARDSWISH) s->k->hardswish_forward(&(struct shk_hardswish){n, x, y, derivative});
+        if (a->kind == SHK_SIGMOID) s->k->sigmoid_forward(&(struct shk_sigmoid){n, x, y, derivative});
         if (a->kind == SHK_SILU) s->k->silu_forward(&(struct shk_silu){n, x, y, derivative});
     }
 }
@@ -43,7 +45,8 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
 
 static bool match(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
-    if (!(shk_layer_flags(l->kind) & SHK_ACTIVATION)) return false;
+    if (!(shk_layer_flags(l->kind) & SHK_ACTIVATION) && l->kind != SHK_HARDSWISH && l->kind != SHK_SIGMOID)
+        return false;
     const struct shk_value in = *shk_input_of(f);
     if (!shk_is_dense(&in.value)) return false;
     struct activation *a = shk_op_new(f, &shk_op_activation, l->name, &in);

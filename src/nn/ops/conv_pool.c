@@ -104,7 +104,8 @@ static int pool_of(const struct shk_lowering *f, int layer) {
     const int relu = shk_follower(f, layer, SHK_RELU), pool = relu < 0 ? -1 : shk_follower(f, relu, SHK_MAX_POOL);
     if (pool < 0 || conv->params[1] < 0 || shk_graph_consumer(f->graph, conv->in[0]) != layer) return -1;
     const bool fits = conv->conv.kernel == 3 && conv->conv.stride == 1 && conv->conv.pad == 1 &&
-                      shk_layer_at(f, pool)->pool.window == 2 && shk_layer_at(f, pool)->pool.stride == 2;
+                      shk_layer_at(f, pool)->pool.window == 2 && shk_layer_at(f, pool)->pool.stride == 2 &&
+                      shk_layer_at(f, pool)->pool.pad == 0;
     return fits ? pool : -1;
 }
 

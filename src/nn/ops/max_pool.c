@@ -7,13 +7,20 @@
 
 struct max_pool {
     struct shk_op op;
-    size_t w, out_h, out_w, window, stride;
+    size_t h, w, out_h, out_w, window, stride, pad;
     int winners; // bytes, as many as outputs; or -1
 };
 
 static struct shk_max_pool pool_of(const struct shk_op *op, const struct shk_slice *s, size_t sample) {
     const struct max_pool *p = (const struct max_pool *)op;
-    struct shk_max_pool pool = {p->w, op->in.ld, p->out_h, p->out_w, p->window, p->stride, NULL, NULL, NULL};
+    struct shk_max_pool pool = {.h = p->h,
+                                .w = p->w,
+                                .c = op->in.ld,
+                                .out_h = p->out_h,
+                                .out_w = p->out_w,
+                                .window = p->window,
+                                .stride = p->stride,
+                                .pad = p->pad};
     if (p->winners < 0) return pool;
     const size_t stride = s->plan->buffers[p->winners].per_sample;
     pool.winners = (uint8_t *)(shk_buffer_at(s, p->winners) + sample * stride);
@@ -46,11 +53,13 @@ static bool match(struct shk_lowering *f) {
     if (!shk_is_dense(&in.value)) return false;
     struct max_pool *p = shk_op_new(f, &shk_op_max_pool, l->name, &in);
     if (!p) return false;
+    p->h = shk_layer_at(f, l->in[0])->out.h;
     p->w = shk_layer_at(f, l->in[0])->out.w;
     p->out_h = l->out.h;
     p->out_w = l->out.w;
     p->window = l->pool.window;
     p->stride = l->pool.stride;
+    p->pad = l->pool.pad;
     const size_t rows = l->out.h * l->out.w, cols = in.value.cols;
     p->winners = f->plan->training ? shk_buffer_new(f->plan, rows * cols / sizeof(float)) : -1;
     p->op.out = shk_view_new(f->plan, rows, cols);
