@@ -103,6 +103,13 @@ class Cls(nn.Module):
         return x[:, 0]
 
 
+class Tokens(nn.Module):
+    """A row for each pixel of a map."""
+
+    def forward(self, x):
+        return x.flatten(2).transpose(1, 2)
+
+
 class Patches(nn.Conv2d):
     def forward(self, x):
         return super().forward(x).flatten(2).transpose(1, 2)
@@ -163,7 +170,8 @@ class Net(nn.Module):
     def _layer(self, word, given, path):
         """A function of what it reads; what it has as parameters is a module at `path`."""
         c = self.value.shape[-1] if self.value.dim() == 3 else self.value.shape[1]
-        plain = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "flatten": Flatten(), "mean": Mean(), "cls": Cls()}
+        plain = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "flatten": Flatten(), "mean": Mean(), "cls": Cls(),
+                 "tokens": Tokens()}
         if word in plain:
             return plain[word]
         pool = [("window", None), ("stride", None), ("pad", 0)]

@@ -164,6 +164,11 @@ static void patch_embed(const struct node *n) {
     free(rows);
 }
 
+static void tokens(const struct node *n) {
+    const size_t pixels = n->in.h * n->in.w, c = n->in.c;
+    for (size_t i = 0; i < pixels * c; i++) n->y[i] = n->x[i % c * pixels + i / c];
+}
+
 static void cls_token(const struct node *n) {
     memcpy(n->y, param(n, 0), n->in.c * sizeof *n->y);
     memcpy(n->y + n->in.c, n->x, n->in.h * n->in.c * sizeof *n->y);
@@ -301,6 +306,7 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_AVG_POOL] = avg_pool,
     [SHK_FLATTEN] = copy, // PyTorch's features are (channel, y, x)
     [SHK_PATCH_EMBED] = patch_embed,
+    [SHK_TOKENS] = tokens,
     [SHK_CLS_TOKEN] = cls_token,
     [SHK_POSITIONS] = positions,
     [SHK_LINEAR] = linear,

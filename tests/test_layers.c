@@ -119,6 +119,32 @@ static const struct check checks[] = {
      9},
     {"net:conv(4,5,stride=2) bn relu sum(conv(4) bn | bn) mean linear(classes)", {12, 8, 3, 3}, 150, 64, 6},
     {"net:conv(3,stride=2) bn relu mean linear(classes)", {8, 8, 1, 2}, 270, 64, 270}, // of two blocks
+    // Tokens of maps and of images: patches, pixels, CLS tokens and positions where other ops have made the tokens.
+    {"net:conv(5) relu conv(20,5,stride=2) gelu tokens cls_token positions encoder(2,24) cls linear(classes)",
+     {8, 9, 2, 3},
+     7,
+     3,
+     7},
+    {"net:conv(9,bias=no) relu max_pool(2) patch_embed(12,3) positions encoder(3,norm=pre,act=gelu,dropout=0.2) ln "
+     "mean "
+     "linear(classes)",
+     {12, 18, 1, 4},
+     6,
+     4,
+     6},
+    {"net:conv(4,1) sum(patch_embed(20,2) | patch_embed(20,2) positions | conv(20,3,stride=2) tokens) cls_token mean "
+     "linear(classes)",
+     {8, 10, 3, 3},
+     5,
+     3,
+     5},
+    {"net:tokens cls_token positions linear(20) relu mean linear(classes)", {8, 9, 3, 3}, 6, 2, 6},
+    {"net:tokens ln linear(12) mean linear(classes)", {8, 8, 4, 3}, 5, 3, 5},
+    {"net:sum(patch_embed(17,4) | conv(17,stride=2) conv(17,stride=2) tokens) sum(positions) mean linear(classes)",
+     {8, 8, 2, 3},
+     5,
+     3,
+     5},
     {"net:flatten linear(30) gelu linear(12) relu linear(classes)", {8, 9, 3, 4}, 9, 3, 9},
     // Every choice of a ViT, alone and against each other.
     {"vit:dim=16,depth=1,heads=1,patch=4,ff=16,dropout=0", {8, 8, 1, 9}, 7, 3, 7},

@@ -199,6 +199,7 @@ static void test_wrong_arguments(void **state) {
     refused("net:conv(8,out=8)", "character 8", "given twice");
     refused("net:conv(out=8,3)", "character 12", "stands behind one");
     refused("net:conv(1e3)", "character 6", "whole number");
+    refused("net:tokens(3)", "character 8", "tokens takes no arguments");
     refused("net:relu(1)", "character 6", "relu takes no arguments");
     refused("net:conv(8) max_pool(3,pad=2)", "character 9", "a pad of more than half of its window");
     refused("net:conv(8) avg_pool(3,2,9)", "character 22", "pad of avg_pool must be a whole number from 0 to 8");
@@ -230,7 +231,11 @@ static void test_wrong_nets(void **state) {
     refused("net:max_pool(2) max_pool(16) mean linear(classes)", "character 13 ('max_pool(16) mean linear')",
             "shrinks its map to nothing");
     refused("net:conv(8) linear(classes)", "character 9", "put flatten or mean before it");
-    refused("net:conv(8) encoder(2) mean linear(classes)", "character 9", "put patch_embed before it");
+    refused("net:conv(8) encoder(2) mean linear(classes)", "character 9", "put tokens or patch_embed before it");
+    refused("net:flatten tokens mean linear(classes)", "character 9", "takes a map, not a matrix");
+    refused("net:conv(8) cls_token mean linear(classes)", "character 9", "takes a matrix, not a map");
+    refused("net:conv(8) positions mean linear(classes)", "character 9", "takes a matrix, not a map");
+    refused("net:max_pool(2) patch_embed(8,3) mean linear(classes)", "character 13", "do not divide the map of 8x8");
     refused("net:conv(8) sum(conv(4)) mean linear(classes)", "character 9", "unequal");
     refused("net:conv(8) sum(conv(8) | conv(8,stride=2)) mean linear(classes)", "character 9", "unequal");
     refused("net:conv(8) flatten sum(relu | relu) patch_embed(4,2) mean linear(classes)", "character", "takes a map");

@@ -132,6 +132,11 @@ const char *const shk_c_code[SHK_C_PARTS] = {
         "                *out++ = s;\n"
         "            }\n"
         "}\n",
+    [SHK_C_TURN] = "static void turn(const float *in, int c, int n, float *out) {\n"
+                   "    int i, k;\n"
+                   "    for (k = 0; k < n; k++)\n"
+                   "        for (i = 0; i < c; i++) *out++ = in[i * n + k];\n"
+                   "}\n",
     [SHK_C_PREPEND] = "static void prepend(const float *in, int n, float *out, int dim, const float *token) {\n"
                       "    int i;\n"
                       "    for (i = 0; i < dim; i++) *out++ = token[i];\n"

@@ -15,6 +15,7 @@ enum shk_c_part {
     SHK_C_MAX_POOL,
     SHK_C_AVG_POOL,
     SHK_C_EMBED,
+    SHK_C_TURN,
     SHK_C_PREPEND,
     SHK_C_MULTIPLY,
     SHK_C_RELU,

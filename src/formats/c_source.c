@@ -162,6 +162,7 @@ static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_MAX_POOL] = 1 << SHK_C_MAX_POOL,
     [SHK_AVG_POOL] = 1 << SHK_C_AVG_POOL,
     [SHK_PATCH_EMBED] = 1 << SHK_C_DOT | 1 << SHK_C_EMBED,
+    [SHK_TOKENS] = 1 << SHK_C_TURN,
     [SHK_CLS_TOKEN] = 1 << SHK_C_PREPEND,
     [SHK_POSITIONS] = 1 << SHK_C_ADD,
     [SHK_LINEAR] = 1 << SHK_C_DOT | 1 << SHK_C_MULTIPLY,
@@ -225,6 +226,7 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
         break;
     case SHK_LAYER_NORM:
     case SHK_MEAN_TOKENS:
+    case SHK_TOKENS:
         say(s, "%zu, %zu, %s", in.map ? in.c : in.h, in.map ? in.h * in.w : in.c, out);
         break;
     case SHK_ATTENTION:
@@ -243,6 +245,7 @@ static const char *called(enum shk_layer_kind kind) {
                                                        [SHK_MAX_POOL] = "max_pool",
                                                        [SHK_AVG_POOL] = "avg_pool",
                                                        [SHK_PATCH_EMBED] = "embed",
+                                                       [SHK_TOKENS] = "turn",
                                                        [SHK_CLS_TOKEN] = "prepend",
                                                        [SHK_POSITIONS] = "add",
                                                        [SHK_LINEAR] = "multiply",

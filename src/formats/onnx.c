@@ -155,16 +155,24 @@ static void write_flatten(struct onnx *o, const struct shk_layer *l) {
     node(o, "Flatten", INPUTS(o->in), o->out, (const struct attribute[]){whole("axis", 1), {0}});
 }
 
-// A convolution whose map [dim][h][w] becomes rows [h * w][dim].
+// A map [c][h][w] becomes rows [h * w][c].
+static void write_rows(struct onnx *o, const struct shk_layer *l, const char *map) {
+    const int64_t rows[] = {0, (int64_t)l->out.c, -1};
+    const struct value flat = part(o, "flat"), shape = wholes(o, "shape", 3, rows);
+    node(o, "Reshape", INPUTS(map, shape.name), flat.name, NONE);
+    node(o, "Transpose", INPUTS(flat.name), o->out,
+         (const struct attribute[]){{"perm", KIND_WHOLES, 3, {0, 2, 1}, 0}, {0}});
+}
+
+static void write_tokens(struct onnx *o, const struct shk_layer *l) { write_rows(o, l, o->in); }
+
 static void write_patch_embed(struct onnx *o, const struct shk_layer *l) {
-    const int64_t k = (int64_t)l->patch_embed.patch, rows[] = {0, (int64_t)l->patch_embed.dim, -1};
-    const struct value map = part(o, "map"), flat = part(o, "flat"), shape = wholes(o, "shape", 3, rows);
+    const int64_t k = (int64_t)l->patch_embed.patch;
+    const struct value map = part(o, "map");
     const struct attribute attributes[] = {
         {"kernel_shape", KIND_WHOLES, 2, {k, k}, 0}, {"strides", KIND_WHOLES, 2, {k, k}, 0}, {0}};
     node(o, "Conv", INPUTS(o->in, weight(o, 0), weight(o, 1)), map.name, attributes);
-    node(o, "Reshape", INPUTS(map.name, shape.name), flat.name, NONE);
-    node(o, "Transpose", INPUTS(flat.name), o->out,
-         (const struct attribute[]){{"perm", KIND_WHOLES, 3, {0, 2, 1}, 0}, {0}});
+    write_rows(o, l, map.name);
 }
 
 // The token is repeated for as many samples as there are.
@@ -329,6 +337,7 @@ static write_layer *const writers[SHK_LAYER_KINDS] = {
     [SHK_MAX_POOL] = write_max_pool,
     [SHK_AVG_POOL] = write_avg_pool,
     [SHK_FLATTEN] = write_flatten,
+    [SHK_TOKENS] = write_tokens,
     [SHK_PATCH_EMBED] = write_patch_embed,
     [SHK_CLS_TOKEN] = write_cls_token,
     [SHK_POSITIONS] = write_positions,

@@ -50,6 +50,13 @@ static bool infer_patches(struct shk_layer *l, struct shk_extent in, struct shk_
     return true;
 }
 
+// A row for each pixel.
+static bool infer_tokens(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    if (!in.map) return refuse(l, "takes a map, not a matrix", err);
+    l->out = (struct shk_extent){in.h * in.w, 1, in.c, false};
+    return true;
+}
+
 static bool infer_attention(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
     if (in.map || in.c % (3 * l->attention.heads))
         return refuse(l, "takes a matrix of queries, keys and values that its heads divide", err);
@@ -107,6 +114,8 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
         return infer_pool(l, in, err);
     case SHK_PATCH_EMBED:
         return infer_patches(l, in, err);
+    case SHK_TOKENS:
+        return infer_tokens(l, in, err);
     case SHK_ATTENTION:
         return infer_attention(l, in, err);
     case SHK_BATCH_NORM:

@@ -68,6 +68,7 @@ PLAIN(relu, SHK_RELU)
 PLAIN(gelu, SHK_GELU)
 PLAIN(silu, SHK_SILU)
 PLAIN(flatten, SHK_FLATTEN)
+PLAIN(tokens, SHK_TOKENS)
 PLAIN(cls, SHK_SELECT_CLS)
 PLAIN(mean, SHK_MEAN_TOKENS)
 
@@ -281,7 +282,7 @@ static bool add_sublayer(struct shk_builder *b, const char *block, const struct 
 static bool build_encoder(struct shk_builder *b, const char *name, const struct shk_values *v) {
     const struct shk_extent in = extent_of(b);
     char why[80];
-    if (in.map) return shk_builder_fail(b, "it takes tokens, not a map: put patch_embed before it");
+    if (in.map) return shk_builder_fail(b, "it takes tokens, not a map: put tokens or patch_embed before it");
     snprintf(why, sizeof why, "it reads %zu tokens, at most %d are supported", in.h, SHK_MOST_TOKENS);
     if (in.h > SHK_MOST_TOKENS) return shk_builder_fail(b, why);
     snprintf(why, sizeof why, "its %zu heads do not divide tokens of %zu numbers", v->whole[ENCODER_HEADS], in.c);
@@ -328,6 +329,7 @@ const struct shk_word shk_words[] = {
     {"patch_embed",
      build_patch_embed,
      {{"dim", SHK_ARGUMENT_WHOLE, 1, 4096, NULL, {NULL}}, {"patch", SHK_ARGUMENT_WHOLE, 1, 256, NULL, {NULL}}}},
+    {"tokens", build_tokens, NOTHING},
     {"cls_token", build_cls_token, NOTHING},
     {"positions", build_positions, NOTHING},
     {"encoder",
