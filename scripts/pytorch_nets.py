@@ -135,6 +135,20 @@ class Positions(Embedding):
         return x + self.parameter()
 
 
+class FixedPositions(Embedding):
+    def __call__(self, x):
+        return x + self.net.get_buffer(self.path)
+
+
+def sincos(grid, rows, dim):
+    """[1][rows][dim]: sines and cosines of a token's column and row on the grid (He et al. 2022); first rows may be zero."""
+    frequencies = 10000 ** (-torch.arange(dim // 4, dtype=torch.float64) / (dim // 4))
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
+    angles = [at.reshape(-1, 1) * frequencies for at in (x, y)]
+    table = torch.cat([f(a) for a in angles for f in (torch.sin, torch.cos)], 1).float()
+    return torch.cat([torch.zeros(rows - len(table), dim), table])[None]
+
+
 def _arguments(given, keys):
     """The values of `keys`, of which one may have a default: (key, default)."""
     values = dict(keys)
@@ -148,6 +162,7 @@ class Net(nn.Module):
         super().__init__()
         self.classes = classes
         self.value = torch.zeros(1, *shape)  # what the next layer reads, for its extent
+        self.grid = None  # rows and columns of the tokens made last
         reader = Reader(text)
         self.program, _ = self._list(reader.list((None,)), "", 0)
         del self.value
@@ -163,6 +178,8 @@ class Net(nn.Module):
             at = getattr(at, scope)
         if isinstance(module, nn.Parameter):
             at.register_parameter(name, module)
+        elif isinstance(module, torch.Tensor):
+            at.register_buffer(name, module, persistent=False)
         else:
             at.add_module(name, module)
         return module
@@ -172,6 +189,8 @@ class Net(nn.Module):
         c = self.value.shape[-1] if self.value.dim() == 3 else self.value.shape[1]
         plain = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "flatten": Flatten(), "mean": Mean(), "cls": Cls(),
                  "tokens": Tokens()}
+        if word == "tokens":
+            self.grid = self.value.shape[2:]
         if word in plain:
             return plain[word]
         pool = [("window", None), ("stride", None), ("pad", 0)]
@@ -194,10 +213,14 @@ class Net(nn.Module):
             return self._add(path, nn.Linear(c, self.classes if out == "classes" else int(out)))
         if word == "patch_embed":
             dim, patch = (int(v) for v in _arguments(given, [("dim", None), ("patch", None)]))
+            self.grid = [side // patch for side in self.value.shape[2:]]
             return self._add(path, Patches(c, dim, patch, stride=patch))
         if word == "cls_token":
             self._add(path, nn.Parameter(torch.randn(1, 1, c) * 0.02))
             return Token(self, path)
+        if word == "positions" and _arguments(given, [("kind", "learned")]) == ["sincos"]:
+            self._add(path, sincos(self.grid, self.value.shape[1], c))
+            return FixedPositions(self, path)
         if word == "positions":
             self._add(path, nn.Parameter(torch.randn(1, self.value.shape[1], c) * 0.02))
             return Positions(self, path)

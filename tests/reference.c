@@ -289,6 +289,19 @@ static void sum(const struct node *n, const double *other) {
 static void add(const struct node *n) { sum(n, n->other); }
 static void positions(const struct node *n) { sum(n, param(n, 0)); }
 
+// As He et al. (2022) have them: sines and cosines of the column, then of the row; what comes before the grid has none.
+static void fixed_positions(const struct node *n) {
+    const struct shk_grid *g = &n->l->grid;
+    const size_t before = n->in.h - g->h * g->w, dim = n->in.c, quarter = dim / 4;
+    copy(n);
+    for (size_t e = before * dim; e < n->in.h * dim; e++) {
+        const size_t token = e / dim - before, part = e % dim / quarter, i = e % quarter;
+        const double at = (double)(part < 2 ? token % g->w : token / g->w);
+        const double angle = at * pow(10000, -(double)i / (double)quarter);
+        n->y[e] += part % 2 ? cos(angle) : sin(angle);
+    }
+}
+
 // The loss, in the first number of the value.
 static void cross_entropy(const struct node *n) {
     const size_t classes = n->in.c;
@@ -309,6 +322,7 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_TOKENS] = tokens,
     [SHK_CLS_TOKEN] = cls_token,
     [SHK_POSITIONS] = positions,
+    [SHK_FIXED_POSITIONS] = fixed_positions,
     [SHK_LINEAR] = linear,
     [SHK_RELU] = relu,
     [SHK_GELU] = gelu,

@@ -279,6 +279,7 @@ static const struct odd odd[] = {
     {{PATCHES(12, 2)}},
     {{PLAIN(CLS_TOKEN)}},
     {{PLAIN(POSITIONS)}},
+    {{{.kind = SHK_FIXED_POSITIONS, .grid = {2, 2}}}},
     {{LINEAR(12)}},
     {{LINEAR(3)}},
     {{LINEAR(17)}},

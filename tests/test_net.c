@@ -199,6 +199,11 @@ static void test_wrong_arguments(void **state) {
     refused("net:conv(8,out=8)", "character 8", "given twice");
     refused("net:conv(out=8,3)", "character 12", "stands behind one");
     refused("net:conv(1e3)", "character 6", "whole number");
+    refused("net:patch_embed(8,4) positions(fixed)", "character 28", "kind of positions must be learned or sincos");
+    refused("net:patch_embed(6,4) positions(sincos)", "character 18", "tokens of 6 numbers");
+    refused("net:flatten linear(8) positions(sincos)", "character 19", "put it behind tokens or patch_embed");
+    refused("net:conv(8) positions(sincos)", "character 9", "put it behind tokens or patch_embed");
+    refused("net:patch_embed(8,4) cls positions(sincos)", "character 22", "takes the tokens of its grid");
     refused("net:tokens(3)", "character 8", "tokens takes no arguments");
     refused("net:relu(1)", "character 6", "relu takes no arguments");
     refused("net:conv(8) max_pool(3,pad=2)", "character 9", "a pad of more than half of its window");

@@ -133,6 +133,22 @@ static void say_weights(struct source *s) {
     }
 }
 
+// Fixed positions, which are no weights but arrays like them.
+static bool say_tables(struct source *s, struct shk_error *err) {
+    for (unsigned i = 0; i < s->m->graph.count; i++) {
+        const struct shk_layer *l = &s->m->graph.layers[i];
+        if (l->kind != SHK_FIXED_POSITIONS) continue;
+        float *table = shk_alloc(floats_of(l), sizeof *table, "a table of positions", err);
+        if (!table) return false;
+        shk_grid_positions(&l->grid, l->out.h, l->out.c, l->out.c, table);
+        say(s, "static const float fixed_positions_%u[%zu] = {", i, floats_of(l));
+        say_reals(s, table, floats_of(l));
+        say(s, "\n};\n");
+        shk_free(table);
+    }
+    return true;
+}
+
 // The file's name without its folder and ending, as far as it makes an identifier.
 static void choose_name(struct source *s, const char *path) {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
@@ -165,6 +181,7 @@ static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_TOKENS] = 1 << SHK_C_TURN,
     [SHK_CLS_TOKEN] = 1 << SHK_C_PREPEND,
     [SHK_POSITIONS] = 1 << SHK_C_ADD,
+    [SHK_FIXED_POSITIONS] = 1 << SHK_C_ADD,
     [SHK_LINEAR] = 1 << SHK_C_DOT | 1 << SHK_C_MULTIPLY,
     [SHK_RELU] = 1 << SHK_C_RELU,
     [SHK_GELU] = 1 << SHK_C_SCALE | 1 << SHK_C_GELU,
@@ -248,6 +265,7 @@ static const char *called(enum shk_layer_kind kind) {
                                                        [SHK_TOKENS] = "turn",
                                                        [SHK_CLS_TOKEN] = "prepend",
                                                        [SHK_POSITIONS] = "add",
+                                                       [SHK_FIXED_POSITIONS] = "add",
                                                        [SHK_LINEAR] = "multiply",
                                                        [SHK_RELU] = "relu",
                                                        [SHK_GELU] = "gelu",
@@ -269,6 +287,7 @@ static void say_call(struct source *s, int i) {
     if (i != logits) snprintf(out, sizeof out, "arena + %zu", s->place[i]);
     say(s, "    %s(arena + %zu, ", is_average(g, l) ? "average" : called(l->kind), s->place[in]);
     if (l->kind == SHK_ADD) say(s, "arena + %zu, ", s->place[source_of(g, l->in[1])]);
+    if (l->kind == SHK_FIXED_POSITIONS) say(s, "fixed_positions_%d, ", i);
     if (l->kind == SHK_POSITIONS) say(s, "%s, ", array_of(s, l->params[0]).text);
     say_arguments(s, l, g->layers[l->in[0]].out, out);
     for (int k = 0; k < 2; k++)
@@ -389,8 +408,9 @@ static bool write_source(struct source *s, const float *logits, const char *path
     say_head(s);
     say(s, "\n");
     say_weights(s);
+    const bool tables = say_tables(s, err);
     say(s, "\n");
-    if (!say_parts(s, err)) {
+    if (!tables || !say_parts(s, err)) {
         shk_file_abandon(&s->file);
         return false;
     }

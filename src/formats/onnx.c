@@ -191,6 +191,18 @@ static void write_positions(struct onnx *o, const struct shk_layer *l) {
     node(o, "Add", INPUTS(o->in, weight(o, 0)), o->out, NONE);
 }
 
+static void write_fixed_positions(struct onnx *o, const struct shk_layer *l) {
+    const size_t rows = l->out.h, dim = l->out.c, dims[] = {1, rows, dim};
+    const struct value table = part(o, "table");
+    float *numbers = calloc(rows * dim, sizeof *numbers);
+    o->graph.failed = o->graph.failed || !numbers;
+    if (!numbers) return;
+    shk_grid_positions(&l->grid, rows, dim, dim, numbers);
+    constant(o, table.name, TYPE_FLOAT, 3, dims, numbers, rows * dim * sizeof *numbers);
+    node(o, "Add", INPUTS(o->in, table.name), o->out, NONE);
+    free(numbers);
+}
+
 // Whether a layer's values are [batch][c], not [batch][h][c].
 static bool is_vector(const struct shk_graph *g, int layer) {
     const enum shk_layer_kind kind = g->layers[layer].kind;
@@ -341,6 +353,7 @@ static write_layer *const writers[SHK_LAYER_KINDS] = {
     [SHK_PATCH_EMBED] = write_patch_embed,
     [SHK_CLS_TOKEN] = write_cls_token,
     [SHK_POSITIONS] = write_positions,
+    [SHK_FIXED_POSITIONS] = write_fixed_positions,
     [SHK_LINEAR] = write_linear,
     [SHK_RELU] = write_relu,
     [SHK_GELU] = write_gelu,

@@ -57,6 +57,13 @@ static bool infer_tokens(struct shk_layer *l, struct shk_extent in, struct shk_e
     return true;
 }
 
+static bool infer_fixed_positions(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    if (in.map || in.c % 4 || in.h < l->grid.h * l->grid.w)
+        return refuse(l, "takes the tokens of its grid, of a multiple of four numbers", err);
+    l->out = in;
+    return true;
+}
+
 static bool infer_attention(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
     if (in.map || in.c % (3 * l->attention.heads))
         return refuse(l, "takes a matrix of queries, keys and values that its heads divide", err);
@@ -84,6 +91,8 @@ static bool has_sizes(const struct shk_layer *l) {
         return l->patch_embed.dim && l->patch_embed.patch;
     case SHK_LINEAR:
         return l->linear.out;
+    case SHK_FIXED_POSITIONS:
+        return l->grid.h && l->grid.w;
     case SHK_ATTENTION:
         return l->attention.heads;
     default:
@@ -116,6 +125,8 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
         return infer_patches(l, in, err);
     case SHK_TOKENS:
         return infer_tokens(l, in, err);
+    case SHK_FIXED_POSITIONS:
+        return infer_fixed_positions(l, in, err);
     case SHK_ATTENTION:
         return infer_attention(l, in, err);
     case SHK_BATCH_NORM:

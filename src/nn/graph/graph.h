@@ -5,6 +5,7 @@
 #define SHK_NN_GRAPH_GRAPH_H
 
 #include "base/error.h"
+#include "nn/grid.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -72,6 +73,7 @@ struct shk_layer {
         struct {
             double p;
         } dropout;
+        struct shk_grid grid; // of fixed positions: its tokens are the input's last rows
     };
 };
 

@@ -185,8 +185,33 @@ static bool build_cls_token(struct shk_builder *b, const char *name, const struc
     return shk_builder_add(b, embedding(b, SHK_CLS_TOKEN, 1, name));
 }
 
+// The grid whose tokens are at hand, as pixels or patches of a map; of no tokens where they are none's.
+static struct shk_grid grid_of(const struct shk_builder *b) {
+    const struct shk_layer *const layers = b->m->graph.layers;
+    int i = b->at;
+    while (!layers[i].out.map && layers[i].kind != SHK_TOKENS && layers[i].kind != SHK_PATCH_EMBED) i = layers[i].in[0];
+    if (layers[i].out.map) return (struct shk_grid){0, 0};
+    const struct shk_extent map = layers[layers[i].in[0]].out;
+    const size_t side = layers[i].kind == SHK_TOKENS ? 1 : layers[i].patch_embed.patch;
+    return (struct shk_grid){map.h / side, map.w / side};
+}
+
+static bool add_fixed_positions(struct shk_builder *b) {
+    struct shk_layer l = layer_of(SHK_FIXED_POSITIONS, "");
+    const struct shk_extent in = extent_of(b);
+    char why[100];
+    l.grid = grid_of(b);
+    snprintf(why, sizeof why, "tokens of %zu numbers have no positions of sines and cosines: let it be a multiple of 4",
+             in.c);
+    if (!l.grid.h)
+        return shk_builder_fail(b,
+                                "what it reads are not the pixels or patches of a map as tokens: put it behind tokens "
+                                "or patch_embed");
+    return in.c % 4 ? shk_builder_fail(b, why) : shk_builder_add(b, l);
+}
+
 static bool build_positions(struct shk_builder *b, const char *name, const struct shk_values *v) {
-    (void)v;
+    if (v->whole[0] == 1) return add_fixed_positions(b);
     return shk_builder_add(b, embedding(b, SHK_POSITIONS, extent_of(b).h, name));
 }
 
@@ -331,7 +356,7 @@ const struct shk_word shk_words[] = {
      {{"dim", SHK_ARGUMENT_WHOLE, 1, 4096, NULL, {NULL}}, {"patch", SHK_ARGUMENT_WHOLE, 1, 256, NULL, {NULL}}}},
     {"tokens", build_tokens, NOTHING},
     {"cls_token", build_cls_token, NOTHING},
-    {"positions", build_positions, NOTHING},
+    {"positions", build_positions, {{"kind", SHK_ARGUMENT_WORD, 0, 0, "learned", {"learned", "sincos", NULL}}}},
     {"encoder",
      build_encoder,
      {{"heads", SHK_ARGUMENT_WHOLE, 1, 256, NULL, {NULL}},

@@ -17,20 +17,38 @@ static const struct shk_param *place(struct shk_lowering *f, int layer, size_t r
     return shk_lay_out(f, shk_layer_at(f, layer)->params[0], &p);
 }
 
+static const float *make_fixed(struct shk_lowering *f, int layer) {
+    const struct shk_layer *l = shk_layer_at(f, layer);
+    const size_t ld = shk_round16(l->out.c);
+    float *table = shk_constants_new(f, l->out.h * ld);
+    if (table) shk_grid_positions(&l->grid, l->out.h, l->out.c, ld, table);
+    shk_takes(f, layer);
+    return table;
+}
+
+int shk_embedding_behind(const struct shk_lowering *f, int layer) {
+    const int learned = shk_follower(f, layer, SHK_POSITIONS);
+    return learned >= 0 ? learned : shk_follower(f, layer, SHK_FIXED_POSITIONS);
+}
+
 struct shk_embedding shk_embedding_take(struct shk_lowering *f, int cls, int positions) {
-    return (struct shk_embedding){
-        .cls = place(f, cls, 1),
-        .positions = place(f, positions, positions < 0 ? 0 : shk_layer_at(f, positions)->out.h),
-    };
+    struct shk_embedding e = {.cls = place(f, cls, 1)};
+    e.ld = shk_round16(shk_layer_at(f, positions < 0 ? cls < 0 ? f->at : cls : positions)->out.c);
+    if (shk_layer_is(f, positions, SHK_FIXED_POSITIONS))
+        e.fixed = make_fixed(f, positions);
+    else
+        e.positions = place(f, positions, positions < 0 ? 0 : shk_layer_at(f, positions)->out.h);
+    return e;
 }
 
 const float *shk_embedding_positions(const struct shk_embedding *e, const struct shk_slice *s, size_t row) {
-    return e->positions ? s->weights + e->positions->offset + row * e->positions->ld : NULL;
+    const float *all = e->positions ? s->weights + e->positions->offset : e->fixed;
+    return all ? all + row * e->ld : NULL;
 }
 
 void shk_embedding_begin(const struct shk_embedding *e, const struct shk_slice *s, float *row) {
     if (!e->cls) return;
-    const size_t ld = e->cls->ld;
+    const size_t ld = e->ld;
     const float *position = shk_embedding_positions(e, s, 0);
     memcpy(row, s->weights + e->cls->offset, ld * sizeof *row);
     if (position) s->k->add(&(struct shk_add){1, ld, position, (ptrdiff_t)ld, row, (ptrdiff_t)ld});
@@ -110,9 +128,9 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
 
 static bool match(struct shk_lowering *f) {
     const bool begins = shk_layer_is(f, f->at, SHK_CLS_TOKEN);
-    const int cls = begins ? f->at : -1, positions = begins ? shk_follower(f, f->at, SHK_POSITIONS) : f->at;
+    const int cls = begins ? f->at : -1, positions = begins ? shk_embedding_behind(f, f->at) : f->at;
     const struct shk_value in = *shk_input_of(f);
-    if (!begins && !shk_layer_is(f, f->at, SHK_POSITIONS)) return false;
+    if (!begins && !shk_layer_is(f, f->at, SHK_POSITIONS) && !shk_layer_is(f, f->at, SHK_FIXED_POSITIONS)) return false;
     if (!shk_is_dense(&in.value) || in.axis.count != 1) return false;
     struct embedding *e = shk_op_new(f, &shk_op_embedding, shk_layer_at(f, f->at)->name, &in);
     if (!e) return false;

@@ -7,9 +7,13 @@
 
 struct shk_embedding {
     const struct shk_param *cls, *positions; // [1][ld], [rows][ld]; or NULL
+    const float *fixed;                      // positions that nobody learns, likewise
+    size_t ld;
     size_t cls_grad, positions_grad;
 };
 
+// The layer of positions, learned or fixed, that alone reads this one; -1: none.
+int shk_embedding_behind(const struct shk_lowering *, int layer);
 // Takes the layers `cls` and `positions` (-1: there is none).
 struct shk_embedding shk_embedding_take(struct shk_lowering *, int cls, int positions);
 // What is added to a row and those behind it; NULL: nothing.

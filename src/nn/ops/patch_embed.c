@@ -128,7 +128,7 @@ static bool match(struct shk_lowering *f) {
     struct patch_embed *e = shk_op_new(f, &shk_op_patch_embed, l->name, NULL);
     if (!e) return false;
     const int cls = shk_follower(f, embed, SHK_CLS_TOKEN);
-    const int positions = shk_follower(f, cls < 0 ? embed : cls, SHK_POSITIONS);
+    const int positions = shk_embedding_behind(f, cls < 0 ? embed : cls);
     const size_t dim = l->patch_embed.dim, rows = l->out.h + (cls >= 0);
     e->patch = l->patch_embed.patch;
     e->patches = l->out.h;
