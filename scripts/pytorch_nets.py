@@ -103,6 +103,13 @@ class Cls(nn.Module):
         return x[:, 0]
 
 
+class SequencePool(nn.Linear):
+    """The sum of tokens, weighted by a softmax over the linear layer's number of each."""
+
+    def forward(self, x):
+        return (super().forward(x).softmax(1).transpose(1, 2) @ x).squeeze(1)
+
+
 class Tokens(nn.Module):
     """A row for each pixel of a map."""
 
@@ -211,6 +218,8 @@ class Net(nn.Module):
         if word == "linear":
             (out,) = _arguments(given, [("out", None)])
             return self._add(path, nn.Linear(c, self.classes if out == "classes" else int(out)))
+        if word == "seq_pool":
+            return self._add(path, SequencePool(c, 1))
         if word == "patch_embed":
             dim, patch = (int(v) for v in _arguments(given, [("dim", None), ("patch", None)]))
             self.grid = [side // patch for side in self.value.shape[2:]]

@@ -231,6 +231,14 @@ static void softmax(double *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] /= sum;
 }
 
+static void seq_pool(const struct node *n) {
+    double *shares = numbers(n->in.h);
+    multiply(n, n->x, n->in.h, n->in.c, 1, shares);
+    softmax(shares, n->in.h);
+    for (size_t i = 0; i < n->in.h * n->in.c; i++) n->y[i % n->in.c] += shares[i / n->in.c] * n->x[i];
+    free(shares);
+}
+
 // Where the weight of a query and a token lies among those of its head (attention.h).
 static size_t weight_place(size_t rows, size_t query, size_t token) {
     size_t first = query / SHK_ATTENTION_BLOCK * SHK_ATTENTION_BLOCK, left = rows - first;
@@ -334,6 +342,7 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_ATTENTION] = attention,
     [SHK_SELECT_CLS] = copy, // of row 0
     [SHK_MEAN_TOKENS] = mean_tokens,
+    [SHK_SEQ_POOL] = seq_pool,
     [SHK_CROSS_ENTROPY] = cross_entropy,
 };
 

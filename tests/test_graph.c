@@ -53,10 +53,11 @@ static void add_params(struct builder *b, struct shk_layer *l, struct shk_extent
         l->params[0] = add_param(b, l->name, "embedding", w);
         return;
     }
-    static const enum shk_layer_kind with[] = {SHK_CONV, SHK_PATCH_EMBED, SHK_LINEAR, SHK_LAYER_NORM};
+    static const enum shk_layer_kind with[] = {SHK_CONV, SHK_PATCH_EMBED, SHK_LINEAR, SHK_LAYER_NORM, SHK_SEQ_POOL};
     if (!has(l->kind, with, sizeof with / sizeof *with)) return;
     const size_t kernel = l->kind == SHK_CONV ? l->conv.kernel : l->patch_embed.patch;
     if (l->kind == SHK_LINEAR) w = (struct shk_param){.dims = {l->linear.out, in.c}, .ndim = 2};
+    if (l->kind == SHK_SEQ_POOL) w = (struct shk_param){.dims = {1, in.c}, .ndim = 2};
     if (l->kind == SHK_LAYER_NORM) w = (struct shk_param){.dims = {in.c}, .ndim = 1};
     if (l->kind == SHK_CONV) w = (struct shk_param){.dims = {l->conv.out, in.c, kernel, kernel}, .ndim = 4};
     if (l->kind == SHK_PATCH_EMBED)
@@ -291,6 +292,7 @@ static const struct odd odd[] = {
     {{HEADS(2, 0)}},
     {{PLAIN(SELECT_CLS)}},
     {{PLAIN(MEAN_TOKENS)}},
+    {{PLAIN(SEQ_POOL)}},
     {{PLAIN(CROSS_ENTROPY)}},
     {{{.kind = SHK_INPUT, .out = {8, 8, 1, true}}}},
     {{CONV(5, 3, 1, 1), PLAIN(RELU), POOL(2, 2)}},

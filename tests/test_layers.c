@@ -145,6 +145,14 @@ static const struct check checks[] = {
      6,
      3,
      6},
+    {"net:conv(20,3,stride=2) relu tokens positions encoder(2,24,norm=pre,act=gelu) ln attention_pool=seq_pool "
+     "linear(9) "
+     "relu linear(classes)",
+     {8, 12, 1, 3},
+     7,
+     3,
+     7},
+    {"net:patch_embed(17,4) sum(seq_pool | mean | ln seq_pool) dropout(0.2) linear(classes)", {12, 12, 2, 3}, 6, 2, 6},
     {"net:tokens ln linear(12) mean linear(classes)", {8, 8, 4, 3}, 5, 3, 5},
     {"net:sum(patch_embed(17,4) | conv(17,stride=2) conv(17,stride=2) tokens) sum(positions) mean linear(classes)",
      {8, 8, 2, 3},
@@ -456,10 +464,11 @@ static void check_predicted(const struct run *r, const struct problem *p) {
     }
 }
 
-// Of running statistics; and of a bias that a batch normalisation takes away again.
+// Of running statistics; of a bias that a batch normalisation takes away again; and of one that a softmax does not see.
 static bool has_none(const struct shk_model *m, int param) {
     if (m->params[param].running) return true;
     for (unsigned i = 0; i < m->graph.count; i++) {
+        if (m->graph.layers[i].kind == SHK_SEQ_POOL && m->graph.layers[i].params[1] == param) return true;
         const int behind = shk_graph_consumer(&m->graph, (int)i);
         if (m->graph.layers[i].params[1] == param && behind >= 0 && m->graph.layers[behind].kind == SHK_BATCH_NORM)
             return true;

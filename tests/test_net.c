@@ -204,6 +204,8 @@ static void test_wrong_arguments(void **state) {
     refused("net:flatten linear(8) positions(sincos)", "character 19", "put it behind tokens or patch_embed");
     refused("net:conv(8) positions(sincos)", "character 9", "put it behind tokens or patch_embed");
     refused("net:patch_embed(8,4) cls positions(sincos)", "character 22", "takes the tokens of its grid");
+    refused("net:patch_embed(8,4) seq_pool(8) linear(classes)", "character 27", "seq_pool takes no arguments");
+    refused("net:conv(8) seq_pool linear(classes)", "character 9", "put tokens or patch_embed before it");
     refused("net:tokens(3)", "character 8", "tokens takes no arguments");
     refused("net:relu(1)", "character 6", "relu takes no arguments");
     refused("net:conv(8) max_pool(3,pad=2)", "character 9", "a pad of more than half of its window");

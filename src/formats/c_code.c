@@ -252,4 +252,22 @@ const char *const shk_c_code[SHK_C_PARTS] = {
                    "        out[i] = s / (float)rows;\n"
                    "    }\n"
                    "}\n",
+    [SHK_C_SEQ_POOL] =
+        "/* The mean of all rows, weighted by the softmax of a linear layer's number of each; shares [rows] is room. "
+        "*/\n"
+        "static void pool_rows(const float *in, int rows, int n, float *out, float *shares, const float *weight,\n"
+        "                      const float *bias) {\n"
+        "    float most, sum = 0.0f;\n"
+        "    int r, i;\n"
+        "    for (r = 0; r < rows; r++) shares[r] = dot(weight, in + r * n, n) + *bias;\n"
+        "    most = shares[0];\n"
+        "    for (r = 1; r < rows; r++)\n"
+        "        if (shares[r] > most) most = shares[r];\n"
+        "    for (r = 0; r < rows; r++) sum += shares[r] = exponential(shares[r] - most);\n"
+        "    for (i = 0; i < n; i++) {\n"
+        "        float s = 0.0f;\n"
+        "        for (r = 0; r < rows; r++) s += shares[r] * in[r * n + i];\n"
+        "        out[i] = s / sum;\n"
+        "    }\n"
+        "}\n",
 };

@@ -28,6 +28,7 @@ enum shk_c_part {
     SHK_C_FIRST,
     SHK_C_AVERAGE,
     SHK_C_MEAN,
+    SHK_C_SEQ_POOL,
     SHK_C_PARTS
 };
 extern const char *const shk_c_code[SHK_C_PARTS];

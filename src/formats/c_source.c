@@ -17,7 +17,7 @@ struct source {
     char name[64];                // with which all that others see begins
     int last[SHK_MAX_LAYERS];     // the last layer that reads a layer's value
     size_t place[SHK_MAX_LAYERS]; // of it in the arena, floats
-    size_t arena, weights_place;  // all of it; room for an attention's weights
+    size_t arena, weights_place;  // all of it; room for the weights of rows
 };
 
 static void say(struct source *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -73,7 +73,8 @@ static void lay_out(struct source *s) {
         if (is_silent(l->kind)) continue;
         s->place[i] = find_place(s, i, floats_of(l));
         if (s->place[i] + floats_of(l) > s->arena) s->arena = s->place[i] + floats_of(l);
-        if (l->kind == SHK_ATTENTION && l->out.h > rows) rows = l->out.h;
+        const bool weighs = l->kind == SHK_ATTENTION || l->kind == SHK_SEQ_POOL;
+        if (weighs && g->layers[l->in[0]].out.h > rows) rows = g->layers[l->in[0]].out.h;
     }
     s->weights_place = s->arena;
     s->arena += rows;
@@ -192,6 +193,7 @@ static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_ATTENTION] = 1 << SHK_C_DOT | 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_ATTEND,
     [SHK_SELECT_CLS] = 1 << SHK_C_FIRST,
     [SHK_MEAN_TOKENS] = 1 << SHK_C_MEAN,
+    [SHK_SEQ_POOL] = 1 << SHK_C_DOT | 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_SEQ_POOL,
 };
 
 // The mean over the pixels of a map, not over rows.
@@ -246,6 +248,9 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
     case SHK_TOKENS:
         say(s, "%zu, %zu, %s", in.map ? in.c : in.h, in.map ? in.h * in.w : in.c, out);
         break;
+    case SHK_SEQ_POOL:
+        say(s, "%zu, %zu, %s, arena + %zu", in.h, in.c, out, s->weights_place);
+        break;
     case SHK_ATTENTION:
         say(s, "%zu, %zu, %zu, %s, arena + %zu, ", in.h, l->attention.heads, l->out.c / l->attention.heads, out,
             s->weights_place);
@@ -275,7 +280,8 @@ static const char *called(enum shk_layer_kind kind) {
                                                        [SHK_LAYER_NORM] = "normalise",
                                                        [SHK_ATTENTION] = "attend",
                                                        [SHK_SELECT_CLS] = "first",
-                                                       [SHK_MEAN_TOKENS] = "mean"};
+                                                       [SHK_MEAN_TOKENS] = "mean",
+                                                       [SHK_SEQ_POOL] = "pool_rows"};
     return names[kind];
 }
 

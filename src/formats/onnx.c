@@ -206,7 +206,7 @@ static void write_fixed_positions(struct onnx *o, const struct shk_layer *l) {
 // Whether a layer's values are [batch][c], not [batch][h][c].
 static bool is_vector(const struct shk_graph *g, int layer) {
     const enum shk_layer_kind kind = g->layers[layer].kind;
-    if (kind == SHK_FLATTEN || kind == SHK_SELECT_CLS || kind == SHK_MEAN_TOKENS) return true;
+    if (kind == SHK_FLATTEN || kind == SHK_SELECT_CLS || kind == SHK_MEAN_TOKENS || kind == SHK_SEQ_POOL) return true;
     return (shk_layer_flags(kind) & SHK_ROWWISE) && is_vector(g, g->layers[layer].in[0]);
 }
 
@@ -330,6 +330,23 @@ static void write_mean_tokens(struct onnx *o, const struct shk_layer *l) {
     node(o, "ReduceMean", INPUTS(o->in), o->out, attributes);
 }
 
+// Scores [tokens][1] become shares [1][tokens], whose product with the tokens is [1][c].
+static void write_seq_pool(struct onnx *o, const struct shk_layer *l) {
+    const int64_t row[] = {0, (int64_t)l->out.c};
+    const struct value query = part(o, "query"), scores = part(o, "scores"), turned = part(o, "turned"),
+                       shares = part(o, "shares"), sum = part(o, "sum"), shape = wholes(o, "shape", 2, row);
+    node(o, "Transpose", INPUTS(weight(o, 0)), query.name,
+         (const struct attribute[]){{"perm", KIND_WHOLES, 2, {1, 0}, 0}, {0}});
+    node(o, "MatMul", INPUTS(o->in, query.name), scores.name, NONE);
+    const struct value with_bias = part(o, "with_bias");
+    node(o, "Add", INPUTS(scores.name, weight(o, 1)), with_bias.name, NONE);
+    node(o, "Transpose", INPUTS(with_bias.name), turned.name,
+         (const struct attribute[]){{"perm", KIND_WHOLES, 3, {0, 2, 1}, 0}, {0}});
+    node(o, "Softmax", INPUTS(turned.name), shares.name, (const struct attribute[]){whole("axis", -1), {0}});
+    node(o, "MatMul", INPUTS(shares.name, o->in), sum.name, NONE);
+    node(o, "Reshape", INPUTS(sum.name, shape.name), o->out, NONE);
+}
+
 // Pixels 0 .. 1 become what the model was trained on.
 static void write_input(struct onnx *o, const struct shk_layer *l) {
     const struct shk_preprocessing *p = &o->m->input.prepared;
@@ -364,6 +381,7 @@ static write_layer *const writers[SHK_LAYER_KINDS] = {
     [SHK_ATTENTION] = write_attention,
     [SHK_SELECT_CLS] = write_select_cls,
     [SHK_MEAN_TOKENS] = write_mean_tokens,
+    [SHK_SEQ_POOL] = write_seq_pool,
 };
 static bool is_left_out(enum shk_layer_kind kind) { return kind == SHK_DROPOUT || kind == SHK_CROSS_ENTROPY; }
 

@@ -140,7 +140,7 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
     if (in.map && l->kind != SHK_MEAN_TOKENS && (kinds[l->kind].flags & SHK_ELEMENTWISE) != SHK_ELEMENTWISE)
         return refuse(l, "takes a matrix, not a map", err);
     l->out = in;
-    if (l->kind == SHK_MEAN_TOKENS) l->out = (struct shk_extent){1, 1, in.c, false};
+    if (l->kind == SHK_MEAN_TOKENS || l->kind == SHK_SEQ_POOL) l->out = (struct shk_extent){1, 1, in.c, false};
     if (l->kind == SHK_LINEAR) l->out.c = l->linear.out;
     if (l->kind == SHK_CLS_TOKEN) l->out.h++;
     if (l->kind == SHK_SELECT_CLS) l->out.h = 1;
@@ -193,6 +193,7 @@ double shk_layer_flops(const struct shk_graph *g, const struct shk_layer *l) {
         return products * (double)(l->conv.kernel * l->conv.kernel * in.c / l->conv.groups);
     if (l->kind == SHK_LINEAR) return products * (double)in.c;
     if (l->kind == SHK_PATCH_EMBED) return products * (double)(in.c * l->patch_embed.patch * l->patch_embed.patch);
-    if (l->kind == SHK_ATTENTION) return 2 * products * (double)in.h; // scores, and sums of values
+    if (l->kind == SHK_SEQ_POOL) return 2 * 2 * (double)(in.h * in.c); // scores, and sums of tokens
+    if (l->kind == SHK_ATTENTION) return 2 * products * (double)in.h;  // scores, and sums of values
     return 0;
 }

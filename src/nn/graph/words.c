@@ -152,6 +152,19 @@ static bool add_linear(struct shk_builder *b, size_t out, const char *name) {
     return shk_builder_add(b, l);
 }
 
+// The sequence pooling of a compact convolutional transformer: a torch.nn.Linear from a token to one number.
+static bool build_seq_pool(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    (void)v;
+    struct shk_layer l = layer_of(SHK_SEQ_POOL, name);
+    const size_t in = extent_of(b).c;
+    const double bound = 1 / sqrt((double)in);
+    char prefix[64];
+    if (extent_of(b).map) return shk_builder_fail(b, "it takes tokens, not a map: put tokens or patch_embed before it");
+    snprintf(prefix, sizeof prefix, "%s.", name);
+    add_weight(b, &l, 1, in, bound, bound, prefix);
+    return shk_builder_add(b, l);
+}
+
 static bool build_linear(struct shk_builder *b, const char *name, const struct shk_values *v) {
     if (extent_of(b).map)
         return shk_builder_fail(b, "it takes a row of numbers, not a map: put flatten or mean before it");
@@ -369,5 +382,6 @@ const struct shk_word shk_words[] = {
      {{"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}}, {"momentum", SHK_ARGUMENT_REAL, 0, 1, "0.1", {NULL}}}},
     {"ln", build_ln, NOTHING},
     {"cls", build_cls, NOTHING},
+    {"seq_pool", build_seq_pool, NOTHING},
     {.name = NULL},
 };
