@@ -66,14 +66,19 @@ class Reader:
         return name, count, "layer", word, self.arguments() if self.peek() == "(" else []
 
     def branches(self):
+        """The branches of a sum, and its arguments."""
         self.take("(")
-        branches = [self.list(("|", ")"))]
-        while self.take() == "|":
-            branches.append(self.list(("|", ")")))
-        return branches
+        branches = [self.list(("|", ",", ")"))]
+        while self.peek() == "|":
+            self.take()
+            branches.append(self.list(("|", ",", ")")))
+        if self.peek() == ",":
+            return branches, self.arguments(",")
+        self.take(")")
+        return branches, []
 
-    def arguments(self):
-        self.take("(")
+    def arguments(self, before="("):
+        self.take(before)
         found = []
         while True:
             value = self.take()
@@ -101,6 +106,34 @@ class Mean(nn.Module):
 class Cls(nn.Module):
     def forward(self, x):
         return x[:, 0]
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: leaves out a sample's whole value with probability p, and scales it otherwise."""
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        if not self.training or self.p == 0:
+            return x
+        kept = torch.rand((len(x),) + (1,) * (x.dim() - 1), device=x.device) >= self.p
+        return x * kept.to(x.dtype) / (1 - self.p)
+
+
+class Encoder(nn.TransformerEncoderLayer):
+    """With stochastic depth of both of its residual sums."""
+
+    def __init__(self, *arguments, drop_path, **more):
+        super().__init__(*arguments, **more)
+        self.drop_path = DropPath(drop_path)
+
+    def _sa_block(self, *arguments):
+        return self.drop_path(super()._sa_block(*arguments))
+
+    def _ff_block(self, x):
+        return self.drop_path(super()._ff_block(x))
 
 
 class SequencePool(nn.Linear):
@@ -169,6 +202,7 @@ class Net(nn.Module):
         super().__init__()
         self.classes = classes
         self.value = torch.zeros(1, *shape)  # what the next layer reads, for its extent
+        self.drop_paths = nn.ModuleList()  # of the sums
         self.grid = None  # rows and columns of the tokens made last
         reader = Reader(text)
         self.program, _ = self._list(reader.list((None,)), "", 0)
@@ -240,11 +274,10 @@ class Net(nn.Module):
         if word == "ln":
             return self._add(path, nn.LayerNorm(c))
         if word == "encoder":
-            keys = [("heads", None), ("ff", 4 * c), ("norm", "post"), ("act", "relu"), ("dropout", 0)]
-            heads, ff, norm, act, dropout = _arguments(given, keys)
-            return self._add(path, nn.TransformerEncoderLayer(c, int(heads), int(ff), float(dropout),
-                                                              F.silu if act == "silu" else act, batch_first=True,
-                                                              norm_first=norm == "pre"))
+            keys = [("heads", None), ("ff", 4 * c), ("norm", "post"), ("act", "relu"), ("dropout", 0), ("drop_path", 0)]
+            heads, ff, norm, act, dropout, drop_path = _arguments(given, keys)
+            return self._add(path, Encoder(c, int(heads), int(ff), float(dropout), F.silu if act == "silu" else act,
+                                           batch_first=True, norm_first=norm == "pre", drop_path=float(drop_path)))
         raise ValueError(f"no layer is called '{word}'")
 
     # ---- Items
@@ -274,13 +307,16 @@ class Net(nn.Module):
         self.train(training)
         return layer, children + 1
 
-    def _sum(self, branches, scope, children):
+    def _sum(self, parts, scope, children):
+        branches, given = parts
+        self.drop_paths.append(DropPath(float(_arguments(given, [("drop_path", 0)])[0])))
+        drop_path = self.drop_paths[-1]
         read, programs = self.value, []
         for branch in branches:
             self.value = read
             program, children = self._list(branch, scope, children)
             programs.append(program)
-        return ("sum", programs), children
+        return ("sum", programs, drop_path), children
 
     def _run(self, program, x):
         for step in program:
@@ -288,6 +324,7 @@ class Net(nn.Module):
                 x = self._run(step, x)
             elif isinstance(step, tuple):
                 values = [self._run(branch, x) for branch in step[1]]
+                values[0] = step[2](values[0])
                 x = sum(values[1:], values[0]) if len(values) > 1 else values[0] + x
             else:
                 x = step(x)

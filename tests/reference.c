@@ -69,7 +69,7 @@ static struct shk_extent map_of(const struct node *n, bool *image) {
     int i = n->l->in[0];
     while (g->layers[i].kind == SHK_SELECT_CLS || g->layers[i].kind == SHK_MEAN_TOKENS ||
            g->layers[i].kind == SHK_RELU || g->layers[i].kind == SHK_GELU || g->layers[i].kind == SHK_SILU ||
-           g->layers[i].kind == SHK_DROPOUT)
+           g->layers[i].kind == SHK_DROPOUT || g->layers[i].kind == SHK_DROP_PATH)
         i = g->layers[i].in[0];
     *image = g->layers[i].kind == SHK_FLATTEN && g->layers[i].in[0] == 0;
     return g->layers[i].kind == SHK_FLATTEN ? g->layers[g->layers[i].in[0]].out : n->in;
@@ -85,6 +85,12 @@ static void dropout(const struct node *n) {
         const size_t row = map.map ? i % pixels : i / map.c, column = map.map ? i / pixels : i % map.c;
         n->y[i] = n->x[i] * dropout_factor(n, n->l->dropout.p, row * ld + column);
     }
+}
+
+// A sample's draw is that of its first element.
+static void drop_path(const struct node *n) {
+    const double factor = dropout_factor(n, n->l->dropout.p, 0);
+    for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = factor * n->x[i];
 }
 
 // ---- Maps ----
@@ -336,6 +342,7 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_GELU] = gelu,
     [SHK_SILU] = silu,
     [SHK_DROPOUT] = dropout,
+    [SHK_DROP_PATH] = drop_path,
     [SHK_ADD] = add,
     [SHK_BATCH_NORM] = batch_norm,
     [SHK_LAYER_NORM] = layer_norm,

@@ -287,6 +287,7 @@ static const struct odd odd[] = {
     {{PLAIN(RELU)}},
     {{PLAIN(GELU)}},
     {{DROPOUT(0.3)}},
+    {{{.kind = SHK_DROP_PATH, .dropout = {0.4}}}},
     {{PLAIN(LAYER_NORM)}},
     {{HEADS(1, 0.3)}},
     {{HEADS(2, 0)}},

@@ -153,6 +153,20 @@ static const struct check checks[] = {
      3,
      7},
     {"net:patch_embed(17,4) sum(seq_pool | mean | ln seq_pool) dropout(0.2) linear(classes)", {12, 12, 2, 3}, 6, 2, 6},
+    // Stochastic depth: of residual sums, of the first of several branches, where others read what it drops, in blocks.
+    {"net:conv(12) sum(conv(12) gelu conv(12),drop_path=0.3) relu sum(conv(18,stride=2) | "
+     "conv(18,1,stride=2),drop_path=0.6) sum(sum(dropout(0) | conv(18),drop_path=0.4) | conv(18)) mean linear(classes)",
+     {9, 8, 1, 3},
+     9,
+     4,
+     9},
+    {"net:patch_embed(12,4) cls_token encoder(2,20,drop_path=0.4) "
+     "encoder(3,20,norm=pre,act=gelu,dropout=0.2,drop_path=0.5) "
+     "cls linear(classes)",
+     {8, 12, 1, 3},
+     9,
+     3,
+     9},
     {"net:tokens ln linear(12) mean linear(classes)", {8, 8, 4, 3}, 5, 3, 5},
     {"net:sum(patch_embed(17,4) | conv(17,stride=2) conv(17,stride=2) tokens) sum(positions) mean linear(classes)",
      {8, 8, 2, 3},
@@ -598,7 +612,7 @@ static void check_evaluation(struct run *r, const struct problem *p, const struc
 static bool differs(const struct shk_model *m) {
     for (unsigned i = 0; i < m->graph.count; i++) {
         const struct shk_layer *l = &m->graph.layers[i];
-        if (l->kind == SHK_BATCH_NORM || (l->kind == SHK_DROPOUT && l->dropout.p > 0) ||
+        if (l->kind == SHK_BATCH_NORM || l->kind == SHK_DROP_PATH || (l->kind == SHK_DROPOUT && l->dropout.p > 0) ||
             (l->kind == SHK_ATTENTION && l->attention.dropout > 0))
             return true;
     }

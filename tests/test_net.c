@@ -24,6 +24,8 @@ static void test_one_way_to_write(void **state) {
         {"net:3*( conv(8) relu)mean head=linear(classes)", "net:3*(conv(8) relu) mean head=linear(classes)"},
         {"net:a = conv(8) b=2*sum ( c=conv(8)|conv(8,1)|relu ) mean linear(5)",
          "net:a=conv(8) b=2*sum(c=conv(8) | conv(8,1) | relu) mean linear(5)"},
+        {"net:conv(8) sum(conv(8) , drop_path = 0.2 ) sum(relu|gelu, 0.1) mean linear(5)",
+         "net:conv(8) sum(conv(8),drop_path=0.2) sum(relu | gelu,0.1) mean linear(5)"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct shk_model *m = make(cases[i].text);
@@ -206,6 +208,13 @@ static void test_wrong_arguments(void **state) {
     refused("net:patch_embed(8,4) cls positions(sincos)", "character 22", "takes the tokens of its grid");
     refused("net:patch_embed(8,4) seq_pool(8) linear(classes)", "character 27", "seq_pool takes no arguments");
     refused("net:conv(8) seq_pool linear(classes)", "character 9", "put tokens or patch_embed before it");
+    refused("net:conv(8) sum(relu,drop_path=1)", "character 28",
+            "drop_path of sum must be a probability from 0 to 0.9");
+    refused("net:conv(8) sum(relu,dropout=0.1)", "character 18", "sum takes drop_path");
+    refused("net:conv(8) sum(relu,)", "character 18", "a value is expected");
+    refused("net:conv(8) sum(relu,drop_path=0.1,drop_path=0.1)", "character 32", "given twice");
+    refused("net:patch_embed(8,4) encoder(2,drop_path=2)", "character 38",
+            "drop_path of encoder must be a probability");
     refused("net:tokens(3)", "character 8", "tokens takes no arguments");
     refused("net:relu(1)", "character 6", "relu takes no arguments");
     refused("net:conv(8) max_pool(3,pad=2)", "character 9", "a pad of more than half of its window");

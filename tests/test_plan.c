@@ -44,7 +44,9 @@ static const struct subject subjects[] = {
      "positions(sincos) "
      "encoder(2,24) cls linear(classes)",
      {8, 8, 2, 3}},
-    {"net:conv(20,stride=2) tokens sum(encoder(2,24) | ln) sum(seq_pool | mean) linear(classes)", {8, 8, 1, 3}},
+    {"net:conv(20,stride=2) tokens sum(encoder(2,24,drop_path=0.2) | ln,drop_path=0.3) sum(seq_pool | mean) "
+     "linear(classes)",
+     {8, 8, 1, 3}},
     {"vit:dim=12,depth=1,heads=3,patch=4,ff=20,dropout=0", {8, 8, 1, 5}},
     {"vit:dim=12,depth=2,heads=3,patch=2,ff=20,dropout=0.3", {8, 8, 1, 5}},
     {"vit:dim=12,depth=2,heads=3,patch=4,ff=20,dropout=0.3,norm=pre,act=gelu", {8, 12, 3, 11}},

@@ -32,7 +32,9 @@ static void say(struct source *s, const char *format, ...) {
 
 // ---- The arena ----
 
-static bool is_silent(enum shk_layer_kind kind) { return kind == SHK_DROPOUT || kind == SHK_FLATTEN; }
+static bool is_silent(enum shk_layer_kind kind) {
+    return kind == SHK_DROPOUT || kind == SHK_DROP_PATH || kind == SHK_FLATTEN;
+}
 
 // The layer whose value is layer i's: maps are [c][h][w], as PyTorch flattens them.
 static int source_of(const struct shk_graph *g, int i) {

@@ -383,11 +383,12 @@ static write_layer *const writers[SHK_LAYER_KINDS] = {
     [SHK_MEAN_TOKENS] = write_mean_tokens,
     [SHK_SEQ_POOL] = write_seq_pool,
 };
-static bool is_left_out(enum shk_layer_kind kind) { return kind == SHK_DROPOUT || kind == SHK_CROSS_ENTROPY; }
+static bool drops(enum shk_layer_kind kind) { return kind == SHK_DROPOUT || kind == SHK_DROP_PATH; }
+static bool is_left_out(enum shk_layer_kind kind) { return drops(kind) || kind == SHK_CROSS_ENTROPY; }
 
 // The layer whose value is layer i's.
 static int source_of(const struct shk_graph *g, int i) {
-    while (g->layers[i].kind == SHK_DROPOUT) i = g->layers[i].in[0];
+    while (drops(g->layers[i].kind)) i = g->layers[i].in[0];
     return i;
 }
 

@@ -102,7 +102,8 @@ static bool has_sizes(const struct shk_layer *l) {
 
 static bool check_attributes(const struct shk_layer *l, struct shk_error *err) {
     const double most = 1 - 0x1p-17; // more would be all of 65536
-    const double p = l->kind == SHK_ATTENTION ? l->attention.dropout : l->kind == SHK_DROPOUT ? l->dropout.p : 0;
+    const bool drops = l->kind == SHK_DROPOUT || l->kind == SHK_DROP_PATH;
+    const double p = l->kind == SHK_ATTENTION ? l->attention.dropout : drops ? l->dropout.p : 0;
     if (l->kind == SHK_BATCH_NORM &&
         !(l->batch_norm.eps > 0 && l->batch_norm.momentum >= 0 && l->batch_norm.momentum <= 1))
         return refuse(l, "has an eps that is not above 0, or a momentum that is not from 0 to 1", err);

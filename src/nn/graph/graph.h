@@ -71,7 +71,7 @@ struct shk_layer {
             bool cls_alone; // one query, of row 0: what nobody else reads is not computed (prune.h)
         } attention;
         struct {
-            double p;
+            double p; // of an element; of a drop path, that a sample's whole value is left out
         } dropout;
         struct shk_grid grid; // of fixed positions: its tokens are the input's last rows
     };

@@ -135,6 +135,12 @@ static bool add_dropout(struct shk_builder *b, double p) {
     return p == 0 || shk_builder_add(b, l);
 }
 
+bool shk_builder_drop_path(struct shk_builder *b, double p) {
+    struct shk_layer l = layer_of(SHK_DROP_PATH, "");
+    l.dropout.p = p;
+    return p == 0 || shk_builder_add(b, l);
+}
+
 static bool build_dropout(struct shk_builder *b, const char *name, const struct shk_values *v) {
     (void)name;
     return add_dropout(b, v->real[0]);
@@ -264,7 +270,7 @@ enum {
     LAYER_NAME = 48,
     MOST_BLOCK = 28
 }; // of any layer; of a block, whose layers are called PREFIX.self_attn.out_proj and so on
-enum { ENCODER_HEADS, ENCODER_FF, ENCODER_NORM, ENCODER_ACT, ENCODER_DROPOUT };
+enum { ENCODER_HEADS, ENCODER_FF, ENCODER_NORM, ENCODER_ACT, ENCODER_DROPOUT, ENCODER_DROP_PATH };
 
 // torch.nn.MultiheadAttention: Xavier-uniform for the stacked weight [3 dim][dim], zero biases, the output projection as
 // nn.Linear.
@@ -306,7 +312,8 @@ static bool add_sublayer(struct shk_builder *b, const char *block, const struct 
     snprintf(name, sizeof name, "%.28s.norm%d", block, half + 1);
     if (pre && !shk_builder_add(b, layer_of(SHK_LAYER_NORM, name))) return false;
     if (pre) *norm = b->at;
-    if (!(half == 0 ? add_attention : add_feed_forward)(b, block, v) || !add_dropout(b, v->real[ENCODER_DROPOUT]))
+    if (!(half == 0 ? add_attention : add_feed_forward)(b, block, v) || !add_dropout(b, v->real[ENCODER_DROPOUT]) ||
+        !shk_builder_drop_path(b, v->real[ENCODER_DROP_PATH]))
         return false;
     struct shk_layer sum = layer_of(SHK_ADD, "");
     sum.in[1] = residual;
@@ -376,7 +383,8 @@ const struct shk_word shk_words[] = {
       {"ff", SHK_ARGUMENT_WHOLE, 1, 65536, "", {NULL}},
       {"norm", SHK_ARGUMENT_WORD, 0, 0, "post", {"post", "pre", NULL}},
       {"act", SHK_ARGUMENT_WORD, 0, 0, "relu", {"relu", "gelu", "silu", NULL}},
-      {"dropout", SHK_ARGUMENT_SHARE, 0, 0, "0", {NULL}}}},
+      {"dropout", SHK_ARGUMENT_SHARE, 0, 0, "0", {NULL}},
+      {"drop_path", SHK_ARGUMENT_SHARE, 0, 0, "0", {NULL}}}},
     {"bn",
      build_bn,
      {{"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}}, {"momentum", SHK_ARGUMENT_REAL, 0, 1, "0.1", {NULL}}}},
