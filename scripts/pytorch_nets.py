@@ -272,12 +272,14 @@ class Net(nn.Module):
             kind = nn.BatchNorm2d if self.value.dim() == 4 else nn.BatchNorm1d
             return self._add(path, kind(c, eps, momentum))
         if word == "ln":
-            return self._add(path, nn.LayerNorm(c))
+            return self._add(path, nn.LayerNorm(c, float(_arguments(given, [("eps", 1e-5)])[0])))
         if word == "encoder":
-            keys = [("heads", None), ("ff", 4 * c), ("norm", "post"), ("act", "relu"), ("dropout", 0), ("drop_path", 0)]
-            heads, ff, norm, act, dropout, drop_path = _arguments(given, keys)
+            keys = [("heads", None), ("ff", 4 * c), ("norm", "post"), ("act", "relu"), ("dropout", 0), ("drop_path", 0),
+                    ("eps", 1e-5)]
+            heads, ff, norm, act, dropout, drop_path, eps = _arguments(given, keys)
             return self._add(path, Encoder(c, int(heads), int(ff), float(dropout), F.silu if act == "silu" else act,
-                                           batch_first=True, norm_first=norm == "pre", drop_path=float(drop_path)))
+                                           batch_first=True, norm_first=norm == "pre", layer_norm_eps=float(eps),
+                                           drop_path=float(drop_path)))
         raise ValueError(f"no layer is called '{word}'")
 
     # ---- Items

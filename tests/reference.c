@@ -219,7 +219,7 @@ static void layer_norm(const struct node *n) {
         double mean = 0, var = 0;
         for (size_t c = 0; c < cols; c++) mean += x[c] / (double)cols;
         for (size_t c = 0; c < cols; c++) var += (x[c] - mean) * (x[c] - mean) / (double)cols;
-        for (size_t c = 0; c < cols; c++) y[c] = (x[c] - mean) / sqrt(var + 1e-5) * gamma[c] + beta[c];
+        for (size_t c = 0; c < cols; c++) y[c] = (x[c] - mean) / sqrt(var + n->l->layer_norm.eps) * gamma[c] + beta[c];
     }
 }
 

@@ -74,6 +74,7 @@ static int add(struct builder *b, struct shk_layer l, int a, int c, const char *
     const bool reads = l.kind != SHK_INPUT && a >= 0;
     l.in[0] = reads ? a : -1;
     l.in[1] = c;
+    if (l.kind == SHK_LAYER_NORM) l.layer_norm.eps = 1e-5;
     snprintf(l.name, sizeof l.name, "%s%u.%s", prefix, g->count, shk_layer_name(l.kind));
     snprintf(b->last, sizeof b->last, "%s", l.name);
     add_params(b, &l, reads ? g->layers[a].out : l.out);

@@ -215,6 +215,9 @@ static void test_wrong_arguments(void **state) {
     refused("net:conv(8) sum(relu,drop_path=0.1,drop_path=0.1)", "character 32", "given twice");
     refused("net:patch_embed(8,4) encoder(2,drop_path=2)", "character 38",
             "drop_path of encoder must be a probability");
+    refused("net:patch_embed(8,4) ln(eps=2)", "character 25", "eps of ln must be a number from 0 to 1");
+    refused("net:patch_embed(8,4) ln(0)", "character 18", "an eps that is not above 0");
+    refused("net:patch_embed(8,4) encoder(2,eps=0)", "character 18", "an eps that is not above 0");
     refused("net:tokens(3)", "character 8", "tokens takes no arguments");
     refused("net:relu(1)", "character 6", "relu takes no arguments");
     refused("net:conv(8) max_pool(3,pad=2)", "character 9", "a pad of more than half of its window");

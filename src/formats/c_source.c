@@ -246,6 +246,9 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
         say_real(s, (float)l->batch_norm.eps);
         break;
     case SHK_LAYER_NORM:
+        say(s, "%zu, %zu, %s, ", in.h, in.c, out);
+        say_real(s, (float)l->layer_norm.eps);
+        break;
     case SHK_MEAN_TOKENS:
     case SHK_TOKENS:
         say(s, "%zu, %zu, %s", in.map ? in.c : in.h, in.map ? in.h * in.w : in.c, out);

@@ -263,8 +263,8 @@ static void write_batch_norm(struct onnx *o, const struct shk_layer *l) {
 }
 
 static void write_layer_norm(struct onnx *o, const struct shk_layer *l) {
-    (void)l;
-    const struct attribute attributes[] = {whole("axis", -1), {"epsilon", KIND_REAL, 0, {0}, 1e-5f}, {0}};
+    const float eps = (float)l->layer_norm.eps;
+    const struct attribute attributes[] = {whole("axis", -1), {"epsilon", KIND_REAL, 0, {0}, eps}, {0}};
     node(o, "LayerNormalization", INPUTS(o->in, weight(o, 0), weight(o, 1)), o->out, attributes);
 }
 

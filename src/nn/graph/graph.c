@@ -107,6 +107,7 @@ static bool check_attributes(const struct shk_layer *l, struct shk_error *err) {
     if (l->kind == SHK_BATCH_NORM &&
         !(l->batch_norm.eps > 0 && l->batch_norm.momentum >= 0 && l->batch_norm.momentum <= 1))
         return refuse(l, "has an eps that is not above 0, or a momentum that is not from 0 to 1", err);
+    if (l->kind == SHK_LAYER_NORM && !(l->layer_norm.eps > 0)) return refuse(l, "has an eps that is not above 0", err);
     if (!has_sizes(l)) return refuse(l, "has an attribute of 0 that must be at least 1", err);
     return (p >= 0 && p < most) || refuse(l, "has a dropout that is not at least 0 and below 1", err);
 }

@@ -66,6 +66,9 @@ struct shk_layer {
             double eps, momentum;
         } batch_norm;
         struct {
+            double eps;
+        } layer_norm;
+        struct {
             size_t heads;   // its input has the queries, keys and values of all heads, stacked
             double dropout; // of the weights
             bool cls_alone; // one query, of row 0: what nobody else reads is not computed (prune.h)

@@ -234,6 +234,12 @@ static bool build_positions(struct shk_builder *b, const char *name, const struc
     return shk_builder_add(b, embedding(b, SHK_POSITIONS, extent_of(b).h, name));
 }
 
+static bool add_norm(struct shk_builder *b, const char *name, double eps) {
+    struct shk_layer l = layer_of(SHK_LAYER_NORM, name);
+    l.layer_norm.eps = eps;
+    return shk_builder_add(b, l);
+}
+
 static void add_norm_params(struct shk_builder *b, int norm) {
     struct shk_layer *l = &b->m->graph.layers[norm];
     l->params[0] = add_param(b, vector(l->out.c, 1), "%s.weight", l->name);
@@ -258,8 +264,7 @@ static bool build_bn(struct shk_builder *b, const char *name, const struct shk_v
 }
 
 static bool build_ln(struct shk_builder *b, const char *name, const struct shk_values *v) {
-    (void)v;
-    if (!shk_builder_add(b, layer_of(SHK_LAYER_NORM, name))) return false;
+    if (!add_norm(b, name, v->real[0])) return false;
     add_norm_params(b, b->at);
     return true;
 }
@@ -270,7 +275,7 @@ enum {
     LAYER_NAME = 48,
     MOST_BLOCK = 28
 }; // of any layer; of a block, whose layers are called PREFIX.self_attn.out_proj and so on
-enum { ENCODER_HEADS, ENCODER_FF, ENCODER_NORM, ENCODER_ACT, ENCODER_DROPOUT, ENCODER_DROP_PATH };
+enum { ENCODER_HEADS, ENCODER_FF, ENCODER_NORM, ENCODER_ACT, ENCODER_DROPOUT, ENCODER_DROP_PATH, ENCODER_EPS };
 
 // torch.nn.MultiheadAttention: Xavier-uniform for the stacked weight [3 dim][dim], zero biases, the output projection as
 // nn.Linear.
@@ -310,7 +315,7 @@ static bool add_sublayer(struct shk_builder *b, const char *block, const struct 
     const int residual = b->at;
     char name[LAYER_NAME];
     snprintf(name, sizeof name, "%.28s.norm%d", block, half + 1);
-    if (pre && !shk_builder_add(b, layer_of(SHK_LAYER_NORM, name))) return false;
+    if (pre && !add_norm(b, name, v->real[ENCODER_EPS])) return false;
     if (pre) *norm = b->at;
     if (!(half == 0 ? add_attention : add_feed_forward)(b, block, v) || !add_dropout(b, v->real[ENCODER_DROPOUT]) ||
         !shk_builder_drop_path(b, v->real[ENCODER_DROP_PATH]))
@@ -318,7 +323,7 @@ static bool add_sublayer(struct shk_builder *b, const char *block, const struct 
     struct shk_layer sum = layer_of(SHK_ADD, "");
     sum.in[1] = residual;
     if (!shk_builder_add(b, sum)) return false;
-    if (!pre && !shk_builder_add(b, layer_of(SHK_LAYER_NORM, name))) return false;
+    if (!pre && !add_norm(b, name, v->real[ENCODER_EPS])) return false;
     if (!pre) *norm = b->at;
     return true;
 }
@@ -384,11 +389,12 @@ const struct shk_word shk_words[] = {
       {"norm", SHK_ARGUMENT_WORD, 0, 0, "post", {"post", "pre", NULL}},
       {"act", SHK_ARGUMENT_WORD, 0, 0, "relu", {"relu", "gelu", "silu", NULL}},
       {"dropout", SHK_ARGUMENT_SHARE, 0, 0, "0", {NULL}},
-      {"drop_path", SHK_ARGUMENT_SHARE, 0, 0, "0", {NULL}}}},
+      {"drop_path", SHK_ARGUMENT_SHARE, 0, 0, "0", {NULL}},
+      {"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}}}},
     {"bn",
      build_bn,
      {{"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}}, {"momentum", SHK_ARGUMENT_REAL, 0, 1, "0.1", {NULL}}}},
-    {"ln", build_ln, NOTHING},
+    {"ln", build_ln, {{"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}}}},
     {"cls", build_cls, NOTHING},
     {"seq_pool", build_seq_pool, NOTHING},
     {.name = NULL},
