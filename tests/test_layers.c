@@ -177,6 +177,8 @@ static const struct check checks[] = {
      5,
      3,
      5},
+    {"cct:dim=20,depth=1", {12, 13, 1, 3}, 7, 3, 7},
+    {"vit-tiny:dim=12,depth=2", {8, 12, 2, 5}, 7, 3, 7},
     {"net:flatten linear(30) gelu linear(12) relu linear(classes)", {8, 9, 3, 4}, 9, 3, 9},
     // Every choice of a ViT, alone and against each other.
     {"vit:dim=16,depth=1,heads=1,patch=4,ff=16,dropout=0", {8, 8, 1, 9}, 7, 3, 7},

@@ -82,6 +82,13 @@ static void test_presets(void **state) {
         {"resnet18", "ResNet-18", 11689512 - 513 * 995 - 64 * 3 * 40, "fc.weight"},
         {"resnet18:stem=large", "resnet18:stem=large", 11689512 - 513 * 995, "fc.weight"},
         {"resnet18:width=4,stem=small", "resnet18:width=4", 44457, "fc.weight"},
+        {"cct", "CCT", 1728 + 73728 + 16 * 128 + 2 * 132480 + 256 + 129 + 129 * 5, "head.weight"},
+        {"cct:pos=sincos", "cct:pos=sincos", 1728 + 73728 + 2 * 132480 + 256 + 129 + 129 * 5, "head.weight"},
+        {"cct:dim=16,heads=4,depth=1", "cct:dim=16,depth=1,heads=4",
+         8 * 27 + 16 * 72 + 16 * 16 + 48 * 17 + 16 * 17 + 32 * 17 + 16 * 33 + 64 + 32 + 17 + 17 * 5, "head.weight"},
+        {"vit-tiny", "ViT-tiny", 192 * 49 + 192 + 17 * 192 + 12 * 444864 + 384 + 193 * 5, "head.weight"},
+        {"vit-tiny:patch=8,dim=12,depth=2", "vit-tiny:dim=12,depth=2,patch=8",
+         12 * 193 + 12 + 5 * 12 + 2 * (12 * 144 + 13 * 12) + 24 + 13 * 5, "head.weight"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct shk_model *m = make(cases[i].text);
@@ -239,6 +246,11 @@ static void test_wrong_presets(void **state) {
     refused("resnet20:width=8,width=8", "width", "stands twice");
     refused("resnet20:width", "'width'", "key=value");
     refused("lenet5:width=4", "lenet5", "no key 'width'");
+    refused("cct:pos=none", "pos=none is not known", "pos=learned or pos=sincos");
+    refused("cct:dim=130,pos=sincos", "cct:dim=130,pos=sincos: the net's text", "tokens of 130 numbers");
+    refused("cct:heads=3", "cct:heads=3: the net's text", "its 3 heads do not divide tokens of 128 numbers");
+    refused("vit-tiny:patch=5", "vit-tiny:patch=5: the net's text", "do not divide the map of 16x16");
+    refused("vit-tiny:ff=5", "vit-tiny has no key 'ff'", "dim, depth, heads and patch");
     refused("resnet19", "unknown model 'resnet19'", "resnet18");
     struct shk_error err = {.text = ""};
     assert_null(shk_model_outline("lenet5", &(struct shk_shape){11, 11, 1, 2}, &err));

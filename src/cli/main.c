@@ -111,6 +111,8 @@ static const struct argp argp = {
         "      norm=post|pre,pos=learned|none,dropout=0.1,act=relu|gelu|silu\n"
         "  resnet20:width=16\n"
         "  resnet18:stem=small|large,width=64\n"
+        "  cct:dim=128,depth=2,heads=2,pos=learned|sincos\n"
+        "  vit-tiny:dim=192,depth=12,heads=3,patch=4\n"
         "  net:conv(16,3) relu max_pool(2) flatten linear(classes)   a net of your own, layer by layer\n"
         "  @FILE                                                     such a text in a file\n"
         "\n"

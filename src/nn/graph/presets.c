@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A preset's text has its keys in square brackets: [width], or [width*2] for a multiple.
+// A preset's text has its keys in square brackets: [width], or [width*2] or [width/2] for a multiple or a part.
 #include "nn/graph/presets.h"
 
 #include "nn/graph/keys.h"
@@ -54,6 +54,25 @@ static const struct net_preset {
          "[width*4]") " " BLOCK("[width*4]") ") layer4=(" FIRST("[width*8]") " " BLOCK("[width*8]") ") mean "
                                                                                                     "fc=linear("
                                                                                                     "classes)"},
+    // CCT-2/3x2 of Hassani et al. 2021, but for the feed-forward part, which is twice as wide as a token
+    {"cct",
+     "CCT",
+     {{"dim", 4, 1024, "128", {{NULL, NULL}}},
+      {"depth", 1, SHK_MAX_DEPTH, "2", {{NULL, NULL}}},
+      {"heads", 1, 256, "2", {{NULL, NULL}}},
+      {"pos", 0, 0, "learned", {{"learned", "pos_embed=positions"}, {"sincos", "positions(sincos)"}}}},
+     "tokenizer=(conv1=conv([dim/2],bias=no) relu max_pool(3,2,pad=1) conv2=conv([dim],bias=no) relu "
+     "max_pool(3,2,pad=1)) tokens [pos] encoder.layers=[depth]*encoder([heads],[dim*2],norm=pre,act=gelu) norm=ln "
+     "attention_pool=seq_pool head=linear(classes)"},
+    // ViT-Ti of Touvron et al. 2021, with timm's eps
+    {"vit-tiny",
+     "ViT-tiny",
+     {{"dim", 1, 1024, "192", {{NULL, NULL}}},
+      {"depth", 1, SHK_MAX_DEPTH, "12", {{NULL, NULL}}},
+      {"heads", 1, 256, "3", {{NULL, NULL}}},
+      {"patch", 1, 256, "4", {{NULL, NULL}}}},
+     "patch_embed=patch_embed([dim],[patch]) cls_token=cls_token pos_embed=positions "
+     "encoder.layers=[depth]*encoder([heads],norm=pre,act=gelu,eps=1e-6) norm=ln(1e-6) cls head=linear(classes)"},
 };
 enum { PRESETS = sizeof presets / sizeof *presets };
 
@@ -124,12 +143,12 @@ static size_t expand(const struct values *v, const char *text, char net[SHK_MAX_
         text += plain;
         if (!*text) break;
         size_t i = 0;
-        const size_t length = strcspn(++text, "*]");
+        const size_t length = strcspn(++text, "*/]");
         while (strlen(v->preset->keys[i].name) != length || memcmp(v->preset->keys[i].name, text, length) != 0) i++;
         const struct key *key = &v->preset->keys[i];
         char number[24];
-        const size_t times = text[length] == '*' ? strtoul(text + length + 1, NULL, 10) : 1;
-        snprintf(number, sizeof number, "%zu", v->of[i] * times);
+        const size_t factor = text[length] == ']' ? 1 : strtoul(text + length + 1, NULL, 10);
+        snprintf(number, sizeof number, "%zu", text[length] == '/' ? v->of[i] / factor : v->of[i] * factor);
         at = key->words[0].word ? expand(v, key->words[v->of[i]].text, net, at)
                                 : append(net, SHK_MAX_NET, at, number, strlen(number));
         text = strchr(text, ']') + 1;
