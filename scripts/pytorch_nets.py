@@ -66,14 +66,19 @@ class Reader:
         return name, count, "layer", word, self.arguments() if self.peek() == "(" else []
 
     def branches(self):
+        """The branches of a sum, and its arguments."""
         self.take("(")
-        branches = [self.list(("|", ")"))]
-        while self.take() == "|":
-            branches.append(self.list(("|", ")")))
-        return branches
+        branches = [self.list(("|", ",", ")"))]
+        while self.peek() == "|":
+            self.take()
+            branches.append(self.list(("|", ",", ")")))
+        if self.peek() == ",":
+            return branches, self.arguments(",")
+        self.take(")")
+        return branches, []
 
-    def arguments(self):
-        self.take("(")
+    def arguments(self, before="("):
+        self.take(before)
         found = []
         while True:
             value = self.take()
@@ -101,6 +106,48 @@ class Mean(nn.Module):
 class Cls(nn.Module):
     def forward(self, x):
         return x[:, 0]
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: leaves out a sample's whole value with probability p, and scales it otherwise."""
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x):
+        if not self.training or self.p == 0:
+            return x
+        kept = torch.rand((len(x),) + (1,) * (x.dim() - 1), device=x.device) >= self.p
+        return x * kept.to(x.dtype) / (1 - self.p)
+
+
+class Encoder(nn.TransformerEncoderLayer):
+    """With stochastic depth of both of its residual sums."""
+
+    def __init__(self, *arguments, drop_path, **more):
+        super().__init__(*arguments, **more)
+        self.drop_path = DropPath(drop_path)
+
+    def _sa_block(self, *arguments):
+        return self.drop_path(super()._sa_block(*arguments))
+
+    def _ff_block(self, x):
+        return self.drop_path(super()._ff_block(x))
+
+
+class SequencePool(nn.Linear):
+    """The sum of tokens, weighted by a softmax over the linear layer's number of each."""
+
+    def forward(self, x):
+        return (super().forward(x).softmax(1).transpose(1, 2) @ x).squeeze(1)
+
+
+class Tokens(nn.Module):
+    """A row for each pixel of a map."""
+
+    def forward(self, x):
+        return x.flatten(2).transpose(1, 2)
 
 
 class Patches(nn.Conv2d):
@@ -139,6 +186,20 @@ class Positions(Embedding):
         return x + self.parameter()
 
 
+class FixedPositions(Embedding):
+    def __call__(self, x):
+        return x + self.net.get_buffer(self.path)
+
+
+def sincos(grid, rows, dim):
+    """[1][rows][dim]: sines and cosines of a token's column and row on the grid (He et al. 2022); first rows may be zero."""
+    frequencies = 10000 ** (-torch.arange(dim // 4, dtype=torch.float64) / (dim // 4))
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
+    angles = [at.reshape(-1, 1) * frequencies for at in (x, y)]
+    table = torch.cat([f(a) for a in angles for f in (torch.sin, torch.cos)], 1).float()
+    return torch.cat([torch.zeros(rows - len(table), dim), table])[None]
+
+
 def _arguments(given, keys):
     """The values of `keys`, of which one may have a default: (key, default)."""
     values = dict(keys)
@@ -152,6 +213,8 @@ class Net(nn.Module):
         super().__init__()
         self.classes = classes
         self.value = torch.zeros(1, *shape)  # what the next layer reads, for its extent
+        self.drop_paths = nn.ModuleList()  # of the sums
+        self.grid = None  # rows and columns of the tokens made last
         reader = Reader(text)
         self.program, _ = self._list(reader.list((None,)), "", 0)
         del self.value
@@ -167,6 +230,8 @@ class Net(nn.Module):
             at = getattr(at, scope)
         if isinstance(module, nn.Parameter):
             at.register_parameter(name, module)
+        elif isinstance(module, torch.Tensor):
+            at.register_buffer(name, module, persistent=False)
         else:
             at.add_module(name, module)
         return module
@@ -174,7 +239,10 @@ class Net(nn.Module):
     def _layer(self, word, given, path):
         """A function of what it reads; what it has as parameters is a module at `path`."""
         c = self.value.shape[-1] if self.value.dim() == 3 else self.value.shape[1]
-        plain = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "hardswish": F.hardswish, "flatten": Flatten(), "mean": Mean(), "cls": Cls()}
+        plain = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "hardswish": F.hardswish, "flatten": Flatten(), "mean": Mean(), "cls": Cls(),
+                 "tokens": Tokens()}
+        if word == "tokens":
+            self.grid = self.value.shape[2:]
         if word in plain:
             return plain[word]
         pool = [("window", None), ("stride", None), ("pad", 0)]
@@ -199,12 +267,18 @@ class Net(nn.Module):
         if word == "linear":
             (out,) = _arguments(given, [("out", None)])
             return self._add(path, nn.Linear(c, self.classes if out == "classes" else int(out)))
+        if word == "seq_pool":
+            return self._add(path, SequencePool(c, 1))
         if word == "patch_embed":
             dim, patch = (int(v) for v in _arguments(given, [("dim", None), ("patch", None)]))
+            self.grid = [side // patch for side in self.value.shape[2:]]
             return self._add(path, Patches(c, dim, patch, stride=patch))
         if word == "cls_token":
             self._add(path, nn.Parameter(torch.randn(1, 1, c) * 0.02))
             return Token(self, path)
+        if word == "positions" and _arguments(given, [("kind", "learned")]) == ["sincos"]:
+            self._add(path, sincos(self.grid, self.value.shape[1], c))
+            return FixedPositions(self, path)
         if word == "positions":
             self._add(path, nn.Parameter(torch.randn(1, self.value.shape[1], c) * 0.02))
             return Positions(self, path)
@@ -213,13 +287,14 @@ class Net(nn.Module):
             kind = nn.BatchNorm2d if self.value.dim() == 4 else nn.BatchNorm1d
             return self._add(path, kind(c, eps, momentum))
         if word == "ln":
-            return self._add(path, nn.LayerNorm(c))
+            return self._add(path, nn.LayerNorm(c, float(_arguments(given, [("eps", 1e-5)])[0])))
         if word == "encoder":
-            keys = [("heads", None), ("ff", 4 * c), ("norm", "post"), ("act", "relu"), ("dropout", 0)]
-            heads, ff, norm, act, dropout = _arguments(given, keys)
-            return self._add(path, nn.TransformerEncoderLayer(c, int(heads), int(ff), float(dropout),
-                                                              F.silu if act == "silu" else act, batch_first=True,
-                                                              norm_first=norm == "pre"))
+            keys = [("heads", None), ("ff", 4 * c), ("norm", "post"), ("act", "relu"), ("dropout", 0), ("drop_path", 0),
+                    ("eps", 1e-5)]
+            heads, ff, norm, act, dropout, drop_path, eps = _arguments(given, keys)
+            return self._add(path, Encoder(c, int(heads), int(ff), float(dropout), F.silu if act == "silu" else act,
+                                           batch_first=True, norm_first=norm == "pre", layer_norm_eps=float(eps),
+                                           drop_path=float(drop_path)))
         raise ValueError(f"no layer is called '{word}'")
 
     # ---- Items
@@ -249,13 +324,16 @@ class Net(nn.Module):
         self.train(training)
         return layer, children + 1
 
-    def _sum(self, branches, scope, children):
+    def _sum(self, parts, scope, children):
+        branches, given = parts
+        self.drop_paths.append(DropPath(float(_arguments(given, [("drop_path", 0)])[0])))
+        drop_path = self.drop_paths[-1]
         read, programs = self.value, []
         for branch in branches:
             self.value = read
             program, children = self._list(branch, scope, children)
             programs.append(program)
-        return ("sum", programs), children
+        return ("sum", programs, drop_path), children
 
     def _run(self, program, x):
         for step in program:
@@ -263,6 +341,7 @@ class Net(nn.Module):
                 x = self._run(step, x)
             elif isinstance(step, tuple):
                 values = [self._run(branch, x) for branch in step[1]]
+                values[0] = step[2](values[0])
                 x = sum(values[1:], values[0]) if len(values) > 1 else values[0] + x
             else:
                 x = step(x)

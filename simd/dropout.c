@@ -35,7 +35,7 @@ void SHK_KERNEL(dropout_forward)(const struct shk_dropout *args) {
             for (size_t i = 0; i < args->cols; i += 16) vf_store(y + i, vf_add(zero, dropout_kept(mask, i, x, scale)));
         } else {
             for (size_t i = 0; i < args->cols; i += 16)
-                vf_store(y + i, vf_add(residual ? vf_load(residual + i) : zero, vf_load(x + i)));
+                vf_store(y + i, vf_add(residual ? vf_load(residual + i) : zero, vf_mul(vf_load(x + i), scale)));
         }
         x += args->x_row;
         y += args->y_row;
@@ -54,7 +54,7 @@ void SHK_KERNEL(dropout_backward)(const struct shk_dropout *args) {
             for (size_t i = 0; i < args->cols; i += 16) vf_store(dx + i, dropout_kept(mask, i, dy, scale));
             mask += args->cols / 16;
         } else {
-            for (size_t i = 0; i < args->cols; i += 16) vf_store(dx + i, vf_load(dy + i));
+            for (size_t i = 0; i < args->cols; i += 16) vf_store(dx + i, vf_mul(vf_load(dy + i), scale));
         }
         dy += args->dy_row;
         dx += args->dx_row;

@@ -9,11 +9,11 @@
 //   mask, for i < n:
 //       bit i%16 of mask[i/16] = !dropped(element + i)
 //   forward, for r < rows, c < cols:
-//       x = mask ? (kept(r, c) ? x[r][c] * scale : 0) : x[r][c]
+//       x = kept(r, c) ? x[r][c] * scale : 0
 //       y[r][c] = (residual ? residual[r][c] : 0) + x
 //   backward, for r < rows, c < cols:
-//       dx[r][c] = mask ? (kept(r, c) ? dy[r][c] * scale : 0) : dy[r][c]
-//   kept(r, c) = bit c%16 of mask[(r*cols + c) / 16]
+//       dx[r][c] = kept(r, c) ? dy[r][c] * scale : 0
+//   kept(r, c) = bit c%16 of mask[(r*cols + c) / 16]; without a mask all are
 #ifndef SHK_SIMD_DROPOUT_H
 #define SHK_SIMD_DROPOUT_H
 

@@ -10,8 +10,6 @@ enum { OUTPUT_STRIP = 4, GRADIENT_STRIP = 4, FOLD_GRADIENTS = 1 };
 enum { OUTPUT_STRIP = 2, GRADIENT_STRIP = 1, FOLD_GRADIENTS = 0 };
 #endif
 
-static const float epsilon = 1e-5f;
-
 // A group of rows and its statistics.
 struct row_group {
     size_t row, count;
@@ -63,7 +61,7 @@ SHK_INLINE void layernorm_mean(const struct shk_layernorm *args, struct columns 
 SHK_INLINE void layernorm_rstd(const struct shk_layernorm *args, struct columns c, struct row_group *g) {
     layernorm_group_sums(args, c, g, g->mean, g->rstd);
     const vf variance = vf_div(vf_load(g->rstd), vf_set1((float)args->cols));
-    vf_store(g->rstd, vf_div(vf_set1(1.0f), vf_sqrt(vf_add(variance, vf_set1(epsilon)))));
+    vf_store(g->rstd, vf_div(vf_set1(1.0f), vf_sqrt(vf_add(variance, vf_set1(args->eps)))));
 }
 
 // Columns i .. i + 16*strip - 1 of a group's rows; `lanes` < 16 in the partial vector.

@@ -4,7 +4,7 @@
 //   forward, for r < rows, c < cols:
 //       mean = fold(x[r]) / cols
 //       variance = fold of the chains fma(x - mean, x - mean, sum) / cols           biased
-//       rstd = 1 / sqrt(variance + 1e-5)
+//       rstd = 1 / sqrt(variance + eps)
 //       y[r][c] = fma((x[r][c] - mean) * rstd, gamma[c], beta[c])
 //       if stats: stats[r] = mean, rstd
 //       columns cols .. round16(cols) - 1 of y become 0
@@ -23,6 +23,7 @@
 
 struct shk_layernorm {
     size_t rows, cols; // cols: any
+    float eps;         // forward
     const float *x;
     ptrdiff_t x_row;
     const float *gamma, *beta; // [round16(cols)], pads 0

@@ -69,7 +69,7 @@ static struct shk_extent map_of(const struct node *n, bool *image) {
     int i = n->l->in[0];
     while (g->layers[i].kind == SHK_SELECT_CLS || g->layers[i].kind == SHK_MEAN_TOKENS ||
            g->layers[i].kind == SHK_RELU || g->layers[i].kind == SHK_GELU || g->layers[i].kind == SHK_SILU ||
-           g->layers[i].kind == SHK_DROPOUT)
+           g->layers[i].kind == SHK_DROPOUT || g->layers[i].kind == SHK_DROP_PATH)
         i = g->layers[i].in[0];
     *image = g->layers[i].kind == SHK_FLATTEN && g->layers[i].in[0] == 0;
     return g->layers[i].kind == SHK_FLATTEN ? g->layers[g->layers[i].in[0]].out : n->in;
@@ -85,6 +85,12 @@ static void dropout(const struct node *n) {
         const size_t row = map.map ? i % pixels : i / map.c, column = map.map ? i / pixels : i % map.c;
         n->y[i] = n->x[i] * dropout_factor(n, n->l->dropout.p, row * ld + column);
     }
+}
+
+// A sample's draw is that of its first element.
+static void drop_path(const struct node *n) {
+    const double factor = dropout_factor(n, n->l->dropout.p, 0);
+    for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = factor * n->x[i];
 }
 
 // ---- Maps ----
@@ -164,6 +170,11 @@ static void patch_embed(const struct node *n) {
     free(rows);
 }
 
+static void tokens(const struct node *n) {
+    const size_t pixels = n->in.h * n->in.w, c = n->in.c;
+    for (size_t i = 0; i < pixels * c; i++) n->y[i] = n->x[i % c * pixels + i / c];
+}
+
 static void cls_token(const struct node *n) {
     memcpy(n->y, param(n, 0), n->in.c * sizeof *n->y);
     memcpy(n->y + n->in.c, n->x, n->in.h * n->in.c * sizeof *n->y);
@@ -208,7 +219,7 @@ static void layer_norm(const struct node *n) {
         double mean = 0, var = 0;
         for (size_t c = 0; c < cols; c++) mean += x[c] / (double)cols;
         for (size_t c = 0; c < cols; c++) var += (x[c] - mean) * (x[c] - mean) / (double)cols;
-        for (size_t c = 0; c < cols; c++) y[c] = (x[c] - mean) / sqrt(var + 1e-5) * gamma[c] + beta[c];
+        for (size_t c = 0; c < cols; c++) y[c] = (x[c] - mean) / sqrt(var + n->l->layer_norm.eps) * gamma[c] + beta[c];
     }
 }
 
@@ -224,6 +235,14 @@ static void softmax(double *x, size_t n) {
     for (size_t i = 1; i < n; i++) max = fmax(max, x[i]);
     for (size_t i = 0; i < n; i++) sum += x[i] = exp(x[i] - max);
     for (size_t i = 0; i < n; i++) x[i] /= sum;
+}
+
+static void seq_pool(const struct node *n) {
+    double *shares = numbers(n->in.h);
+    multiply(n, n->x, n->in.h, n->in.c, 1, shares);
+    softmax(shares, n->in.h);
+    for (size_t i = 0; i < n->in.h * n->in.c; i++) n->y[i % n->in.c] += shares[i / n->in.c] * n->x[i];
+    free(shares);
 }
 
 // Where the weight of a query and a token lies among those of its head (attention.h).
@@ -296,6 +315,19 @@ static void sum(const struct node *n, const double *other) {
 static void add(const struct node *n) { sum(n, n->other); }
 static void positions(const struct node *n) { sum(n, param(n, 0)); }
 
+// As He et al. (2022) have them: sines and cosines of the column, then of the row; what comes before the grid has none.
+static void fixed_positions(const struct node *n) {
+    const struct shk_grid *g = &n->l->grid;
+    const size_t before = n->in.h - g->h * g->w, dim = n->in.c, quarter = dim / 4;
+    copy(n);
+    for (size_t e = before * dim; e < n->in.h * dim; e++) {
+        const size_t token = e / dim - before, part = e % dim / quarter, i = e % quarter;
+        const double at = (double)(part < 2 ? token % g->w : token / g->w);
+        const double angle = at * pow(10000, -(double)i / (double)quarter);
+        n->y[e] += part % 2 ? cos(angle) : sin(angle);
+    }
+}
+
 // The loss, in the first number of the value.
 static void cross_entropy(const struct node *n) {
     const size_t classes = n->in.c;
@@ -313,8 +345,10 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_AVG_POOL] = avg_pool,
     [SHK_FLATTEN] = copy, // PyTorch's features are (channel, y, x)
     [SHK_PATCH_EMBED] = patch_embed,
+    [SHK_TOKENS] = tokens,
     [SHK_CLS_TOKEN] = cls_token,
     [SHK_POSITIONS] = positions,
+    [SHK_FIXED_POSITIONS] = fixed_positions,
     [SHK_LINEAR] = linear,
     [SHK_RELU] = relu,
     [SHK_GELU] = gelu,
@@ -323,12 +357,14 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_SIGMOID] = sigmoid,
     [SHK_SCALE] = scale,
     [SHK_DROPOUT] = dropout,
+    [SHK_DROP_PATH] = drop_path,
     [SHK_ADD] = add,
     [SHK_BATCH_NORM] = batch_norm,
     [SHK_LAYER_NORM] = layer_norm,
     [SHK_ATTENTION] = attention,
     [SHK_SELECT_CLS] = copy, // of row 0
     [SHK_MEAN_TOKENS] = mean_tokens,
+    [SHK_SEQ_POOL] = seq_pool,
     [SHK_CROSS_ENTROPY] = cross_entropy,
 };
 

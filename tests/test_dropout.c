@@ -42,7 +42,7 @@ static struct drop drop_make(size_t rows, size_t cols, double p, bool with_resid
                                   .residual = d.residual,
                                   .residual_row = (ptrdiff_t)d.residual_row,
                                   .y_row = (ptrdiff_t)d.y_row,
-                                  .scale = d.draw.drop.scale,
+                                  .scale = p > 0 ? d.draw.drop.scale : 1.25f, // without a mask, too
                                   .dy_row = (ptrdiff_t)d.x_row,
                                   .dx_row = (ptrdiff_t)d.y_row};
     memset(d.mask, 0, rows * cols / 16 * sizeof *d.mask);

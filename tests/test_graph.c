@@ -53,10 +53,11 @@ static void add_params(struct builder *b, struct shk_layer *l, struct shk_extent
         l->params[0] = add_param(b, l->name, "embedding", w);
         return;
     }
-    static const enum shk_layer_kind with[] = {SHK_CONV, SHK_PATCH_EMBED, SHK_LINEAR, SHK_LAYER_NORM};
+    static const enum shk_layer_kind with[] = {SHK_CONV, SHK_PATCH_EMBED, SHK_LINEAR, SHK_LAYER_NORM, SHK_SEQ_POOL};
     if (!has(l->kind, with, sizeof with / sizeof *with)) return;
     const size_t kernel = l->kind == SHK_CONV ? l->conv.kernel : l->patch_embed.patch;
     if (l->kind == SHK_LINEAR) w = (struct shk_param){.dims = {l->linear.out, in.c}, .ndim = 2};
+    if (l->kind == SHK_SEQ_POOL) w = (struct shk_param){.dims = {1, in.c}, .ndim = 2};
     if (l->kind == SHK_LAYER_NORM) w = (struct shk_param){.dims = {in.c}, .ndim = 1};
     if (l->kind == SHK_CONV) w = (struct shk_param){.dims = {l->conv.out, in.c, kernel, kernel}, .ndim = 4};
     if (l->kind == SHK_PATCH_EMBED)
@@ -73,6 +74,7 @@ static int add(struct builder *b, struct shk_layer l, int a, int c, const char *
     const bool reads = l.kind != SHK_INPUT && a >= 0;
     l.in[0] = reads ? a : -1;
     l.in[1] = c;
+    if (l.kind == SHK_LAYER_NORM) l.layer_norm.eps = 1e-5;
     snprintf(l.name, sizeof l.name, "%s%u.%s", prefix, g->count, shk_layer_name(l.kind));
     snprintf(b->last, sizeof b->last, "%s", l.name);
     add_params(b, &l, reads ? g->layers[a].out : l.out);
@@ -248,6 +250,11 @@ static const struct net nets[] = {
      {IMAGE(8, 8, 1), NEXT(PATCHES(12, 4)), NEXT(LINEAR(7)), NEXT(PLAIN(GELU)), NEXT(DROPOUT(0.3)), NEXT(LINEAR(12)),
       NEXT(LINEAR(12)), SUM(6, 5), NEXT(PLAIN(MEAN_TOKENS)), NEXT(LINEAR(12)), NEXT(PLAIN(RELU)), NEXT(DROPOUT(0.3)),
       NEXT(LINEAR(3)), NEXT(PLAIN(CROSS_ENTROPY))}},
+    {"tokens of a map",
+     {8, 8, 2, 3},
+     {IMAGE(8, 8, 2), NEXT(CONV(12, 3, 2, 1)), NEXT(PLAIN(RELU)), NEXT(PLAIN(TOKENS)), NEXT(PLAIN(CLS_TOKEN)),
+      NEXT(PLAIN(POSITIONS)), NEXT(LINEAR(36)), NEXT(HEADS(2, 0)), NEXT(LINEAR(12)), SUM(8, 5), NEXT(PLAIN(LAYER_NORM)),
+      NEXT(PLAIN(SELECT_CLS)), NEXT(LINEAR(3)), NEXT(PLAIN(CROSS_ENTROPY))}},
     {"linear layers alone",
      {8, 8, 1, 3},
      {IMAGE(8, 8, 1), NEXT(PLAIN(FLATTEN)), NEXT(LINEAR(6)), NEXT(PLAIN(RELU)), NEXT(LINEAR(3)),
@@ -270,20 +277,24 @@ static const struct odd odd[] = {
     {{POOL(3, 1)}},
     {{POOL(3, 2)}},
     {{PLAIN(FLATTEN)}},
+    {{PLAIN(TOKENS)}},
     {{PATCHES(12, 2)}},
     {{PLAIN(CLS_TOKEN)}},
     {{PLAIN(POSITIONS)}},
+    {{{.kind = SHK_FIXED_POSITIONS, .grid = {2, 2}}}},
     {{LINEAR(12)}},
     {{LINEAR(3)}},
     {{LINEAR(17)}},
     {{PLAIN(RELU)}},
     {{PLAIN(GELU)}},
     {{DROPOUT(0.3)}},
+    {{{.kind = SHK_DROP_PATH, .dropout = {0.4}}}},
     {{PLAIN(LAYER_NORM)}},
     {{HEADS(1, 0.3)}},
     {{HEADS(2, 0)}},
     {{PLAIN(SELECT_CLS)}},
     {{PLAIN(MEAN_TOKENS)}},
+    {{PLAIN(SEQ_POOL)}},
     {{PLAIN(CROSS_ENTROPY)}},
     {{{.kind = SHK_INPUT, .out = {8, 8, 1, true}}}},
     {{CONV(5, 3, 1, 1), PLAIN(RELU), POOL(2, 2)}},

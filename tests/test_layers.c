@@ -125,6 +125,66 @@ static const struct check checks[] = {
      9},
     {"net:conv(4,5,stride=2) bn relu sum(conv(4) bn | bn) mean linear(classes)", {12, 8, 3, 3}, 150, 64, 6},
     {"net:conv(3,stride=2) bn relu mean linear(classes)", {8, 8, 1, 2}, 270, 64, 270}, // of two blocks
+    // Tokens of maps and of images: patches, pixels, CLS tokens and positions where other ops have made the tokens.
+    {"net:conv(5) relu conv(20,5,stride=2) gelu tokens cls_token positions encoder(2,24) cls linear(classes)",
+     {8, 9, 2, 3},
+     7,
+     3,
+     7},
+    {"net:conv(9,bias=no) relu max_pool(2) patch_embed(12,3) positions encoder(3,norm=pre,act=gelu,dropout=0.2) ln "
+     "mean "
+     "linear(classes)",
+     {12, 18, 1, 4},
+     6,
+     4,
+     6},
+    {"net:conv(4,1) sum(patch_embed(20,2) | patch_embed(20,2) positions | conv(20,3,stride=2) tokens) cls_token mean "
+     "linear(classes)",
+     {8, 10, 3, 3},
+     5,
+     3,
+     5},
+    {"net:tokens cls_token positions linear(20) relu mean linear(classes)", {8, 9, 3, 3}, 6, 2, 6},
+    {"net:patch_embed(12,4) positions(sincos) encoder(2,24) mean linear(classes)", {8, 12, 1, 3}, 5, 3, 5},
+    {"net:conv(20,5,stride=2) tokens cls_token linear(8) positions(sincos) encoder(2,9) cls linear(classes)",
+     {8, 9, 2, 3},
+     6,
+     3,
+     6},
+    {"net:conv(20,3,stride=2) relu tokens positions encoder(2,24,norm=pre,act=gelu) ln attention_pool=seq_pool "
+     "linear(9) "
+     "relu linear(classes)",
+     {8, 12, 1, 3},
+     7,
+     3,
+     7},
+    {"net:patch_embed(17,4) sum(seq_pool | mean | ln seq_pool) dropout(0.2) linear(classes)", {12, 12, 2, 3}, 6, 2, 6},
+    // Stochastic depth: of residual sums, of the first of several branches, where others read what it drops, in blocks.
+    {"net:conv(12) sum(conv(12) gelu conv(12),drop_path=0.3) relu sum(conv(18,stride=2) | "
+     "conv(18,1,stride=2),drop_path=0.6) sum(sum(dropout(0) | conv(18),drop_path=0.4) | conv(18)) mean linear(classes)",
+     {9, 8, 1, 3},
+     9,
+     4,
+     9},
+    {"net:patch_embed(12,4) cls_token encoder(2,20,drop_path=0.4) "
+     "encoder(3,20,norm=pre,act=gelu,dropout=0.2,drop_path=0.5) "
+     "cls linear(classes)",
+     {8, 12, 1, 3},
+     9,
+     3,
+     9},
+    {"net:tokens ln(eps=0.01) encoder(2,7,norm=pre,eps=0.1) ln(1e-6) linear(12) mean linear(classes)",
+     {8, 8, 4, 3},
+     5,
+     3,
+     5},
+    {"net:sum(patch_embed(17,4) | conv(17,stride=2) conv(17,stride=2) tokens) sum(positions) mean linear(classes)",
+     {8, 8, 2, 3},
+     5,
+     3,
+     5},
+    {"cct:dim=20,depth=1", {12, 13, 1, 3}, 7, 3, 7},
+    {"vit-tiny:dim=12,depth=2", {8, 12, 2, 5}, 7, 3, 7},
     {"net:flatten linear(30) gelu linear(12) relu linear(classes)", {8, 9, 3, 4}, 9, 3, 9},
     // Every choice of a ViT, alone and against each other.
     {"vit:dim=16,depth=1,heads=1,patch=4,ff=16,dropout=0", {8, 8, 1, 9}, 7, 3, 7},
@@ -430,10 +490,11 @@ static void check_predicted(const struct run *r, const struct problem *p) {
     }
 }
 
-// Of running statistics; and of a bias that a batch normalisation takes away again.
+// Of running statistics; of a bias that a batch normalisation takes away again; and of one that a softmax does not see.
 static bool has_none(const struct shk_model *m, int param) {
     if (m->params[param].running) return true;
     for (unsigned i = 0; i < m->graph.count; i++) {
+        if (m->graph.layers[i].kind == SHK_SEQ_POOL && m->graph.layers[i].params[1] == param) return true;
         const int behind = shk_graph_consumer(&m->graph, (int)i);
         if (m->graph.layers[i].params[1] == param && behind >= 0 && m->graph.layers[behind].kind == SHK_BATCH_NORM)
             return true;
@@ -563,7 +624,7 @@ static void check_evaluation(struct run *r, const struct problem *p, const struc
 static bool differs(const struct shk_model *m) {
     for (unsigned i = 0; i < m->graph.count; i++) {
         const struct shk_layer *l = &m->graph.layers[i];
-        if (l->kind == SHK_BATCH_NORM || (l->kind == SHK_DROPOUT && l->dropout.p > 0) ||
+        if (l->kind == SHK_BATCH_NORM || l->kind == SHK_DROP_PATH || (l->kind == SHK_DROPOUT && l->dropout.p > 0) ||
             (l->kind == SHK_ATTENTION && l->attention.dropout > 0))
             return true;
     }

@@ -24,6 +24,8 @@ static void test_one_way_to_write(void **state) {
         {"net:3*( conv(8) relu)mean head=linear(classes)", "net:3*(conv(8) relu) mean head=linear(classes)"},
         {"net:a = conv(8) b=2*sum ( c=conv(8)|conv(8,1)|relu ) mean linear(5)",
          "net:a=conv(8) b=2*sum(c=conv(8) | conv(8,1) | relu) mean linear(5)"},
+        {"net:conv(8) sum(conv(8) , drop_path = 0.2 ) sum(relu|gelu, 0.1) mean linear(5)",
+         "net:conv(8) sum(conv(8),drop_path=0.2) sum(relu | gelu,0.1) mean linear(5)"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct shk_model *m = make(cases[i].text);
@@ -82,6 +84,13 @@ static void test_presets(void **state) {
         {"resnet18:width=4,stem=small", "resnet18:width=4", 44457, "fc.weight"},
         {"mobilenet-tiny", "MobileNet-tiny", 121973, "fc.weight"},
         {"convmixer:kernel=7,dim=32,depth=2", "convmixer:dim=32,depth=2,kernel=7", 6213, "fc.weight"},
+        {"cct", "CCT", 1728 + 73728 + 16 * 128 + 2 * 132480 + 256 + 129 + 129 * 5, "head.weight"},
+        {"cct:pos=sincos", "cct:pos=sincos", 1728 + 73728 + 2 * 132480 + 256 + 129 + 129 * 5, "head.weight"},
+        {"cct:dim=16,heads=4,depth=1", "cct:dim=16,depth=1,heads=4",
+         8 * 27 + 16 * 72 + 16 * 16 + 48 * 17 + 16 * 17 + 32 * 17 + 16 * 33 + 64 + 32 + 17 + 17 * 5, "head.weight"},
+        {"vit-tiny", "ViT-tiny", 192 * 49 + 192 + 17 * 192 + 12 * 444864 + 384 + 193 * 5, "head.weight"},
+        {"vit-tiny:patch=8,dim=12,depth=2", "vit-tiny:dim=12,depth=2,patch=8",
+         12 * 193 + 12 + 5 * 12 + 2 * (12 * 144 + 13 * 12) + 24 + 13 * 5, "head.weight"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct shk_model *m = make(cases[i].text);
@@ -201,6 +210,24 @@ static void test_wrong_arguments(void **state) {
     refused("net:conv(8,out=8)", "character 8", "given twice");
     refused("net:conv(out=8,3)", "character 12", "stands behind one");
     refused("net:conv(1e3)", "character 6", "whole number");
+    refused("net:patch_embed(8,4) positions(fixed)", "character 28", "kind of positions must be learned or sincos");
+    refused("net:patch_embed(6,4) positions(sincos)", "character 18", "tokens of 6 numbers");
+    refused("net:flatten linear(8) positions(sincos)", "character 19", "put it behind tokens or patch_embed");
+    refused("net:conv(8) positions(sincos)", "character 9", "put it behind tokens or patch_embed");
+    refused("net:patch_embed(8,4) cls positions(sincos)", "character 22", "takes the tokens of its grid");
+    refused("net:patch_embed(8,4) seq_pool(8) linear(classes)", "character 27", "seq_pool takes no arguments");
+    refused("net:conv(8) seq_pool linear(classes)", "character 9", "put tokens or patch_embed before it");
+    refused("net:conv(8) sum(relu,drop_path=1)", "character 28",
+            "drop_path of sum must be a probability from 0 to 0.9");
+    refused("net:conv(8) sum(relu,dropout=0.1)", "character 18", "sum takes drop_path");
+    refused("net:conv(8) sum(relu,)", "character 18", "a value is expected");
+    refused("net:conv(8) sum(relu,drop_path=0.1,drop_path=0.1)", "character 32", "given twice");
+    refused("net:patch_embed(8,4) encoder(2,drop_path=2)", "character 38",
+            "drop_path of encoder must be a probability");
+    refused("net:patch_embed(8,4) ln(eps=2)", "character 25", "eps of ln must be a number from 0 to 1");
+    refused("net:patch_embed(8,4) ln(0)", "character 18", "an eps that is not above 0");
+    refused("net:patch_embed(8,4) encoder(2,eps=0)", "character 18", "an eps that is not above 0");
+    refused("net:tokens(3)", "character 8", "tokens takes no arguments");
     refused("net:relu(1)", "character 6", "relu takes no arguments");
     refused("net:conv(8) max_pool(3,pad=2)", "character 9", "a pad of more than half of its window");
     refused("net:conv(8) avg_pool(3,2,9)", "character 22", "pad of avg_pool must be a whole number from 0 to 8");
@@ -228,6 +255,11 @@ static void test_wrong_presets(void **state) {
     refused("convmixer:kernel=4", "convmixer:kernel=4: the net's text, character", "its kernel must be 1, 3, 5 or 7");
     refused("convmixer:depth=99", "depth=99", "from 1 to 64");
     refused("mobilenet-tiny:width=x", "width=x", "from 1 to 256");
+    refused("cct:pos=none", "pos=none is not known", "pos=learned or pos=sincos");
+    refused("cct:dim=130,pos=sincos", "cct:dim=130,pos=sincos: the net's text", "tokens of 130 numbers");
+    refused("cct:heads=3", "cct:heads=3: the net's text", "its 3 heads do not divide tokens of 128 numbers");
+    refused("vit-tiny:patch=5", "vit-tiny:patch=5: the net's text", "do not divide the map of 16x16");
+    refused("vit-tiny:ff=5", "vit-tiny has no key 'ff'", "dim, depth, heads and patch");
     refused("resnet19", "unknown model 'resnet19'", "resnet18");
     struct shk_error err = {.text = ""};
     assert_null(shk_model_outline("lenet5", &(struct shk_shape){11, 11, 1, 2}, &err));
@@ -239,7 +271,11 @@ static void test_wrong_nets(void **state) {
     refused("net:max_pool(2) max_pool(16) mean linear(classes)", "character 13 ('max_pool(16) mean linear')",
             "shrinks its map to nothing");
     refused("net:conv(8) linear(classes)", "character 9", "put flatten or mean before it");
-    refused("net:conv(8) encoder(2) mean linear(classes)", "character 9", "put patch_embed before it");
+    refused("net:conv(8) encoder(2) mean linear(classes)", "character 9", "put tokens or patch_embed before it");
+    refused("net:flatten tokens mean linear(classes)", "character 9", "takes a map, not a matrix");
+    refused("net:conv(8) cls_token mean linear(classes)", "character 9", "takes a matrix, not a map");
+    refused("net:conv(8) positions mean linear(classes)", "character 9", "takes a matrix, not a map");
+    refused("net:max_pool(2) patch_embed(8,3) mean linear(classes)", "character 13", "do not divide the map of 8x8");
     refused("net:conv(8) sum(conv(4)) mean linear(classes)", "character 9", "unequal");
     refused("net:conv(8) sum(conv(8) | conv(8,stride=2)) mean linear(classes)", "character 9", "unequal");
     refused("net:conv(8) flatten sum(relu | relu) patch_embed(4,2) mean linear(classes)", "character", "takes a map");

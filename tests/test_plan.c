@@ -41,6 +41,13 @@ static const struct subject subjects[] = {
      {12, 9, 1, 4}},
     {"net:conv(5,bias=no) bn relu sum(conv(5) bn | bn) relu max_pool(2) mean linear(6) bn linear(classes)",
      {9, 8, 2, 3}},
+    {"net:conv(5) relu sum(conv(20,5,stride=2) tokens cls_token | patch_embed(20,2) cls_token positions) "
+     "positions(sincos) "
+     "encoder(2,24) cls linear(classes)",
+     {8, 8, 2, 3}},
+    {"net:conv(20,stride=2) tokens sum(encoder(2,24,drop_path=0.2) | ln,drop_path=0.3) sum(seq_pool | mean) "
+     "linear(classes)",
+     {8, 8, 1, 3}},
     {"vit:dim=12,depth=1,heads=3,patch=4,ff=20,dropout=0", {8, 8, 1, 5}},
     {"vit:dim=12,depth=2,heads=3,patch=2,ff=20,dropout=0.3", {8, 8, 1, 5}},
     {"vit:dim=12,depth=2,heads=3,patch=4,ff=20,dropout=0.3,norm=pre,act=gelu", {8, 12, 3, 11}},

@@ -6,7 +6,7 @@
 
 static const void *layernorm(struct shk_operands *o, const void *detail) {
     (void)detail;
-    struct shk_layernorm n = {.rows = TOKENS, .cols = DIM, .stats_row = 2};
+    struct shk_layernorm n = {.rows = TOKENS, .cols = DIM, .eps = 1e-5f, .stats_row = 2};
     n.x_row = n.y_row = n.dy_row = n.dx_row = DIM;
     n.x = shk_operands_floats(o, TOKENS * DIM);
     n.gamma = shk_operands_floats(o, DIM);

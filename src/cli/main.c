@@ -113,6 +113,8 @@ static const struct argp argp = {
         "  resnet18:stem=small|large,width=64\n"
         "  mobilenet-tiny:width=16\n"
         "  convmixer:dim=256,depth=8,kernel=5,patch=2\n"
+        "  cct:dim=128,depth=2,heads=2,pos=learned|sincos\n"
+        "  vit-tiny:dim=192,depth=12,heads=3,patch=4\n"
         "  net:conv(16,3) relu max_pool(2) flatten linear(classes)   a net of your own, layer by layer\n"
         "  @FILE                                                     such a text in a file\n"
         "\n"

@@ -132,6 +132,11 @@ const char *const shk_c_code[SHK_C_PARTS] = {
         "                *out++ = s;\n"
         "            }\n"
         "}\n",
+    [SHK_C_TURN] = "static void turn(const float *in, int c, int n, float *out) {\n"
+                   "    int i, k;\n"
+                   "    for (k = 0; k < n; k++)\n"
+                   "        for (i = 0; i < c; i++) *out++ = in[i * n + k];\n"
+                   "}\n",
     [SHK_C_PREPEND] = "static void prepend(const float *in, int n, float *out, int dim, const float *token) {\n"
                       "    int i;\n"
                       "    for (i = 0; i < dim; i++) *out++ = token[i];\n"
@@ -202,15 +207,16 @@ const char *const shk_c_code[SHK_C_PARTS] = {
                   "    int i;\n"
                   "    for (i = 0; i < n; i++) out[i] = in[i] + other[i];\n"
                   "}\n",
-    [SHK_C_NORMALISE] = "static void normalise(const float *in, int rows, int n, float *out, const float *weight, "
-                        "const float *bias) {\n"
+    [SHK_C_NORMALISE] = "static void normalise(const float *in, int rows, int n, float *out, float eps, const float "
+                        "*weight,\n"
+                        "                      const float *bias) {\n"
                         "    int r, i;\n"
                         "    for (r = 0; r < rows; r++, in += n, out += n) {\n"
                         "        float mean = 0.0f, variance = 0.0f, factor;\n"
                         "        for (i = 0; i < n; i++) mean += in[i];\n"
                         "        mean /= (float)n;\n"
                         "        for (i = 0; i < n; i++) variance += (in[i] - mean) * (in[i] - mean);\n"
-                        "        factor = 1.0f / root(variance / (float)n + 1e-5f);\n"
+                        "        factor = 1.0f / root(variance / (float)n + eps);\n"
                         "        for (i = 0; i < n; i++) out[i] = (in[i] - mean) * factor * weight[i] + bias[i];\n"
                         "    }\n"
                         "}\n",
@@ -263,4 +269,22 @@ const char *const shk_c_code[SHK_C_PARTS] = {
                    "        out[i] = s / (float)rows;\n"
                    "    }\n"
                    "}\n",
+    [SHK_C_SEQ_POOL] =
+        "/* The mean of all rows, weighted by the softmax of a linear layer's number of each; shares [rows] is room. "
+        "*/\n"
+        "static void pool_rows(const float *in, int rows, int n, float *out, float *shares, const float *weight,\n"
+        "                      const float *bias) {\n"
+        "    float most, sum = 0.0f;\n"
+        "    int r, i;\n"
+        "    for (r = 0; r < rows; r++) shares[r] = dot(weight, in + r * n, n) + *bias;\n"
+        "    most = shares[0];\n"
+        "    for (r = 1; r < rows; r++)\n"
+        "        if (shares[r] > most) most = shares[r];\n"
+        "    for (r = 0; r < rows; r++) sum += shares[r] = exponential(shares[r] - most);\n"
+        "    for (i = 0; i < n; i++) {\n"
+        "        float s = 0.0f;\n"
+        "        for (r = 0; r < rows; r++) s += shares[r] * in[r * n + i];\n"
+        "        out[i] = s / sum;\n"
+        "    }\n"
+        "}\n",
 };

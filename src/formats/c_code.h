@@ -15,6 +15,7 @@ enum shk_c_part {
     SHK_C_MAX_POOL,
     SHK_C_AVG_POOL,
     SHK_C_EMBED,
+    SHK_C_TURN,
     SHK_C_PREPEND,
     SHK_C_MULTIPLY,
     SHK_C_RELU,
@@ -30,6 +31,7 @@ enum shk_c_part {
     SHK_C_FIRST,
     SHK_C_AVERAGE,
     SHK_C_MEAN,
+    SHK_C_SEQ_POOL,
     SHK_C_PARTS
 };
 extern const char *const shk_c_code[SHK_C_PARTS];

@@ -18,7 +18,7 @@ struct source {
     char name[64];                // with which all that others see begins
     int last[SHK_MAX_LAYERS];     // the last layer that reads a layer's value
     size_t place[SHK_MAX_LAYERS]; // of it in the arena, floats
-    size_t arena, weights_place;  // all of it; room for an attention's weights
+    size_t arena, weights_place;  // all of it; room for the weights of rows
 };
 
 static void say(struct source *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -33,7 +33,9 @@ static void say(struct source *s, const char *format, ...) {
 
 // ---- The arena ----
 
-static bool is_silent(enum shk_layer_kind kind) { return kind == SHK_DROPOUT || kind == SHK_FLATTEN; }
+static bool is_silent(enum shk_layer_kind kind) {
+    return kind == SHK_DROPOUT || kind == SHK_DROP_PATH || kind == SHK_FLATTEN;
+}
 
 // The layer whose value is layer i's: maps are [c][h][w], as PyTorch flattens them.
 static int source_of(const struct shk_graph *g, int i) {
@@ -74,7 +76,8 @@ static void lay_out(struct source *s) {
         if (is_silent(l->kind)) continue;
         s->place[i] = find_place(s, i, floats_of(l));
         if (s->place[i] + floats_of(l) > s->arena) s->arena = s->place[i] + floats_of(l);
-        if (l->kind == SHK_ATTENTION && l->out.h > rows) rows = l->out.h;
+        const bool weighs = l->kind == SHK_ATTENTION || l->kind == SHK_SEQ_POOL;
+        if (weighs && g->layers[l->in[0]].out.h > rows) rows = g->layers[l->in[0]].out.h;
     }
     s->weights_place = s->arena;
     s->arena += rows;
@@ -134,6 +137,22 @@ static void say_weights(struct source *s) {
     }
 }
 
+// Fixed positions, which are no weights but arrays like them.
+static bool say_tables(struct source *s, struct shk_error *err) {
+    for (unsigned i = 0; i < s->m->graph.count; i++) {
+        const struct shk_layer *l = &s->m->graph.layers[i];
+        if (l->kind != SHK_FIXED_POSITIONS) continue;
+        float *table = shk_alloc(floats_of(l), sizeof *table, "a table of positions", err);
+        if (!table) return false;
+        shk_grid_positions(&l->grid, l->out.h, l->out.c, l->out.c, table);
+        say(s, "static const float fixed_positions_%u[%zu] = {", i, floats_of(l));
+        say_reals(s, table, floats_of(l));
+        say(s, "\n};\n");
+        shk_free(table);
+    }
+    return true;
+}
+
 // The file's name without its folder and ending, as far as it makes an identifier.
 static void choose_name(struct source *s, const char *path) {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
@@ -163,8 +182,10 @@ static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_MAX_POOL] = 1 << SHK_C_MAX_POOL,
     [SHK_AVG_POOL] = 1 << SHK_C_AVG_POOL,
     [SHK_PATCH_EMBED] = 1 << SHK_C_DOT | 1 << SHK_C_EMBED,
+    [SHK_TOKENS] = 1 << SHK_C_TURN,
     [SHK_CLS_TOKEN] = 1 << SHK_C_PREPEND,
     [SHK_POSITIONS] = 1 << SHK_C_ADD,
+    [SHK_FIXED_POSITIONS] = 1 << SHK_C_ADD,
     [SHK_LINEAR] = 1 << SHK_C_DOT | 1 << SHK_C_MULTIPLY,
     [SHK_RELU] = 1 << SHK_C_RELU,
     [SHK_GELU] = 1 << SHK_C_SCALE | 1 << SHK_C_GELU,
@@ -178,6 +199,7 @@ static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_ATTENTION] = 1 << SHK_C_DOT | 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_ATTEND,
     [SHK_SELECT_CLS] = 1 << SHK_C_FIRST,
     [SHK_MEAN_TOKENS] = 1 << SHK_C_MEAN,
+    [SHK_SEQ_POOL] = 1 << SHK_C_DOT | 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_SEQ_POOL,
 };
 
 // The mean over the pixels of a map, not over rows.
@@ -227,10 +249,17 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
         say(s, "%zu, %zu, %s, ", in.c, in.h * in.w, out);
         say_real(s, (float)l->batch_norm.eps);
         break;
-    case SHK_SCALE:
     case SHK_LAYER_NORM:
+        say(s, "%zu, %zu, %s, ", in.h, in.c, out);
+        say_real(s, (float)l->layer_norm.eps);
+        break;
+    case SHK_SCALE:
     case SHK_MEAN_TOKENS:
+    case SHK_TOKENS:
         say(s, "%zu, %zu, %s", in.map ? in.c : in.h, in.map ? in.h * in.w : in.c, out);
+        break;
+    case SHK_SEQ_POOL:
+        say(s, "%zu, %zu, %s, arena + %zu", in.h, in.c, out, s->weights_place);
         break;
     case SHK_ATTENTION:
         say(s, "%zu, %zu, %zu, %s, arena + %zu, ", in.h, l->attention.heads, l->out.c / l->attention.heads, out,
@@ -248,8 +277,10 @@ static const char *called(enum shk_layer_kind kind) {
                                                        [SHK_MAX_POOL] = "max_pool",
                                                        [SHK_AVG_POOL] = "avg_pool",
                                                        [SHK_PATCH_EMBED] = "embed",
+                                                       [SHK_TOKENS] = "turn",
                                                        [SHK_CLS_TOKEN] = "prepend",
                                                        [SHK_POSITIONS] = "add",
+                                                       [SHK_FIXED_POSITIONS] = "add",
                                                        [SHK_LINEAR] = "multiply",
                                                        [SHK_RELU] = "relu",
                                                        [SHK_GELU] = "gelu",
@@ -262,7 +293,8 @@ static const char *called(enum shk_layer_kind kind) {
                                                        [SHK_LAYER_NORM] = "normalise",
                                                        [SHK_ATTENTION] = "attend",
                                                        [SHK_SELECT_CLS] = "first",
-                                                       [SHK_MEAN_TOKENS] = "mean"};
+                                                       [SHK_MEAN_TOKENS] = "mean",
+                                                       [SHK_SEQ_POOL] = "pool_rows"};
     return names[kind];
 }
 
@@ -274,6 +306,7 @@ static void say_call(struct source *s, int i) {
     if (i != logits) snprintf(out, sizeof out, "arena + %zu", s->place[i]);
     say(s, "    %s(arena + %zu, ", is_average(g, l) ? "average" : called(l->kind), s->place[in]);
     if (l->in[1] >= 0) say(s, "arena + %zu, ", s->place[source_of(g, l->in[1])]);
+    if (l->kind == SHK_FIXED_POSITIONS) say(s, "fixed_positions_%d, ", i);
     if (l->kind == SHK_POSITIONS) say(s, "%s, ", array_of(s, l->params[0]).text);
     say_arguments(s, l, g->layers[l->in[0]].out, out);
     for (int k = 0; k < 2; k++)
@@ -394,8 +427,9 @@ static bool write_source(struct source *s, const float *logits, const char *path
     say_head(s);
     say(s, "\n");
     say_weights(s);
+    const bool tables = say_tables(s, err);
     say(s, "\n");
-    if (!say_parts(s, err)) {
+    if (!tables || !say_parts(s, err)) {
         shk_file_abandon(&s->file);
         return false;
     }

@@ -37,7 +37,8 @@ static float *numbers(const struct shk_model *f, int param) { return f->weights 
 static int folds_into(const struct shk_graph *g, int norm) {
     const int i = g->layers[norm].in[0];
     if (g->layers[norm].kind != SHK_BATCH_NORM || shk_graph_consumer(g, i) != norm) return -1;
-    return g->layers[i].kind == SHK_CONV || g->layers[i].kind == SHK_LINEAR ? i : -1;
+    const enum shk_layer_kind kind = g->layers[i].kind;
+    return kind == SHK_CONV || kind == SHK_GROUPED_CONV || kind == SHK_LINEAR ? i : -1;
 }
 
 static void fold(struct shk_model *f, struct shk_layer *l, const struct shk_layer *norm) {

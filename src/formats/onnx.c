@@ -156,16 +156,24 @@ static void write_flatten(struct onnx *o, const struct shk_layer *l) {
     node(o, "Flatten", INPUTS(o->in), o->out, (const struct attribute[]){whole("axis", 1), {0}});
 }
 
-// A convolution whose map [dim][h][w] becomes rows [h * w][dim].
+// A map [c][h][w] becomes rows [h * w][c].
+static void write_rows(struct onnx *o, const struct shk_layer *l, const char *map) {
+    const int64_t rows[] = {0, (int64_t)l->out.c, -1};
+    const struct value flat = part(o, "flat"), shape = wholes(o, "shape", 3, rows);
+    node(o, "Reshape", INPUTS(map, shape.name), flat.name, NONE);
+    node(o, "Transpose", INPUTS(flat.name), o->out,
+         (const struct attribute[]){{"perm", KIND_WHOLES, 3, {0, 2, 1}, 0}, {0}});
+}
+
+static void write_tokens(struct onnx *o, const struct shk_layer *l) { write_rows(o, l, o->in); }
+
 static void write_patch_embed(struct onnx *o, const struct shk_layer *l) {
-    const int64_t k = (int64_t)l->patch_embed.patch, rows[] = {0, (int64_t)l->patch_embed.dim, -1};
-    const struct value map = part(o, "map"), flat = part(o, "flat"), shape = wholes(o, "shape", 3, rows);
+    const int64_t k = (int64_t)l->patch_embed.patch;
+    const struct value map = part(o, "map");
     const struct attribute attributes[] = {
         {"kernel_shape", KIND_WHOLES, 2, {k, k}, 0}, {"strides", KIND_WHOLES, 2, {k, k}, 0}, {0}};
     node(o, "Conv", INPUTS(o->in, weight(o, 0), weight(o, 1)), map.name, attributes);
-    node(o, "Reshape", INPUTS(map.name, shape.name), flat.name, NONE);
-    node(o, "Transpose", INPUTS(flat.name), o->out,
-         (const struct attribute[]){{"perm", KIND_WHOLES, 3, {0, 2, 1}, 0}, {0}});
+    write_rows(o, l, map.name);
 }
 
 // The token is repeated for as many samples as there are.
@@ -184,10 +192,22 @@ static void write_positions(struct onnx *o, const struct shk_layer *l) {
     node(o, "Add", INPUTS(o->in, weight(o, 0)), o->out, NONE);
 }
 
+static void write_fixed_positions(struct onnx *o, const struct shk_layer *l) {
+    const size_t rows = l->out.h, dim = l->out.c, dims[] = {1, rows, dim};
+    const struct value table = part(o, "table");
+    float *numbers = calloc(rows * dim, sizeof *numbers);
+    o->graph.failed = o->graph.failed || !numbers;
+    if (!numbers) return;
+    shk_grid_positions(&l->grid, rows, dim, dim, numbers);
+    constant(o, table.name, TYPE_FLOAT, 3, dims, numbers, rows * dim * sizeof *numbers);
+    node(o, "Add", INPUTS(o->in, table.name), o->out, NONE);
+    free(numbers);
+}
+
 // Whether a layer's values are [batch][c], not [batch][h][c].
 static bool is_vector(const struct shk_graph *g, int layer) {
     const enum shk_layer_kind kind = g->layers[layer].kind;
-    if (kind == SHK_FLATTEN || kind == SHK_SELECT_CLS || kind == SHK_MEAN_TOKENS) return true;
+    if (kind == SHK_FLATTEN || kind == SHK_SELECT_CLS || kind == SHK_MEAN_TOKENS || kind == SHK_SEQ_POOL) return true;
     return (shk_layer_flags(kind) & SHK_ROWWISE) && is_vector(g, g->layers[layer].in[0]);
 }
 
@@ -272,8 +292,8 @@ static void write_batch_norm(struct onnx *o, const struct shk_layer *l) {
 }
 
 static void write_layer_norm(struct onnx *o, const struct shk_layer *l) {
-    (void)l;
-    const struct attribute attributes[] = {whole("axis", -1), {"epsilon", KIND_REAL, 0, {0}, 1e-5f}, {0}};
+    const float eps = (float)l->layer_norm.eps;
+    const struct attribute attributes[] = {whole("axis", -1), {"epsilon", KIND_REAL, 0, {0}, eps}, {0}};
     node(o, "LayerNormalization", INPUTS(o->in, weight(o, 0), weight(o, 1)), o->out, attributes);
 }
 
@@ -339,6 +359,23 @@ static void write_mean_tokens(struct onnx *o, const struct shk_layer *l) {
     node(o, "ReduceMean", INPUTS(o->in), o->out, attributes);
 }
 
+// Scores [tokens][1] become shares [1][tokens], whose product with the tokens is [1][c].
+static void write_seq_pool(struct onnx *o, const struct shk_layer *l) {
+    const int64_t row[] = {0, (int64_t)l->out.c};
+    const struct value query = part(o, "query"), scores = part(o, "scores"), turned = part(o, "turned"),
+                       shares = part(o, "shares"), sum = part(o, "sum"), shape = wholes(o, "shape", 2, row);
+    node(o, "Transpose", INPUTS(weight(o, 0)), query.name,
+         (const struct attribute[]){{"perm", KIND_WHOLES, 2, {1, 0}, 0}, {0}});
+    node(o, "MatMul", INPUTS(o->in, query.name), scores.name, NONE);
+    const struct value with_bias = part(o, "with_bias");
+    node(o, "Add", INPUTS(scores.name, weight(o, 1)), with_bias.name, NONE);
+    node(o, "Transpose", INPUTS(with_bias.name), turned.name,
+         (const struct attribute[]){{"perm", KIND_WHOLES, 3, {0, 2, 1}, 0}, {0}});
+    node(o, "Softmax", INPUTS(turned.name), shares.name, (const struct attribute[]){whole("axis", -1), {0}});
+    node(o, "MatMul", INPUTS(shares.name, o->in), sum.name, NONE);
+    node(o, "Reshape", INPUTS(sum.name, shape.name), o->out, NONE);
+}
+
 // Pixels 0 .. 1 become what the model was trained on.
 static void write_input(struct onnx *o, const struct shk_layer *l) {
     const struct shk_preprocessing *p = &o->m->input.prepared;
@@ -358,9 +395,11 @@ static write_layer *const writers[SHK_LAYER_KINDS] = {
     [SHK_MAX_POOL] = write_max_pool,
     [SHK_AVG_POOL] = write_avg_pool,
     [SHK_FLATTEN] = write_flatten,
+    [SHK_TOKENS] = write_tokens,
     [SHK_PATCH_EMBED] = write_patch_embed,
     [SHK_CLS_TOKEN] = write_cls_token,
     [SHK_POSITIONS] = write_positions,
+    [SHK_FIXED_POSITIONS] = write_fixed_positions,
     [SHK_LINEAR] = write_linear,
     [SHK_RELU] = write_relu,
     [SHK_GELU] = write_gelu,
@@ -374,12 +413,14 @@ static write_layer *const writers[SHK_LAYER_KINDS] = {
     [SHK_ATTENTION] = write_attention,
     [SHK_SELECT_CLS] = write_select_cls,
     [SHK_MEAN_TOKENS] = write_mean_tokens,
+    [SHK_SEQ_POOL] = write_seq_pool,
 };
-static bool is_left_out(enum shk_layer_kind kind) { return kind == SHK_DROPOUT || kind == SHK_CROSS_ENTROPY; }
+static bool drops(enum shk_layer_kind kind) { return kind == SHK_DROPOUT || kind == SHK_DROP_PATH; }
+static bool is_left_out(enum shk_layer_kind kind) { return drops(kind) || kind == SHK_CROSS_ENTROPY; }
 
 // The layer whose value is layer i's.
 static int source_of(const struct shk_graph *g, int i) {
-    while (g->layers[i].kind == SHK_DROPOUT) i = g->layers[i].in[0];
+    while (drops(g->layers[i].kind)) i = g->layers[i].in[0];
     return i;
 }
 

@@ -91,28 +91,36 @@ static bool build_layer(struct shk_builder *b, const char *name) {
            word->build(b, name, &values);
 }
 
-static bool add_branches(struct shk_builder *b, const struct shk_item *sum, int one, int other) {
+// The first is left out for some samples, by stochastic depth.
+static bool add_branches(struct shk_builder *b, const struct shk_item *sum, int one, int other, double drop_path) {
     const struct shk_item *const item = b->item;
     b->item = sum;
     const bool ok = one != other || shk_builder_fail(b, "both of its branches are the value that it reads");
     b->at = one;
-    const bool added =
-        ok && shk_builder_add(b, (struct shk_layer){.kind = SHK_ADD, .in = {0, other}, .params = {-1, -1}});
+    const bool added = ok && shk_builder_drop_path(b, drop_path) &&
+                       shk_builder_add(b, (struct shk_layer){.kind = SHK_ADD, .in = {0, other}, .params = {-1, -1}});
     b->item = item;
     return added;
 }
+
+static const struct shk_parameter sum_parameters[] = {{"drop_path", SHK_ARGUMENT_SHARE, 0, 0, "0", {NULL}},
+                                                      {.key = NULL}};
 
 // Branch after branch is added to the first; one alone to what it reads.
 static bool build_sum(struct shk_builder *b, const struct shk_item *sum, struct scope *scope) {
     const int from = b->at;
     int total = -1;
+    struct shk_values v;
+    if (!shk_arguments_read(b->syntax, sum, sum_parameters, b->m->shape.classes, &v, b->err)) return false;
     for (int i = sum->first; i >= 0; i = b->syntax->items[i].next) {
         b->at = from;
         if (!build_list(b, b->syntax->items[i].first, scope)) return false;
-        if (total >= 0 && !add_branches(b, sum, b->at, total)) return false;
+        const bool second = b->syntax->items[sum->first].next == i;
+        if (second && !add_branches(b, sum, total, b->at, v.real[0])) return false;
+        if (total >= 0 && !second && !add_branches(b, sum, b->at, total, 0)) return false;
         total = b->at;
     }
-    return b->syntax->items[sum->first].next >= 0 || add_branches(b, sum, total, from);
+    return b->syntax->items[sum->first].next >= 0 || add_branches(b, sum, total, from, v.real[0]);
 }
 
 static bool build_once(struct shk_builder *b, const struct shk_item *item, size_t repeat, struct scope *scope) {

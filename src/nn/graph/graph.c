@@ -50,6 +50,20 @@ static bool infer_patches(struct shk_layer *l, struct shk_extent in, struct shk_
     return true;
 }
 
+// A row for each pixel.
+static bool infer_tokens(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    if (!in.map) return refuse(l, "takes a map, not a matrix", err);
+    l->out = (struct shk_extent){in.h * in.w, 1, in.c, false};
+    return true;
+}
+
+static bool infer_fixed_positions(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    if (in.map || in.c % 4 || in.h < l->grid.h * l->grid.w)
+        return refuse(l, "takes the tokens of its grid, of a multiple of four numbers", err);
+    l->out = in;
+    return true;
+}
+
 static bool infer_attention(struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
     if (in.map || in.c % (3 * l->attention.heads))
         return refuse(l, "takes a matrix of queries, keys and values that its heads divide", err);
@@ -85,6 +99,8 @@ static bool has_sizes(const struct shk_layer *l) {
         return l->patch_embed.dim && l->patch_embed.patch;
     case SHK_LINEAR:
         return l->linear.out;
+    case SHK_FIXED_POSITIONS:
+        return l->grid.h && l->grid.w;
     case SHK_ATTENTION:
         return l->attention.heads;
     default:
@@ -94,10 +110,12 @@ static bool has_sizes(const struct shk_layer *l) {
 
 static bool check_attributes(const struct shk_layer *l, struct shk_error *err) {
     const double most = 1 - 0x1p-17; // more would be all of 65536
-    const double p = l->kind == SHK_ATTENTION ? l->attention.dropout : l->kind == SHK_DROPOUT ? l->dropout.p : 0;
+    const bool drops = l->kind == SHK_DROPOUT || l->kind == SHK_DROP_PATH;
+    const double p = l->kind == SHK_ATTENTION ? l->attention.dropout : drops ? l->dropout.p : 0;
     if (l->kind == SHK_BATCH_NORM &&
         !(l->batch_norm.eps > 0 && l->batch_norm.momentum >= 0 && l->batch_norm.momentum <= 1))
         return refuse(l, "has an eps that is not above 0, or a momentum that is not from 0 to 1", err);
+    if (l->kind == SHK_LAYER_NORM && !(l->layer_norm.eps > 0)) return refuse(l, "has an eps that is not above 0", err);
     if (!has_sizes(l)) return refuse(l, "has an attribute of 0 that must be at least 1", err);
     return (p >= 0 && p < most) || refuse(l, "has a dropout that is not at least 0 and below 1", err);
 }
@@ -115,6 +133,10 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
         return infer_pool(l, in, err);
     case SHK_PATCH_EMBED:
         return infer_patches(l, in, err);
+    case SHK_TOKENS:
+        return infer_tokens(l, in, err);
+    case SHK_FIXED_POSITIONS:
+        return infer_fixed_positions(l, in, err);
     case SHK_ATTENTION:
         return infer_attention(l, in, err);
     case SHK_BATCH_NORM:
@@ -130,7 +152,7 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
     if (in.map && l->kind != SHK_MEAN_TOKENS && (kinds[l->kind].flags & SHK_ELEMENTWISE) != SHK_ELEMENTWISE)
         return refuse(l, "takes a matrix, not a map", err);
     l->out = in;
-    if (l->kind == SHK_MEAN_TOKENS) l->out = (struct shk_extent){1, 1, in.c, false};
+    if (l->kind == SHK_MEAN_TOKENS || l->kind == SHK_SEQ_POOL) l->out = (struct shk_extent){1, 1, in.c, false};
     if (l->kind == SHK_LINEAR) l->out.c = l->linear.out;
     if (l->kind == SHK_CLS_TOKEN) l->out.h++;
     if (l->kind == SHK_SELECT_CLS) l->out.h = 1;
@@ -183,6 +205,7 @@ double shk_layer_flops(const struct shk_graph *g, const struct shk_layer *l) {
         return products * (double)(l->conv.kernel * l->conv.kernel * in.c / l->conv.groups);
     if (l->kind == SHK_LINEAR) return products * (double)in.c;
     if (l->kind == SHK_PATCH_EMBED) return products * (double)(in.c * l->patch_embed.patch * l->patch_embed.patch);
-    if (l->kind == SHK_ATTENTION) return 2 * products * (double)in.h; // scores, and sums of values
+    if (l->kind == SHK_SEQ_POOL) return 2 * 2 * (double)(in.h * in.c); // scores, and sums of tokens
+    if (l->kind == SHK_ATTENTION) return 2 * products * (double)in.h;  // scores, and sums of values
     return 0;
 }

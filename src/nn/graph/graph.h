@@ -5,6 +5,7 @@
 #define SHK_NN_GRAPH_GRAPH_H
 
 #include "base/error.h"
+#include "nn/grid.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -65,13 +66,17 @@ struct shk_layer {
             double eps, momentum;
         } batch_norm;
         struct {
+            double eps;
+        } layer_norm;
+        struct {
             size_t heads;   // its input has the queries, keys and values of all heads, stacked
             double dropout; // of the weights
             bool cls_alone; // one query, of row 0: what nobody else reads is not computed (prune.h)
         } attention;
         struct {
-            double p;
+            double p; // of an element; of a drop path, that a sample's whole value is left out
         } dropout;
+        struct shk_grid grid; // of fixed positions: its tokens are the input's last rows
     };
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A preset's text has its keys in square brackets: [width], or [width*2] for a multiple.
+// A preset's text has its keys in square brackets: [width], or [width*2] or [width/2] for a multiple or a part.
 #include "nn/graph/presets.h"
 
 #include "nn/graph/keys.h"
@@ -23,11 +23,23 @@ struct key {
 #define FIRST(w)                                                                                                       \
     "(sum(conv1=conv(" w ",stride=2,bias=no) bn1=bn relu conv2=conv(" w ",bias=no) bn2=bn | downsample=(conv(" w       \
     ",1,stride=2,bias=no) bn)) relu)"
+#define BLOCK_1 BLOCK("[width]")
+#define BLOCK_2 BLOCK("[width*2]")
+#define BLOCK_4 BLOCK("[width*4]")
+#define BLOCK_8 BLOCK("[width*8]")
+#define FIRST_2 FIRST("[width*2]")
+#define FIRST_4 FIRST("[width*4]")
+#define FIRST_8 FIRST("[width*8]")
 
 // An inverted residual block (Sandler et al. 2018): wide inside, where a depthwise convolution is.
 #define INVERTED(wide, step, w)                                                                                        \
     "conv(" wide ",1,bias=no) bn hardswish conv(" wide ",3," step ",groups=" wide ",bias=no) bn hardswish conv(" w     \
     ",1,bias=no) bn"
+#define NARROW INVERTED("[width*4]", "1", "[width]")
+#define WIDEN_2 INVERTED("[width*4]", "2", "[width*2]")
+#define WIDE_2 INVERTED("[width*8]", "1", "[width*2]")
+#define WIDEN_4 INVERTED("[width*8]", "2", "[width*4]")
+#define WIDE_4 INVERTED("[width*16]", "1", "[width*4]")
 
 static const struct net_preset {
     const char *name, *title;
@@ -43,8 +55,8 @@ static const struct net_preset {
     {"resnet20",
      "ResNet-20",
      {{"width", 1, 1024, "16", {{NULL, NULL}}}},
-     "conv1=conv([width],bias=no) bn1=bn relu layer1=3*" BLOCK("[width]") " layer2=(" FIRST("[width*2]") " 2*" BLOCK(
-         "[width*2]") ") layer3=(" FIRST("[width*4]") " 2*" BLOCK("[width*4]") ") mean fc=linear(classes)"},
+     "conv1=conv([width],bias=no) bn1=bn relu layer1=3*" BLOCK_1 " layer2=(" FIRST_2 " 2*" BLOCK_2 ") layer3=(" FIRST_4
+     " 2*" BLOCK_4 ") mean fc=linear(classes)"},
     // the names of torchvision
     {"resnet18",
      "ResNet-18",
@@ -55,26 +67,14 @@ static const struct net_preset {
        {{"small", "conv1=conv([width],bias=no) bn1=bn relu"},
         {"large", "conv1=conv([width],7,stride=2,bias=no) bn1=bn relu max_pool(3,2,pad=1)"}}},
       {"width", 1, 512, "64", {{NULL, NULL}}}},
-     "[stem] layer1=2*" BLOCK("[width]") " layer2=(" FIRST("[width*2]") " " BLOCK("[width*2]") ") layer3=(" FIRST(
-         "[width*4]") " " BLOCK("[width*4]") ") layer4=(" FIRST("[width*8]") " " BLOCK("[width*8]") ") mean "
-                                                                                                    "fc=linear("
-                                                                                                    "classes)"},
+     "[stem] layer1=2*" BLOCK_1 " layer2=(" FIRST_2 " " BLOCK_2 ") layer3=(" FIRST_4 " " BLOCK_4 ") layer4=(" FIRST_8
+     " " BLOCK_8 ") mean fc=linear(classes)"},
     {"mobilenet-tiny",
      "MobileNet-tiny",
      {{"width", 1, 256, "16", {{NULL, NULL}}}},
-     "stem=(conv([width],bias=no) bn hardswish) stage1=sum(" INVERTED(
-         "[width*4]", "1",
-         "[width]") ") stage2=(" INVERTED("[width*4]", "2",
-                                          "[width*2]") " sum(" INVERTED("[width*8]", "1",
-                                                                        "[width*2]") ")) stage3=(" INVERTED("[width*8]",
-                                                                                                            "2",
-                                                                                                            "[width*"
-                                                                                                            "4]") " 2*"
-                                                                                                                  "sum"
-                                                                                                                  "(" INVERTED(
-                                                                                                                      "[width*16]",
-                                                                                                                      "1",
-                                                                                                                      "[width*4]") ")) head=(conv([width*16],1,bias=no) bn hardswish) mean fc=linear(classes)"},
+     "stem=(conv([width],bias=no) bn hardswish) stage1=sum(" NARROW ") stage2=(" WIDEN_2 " sum(" WIDE_2
+     ")) stage3=(" WIDEN_4 " 2*sum(" WIDE_4
+     ")) head=(conv([width*16],1,bias=no) bn hardswish) mean fc=linear(classes)"},
     // Trockman and Kolter 2022
     {"convmixer",
      "ConvMixer",
@@ -84,6 +84,25 @@ static const struct net_preset {
       {"patch", 1, 16, "2", {{NULL, NULL}}}},
      "stem=(conv([dim],[patch],[patch]) gelu bn) blocks=[depth]*(sum(conv([dim],[kernel],groups=[dim]) gelu bn) "
      "conv([dim],1) gelu bn) mean fc=linear(classes)"},
+    // CCT-2/3x2 of Hassani et al. 2021, but for the feed-forward part, which is twice as wide as a token
+    {"cct",
+     "CCT",
+     {{"dim", 4, 1024, "128", {{NULL, NULL}}},
+      {"depth", 1, SHK_MAX_DEPTH, "2", {{NULL, NULL}}},
+      {"heads", 1, 256, "2", {{NULL, NULL}}},
+      {"pos", 0, 0, "learned", {{"learned", "pos_embed=positions"}, {"sincos", "positions(sincos)"}}}},
+     "tokenizer=(conv1=conv([dim/2],bias=no) relu max_pool(3,2,pad=1) conv2=conv([dim],bias=no) relu "
+     "max_pool(3,2,pad=1)) tokens [pos] encoder.layers=[depth]*encoder([heads],[dim*2],norm=pre,act=gelu) norm=ln "
+     "attention_pool=seq_pool head=linear(classes)"},
+    // ViT-Ti of Touvron et al. 2021, with timm's eps
+    {"vit-tiny",
+     "ViT-tiny",
+     {{"dim", 1, 1024, "192", {{NULL, NULL}}},
+      {"depth", 1, SHK_MAX_DEPTH, "12", {{NULL, NULL}}},
+      {"heads", 1, 256, "3", {{NULL, NULL}}},
+      {"patch", 1, 256, "4", {{NULL, NULL}}}},
+     "patch_embed=patch_embed([dim],[patch]) cls_token=cls_token pos_embed=positions "
+     "encoder.layers=[depth]*encoder([heads],norm=pre,act=gelu,eps=1e-6) norm=ln(1e-6) cls head=linear(classes)"},
 };
 enum { PRESETS = sizeof presets / sizeof *presets };
 
@@ -154,12 +173,12 @@ static size_t expand(const struct values *v, const char *text, char net[SHK_MAX_
         text += plain;
         if (!*text) break;
         size_t i = 0;
-        const size_t length = strcspn(++text, "*]");
+        const size_t length = strcspn(++text, "*/]");
         while (strlen(v->preset->keys[i].name) != length || memcmp(v->preset->keys[i].name, text, length) != 0) i++;
         const struct key *key = &v->preset->keys[i];
         char number[24];
-        const size_t times = text[length] == '*' ? strtoul(text + length + 1, NULL, 10) : 1;
-        snprintf(number, sizeof number, "%zu", v->of[i] * times);
+        const size_t factor = text[length] == ']' ? 1 : strtoul(text + length + 1, NULL, 10);
+        snprintf(number, sizeof number, "%zu", text[length] == '/' ? v->of[i] / factor : v->of[i] * factor);
         at = key->words[0].word ? expand(v, key->words[v->of[i]].text, net, at)
                                 : append(net, SHK_MAX_NET, at, number, strlen(number));
         text = strchr(text, ']') + 1;

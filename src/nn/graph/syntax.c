@@ -103,8 +103,9 @@ static bool read_branches(struct reader *r, int sum) {
         else
             r->s->items[last].next = branch;
         last = branch;
-        if (!read_list(r, branch, "|)")) return false;
+        if (!read_list(r, branch, "|,)")) return false;
     } while (take(r, '|'));
+    if (take(r, ',')) return read_arguments(r, &r->s->items[sum]);
     return take(r, ')') || fail(r, "')' is expected behind the branches of a sum") >= 0;
 }
 
@@ -205,15 +206,20 @@ static void put_token(struct writer *w, struct shk_token t) { put(w, t.at, t.len
 
 static void write_list(struct writer *w, int first);
 
-static void write_layer(struct writer *w, const struct shk_item *item) {
-    put_token(w, item->word);
+// `before` comes before the first.
+static void write_arguments(struct writer *w, const struct shk_item *item, const char *before) {
     for (unsigned i = 0; i < item->argument_count; i++) {
         const struct shk_argument *a = &item->arguments[i];
-        put_text(w, i ? "," : "(");
+        put_text(w, i ? "," : before);
         put_token(w, a->key);
         if (a->key.length) put_text(w, "=");
         put_token(w, a->value);
     }
+}
+
+static void write_layer(struct writer *w, const struct shk_item *item) {
+    put_token(w, item->word);
+    write_arguments(w, item, "(");
     if (item->argument_count) put_text(w, ")");
 }
 
@@ -223,6 +229,7 @@ static void write_sum(struct writer *w, const struct shk_item *item) {
         if (i != item->first) put_text(w, " | ");
         write_list(w, w->s->items[i].first);
     }
+    write_arguments(w, item, ",");
     put_text(w, ")");
 }
 

@@ -6,7 +6,7 @@
 //   item  = [ name "=" ] [ count "*" ] thing
 //   thing = word [ "(" arg { "," arg } ")" ]          a layer: conv(16,3,stride=2)
 //         | "(" list ")"                              a group
-//         | "sum" "(" list { "|" list } ")"           branches that read the same value; one alone: with that value itself
+//         | "sum" "(" list { "|" list } { "," arg } ")" branches that read the same value; one alone: with that value itself
 //   arg   = [ key "=" ] value
 #ifndef SHK_NN_GRAPH_SYNTAX_H
 #define SHK_NN_GRAPH_SYNTAX_H

@@ -69,6 +69,7 @@ PLAIN(gelu, SHK_GELU)
 PLAIN(silu, SHK_SILU)
 PLAIN(hardswish, SHK_HARDSWISH)
 PLAIN(flatten, SHK_FLATTEN)
+PLAIN(tokens, SHK_TOKENS)
 PLAIN(cls, SHK_SELECT_CLS)
 PLAIN(mean, SHK_MEAN_TOKENS)
 
@@ -135,6 +136,12 @@ static bool add_dropout(struct shk_builder *b, double p) {
     return p == 0 || shk_builder_add(b, l);
 }
 
+bool shk_builder_drop_path(struct shk_builder *b, double p) {
+    struct shk_layer l = layer_of(SHK_DROP_PATH, "");
+    l.dropout.p = p;
+    return p == 0 || shk_builder_add(b, l);
+}
+
 static bool build_dropout(struct shk_builder *b, const char *name, const struct shk_values *v) {
     (void)name;
     return add_dropout(b, v->real[0]);
@@ -149,6 +156,19 @@ static bool add_linear(struct shk_builder *b, size_t out, const char *name) {
     l.linear.out = out;
     const double bound = 1 / sqrt((double)in);
     add_weight(b, &l, out, in, bound, bound, prefix);
+    return shk_builder_add(b, l);
+}
+
+// The sequence pooling of a compact convolutional transformer: a torch.nn.Linear from a token to one number.
+static bool build_seq_pool(struct shk_builder *b, const char *name, const struct shk_values *v) {
+    (void)v;
+    struct shk_layer l = layer_of(SHK_SEQ_POOL, name);
+    const size_t in = extent_of(b).c;
+    const double bound = 1 / sqrt((double)in);
+    char prefix[64];
+    if (extent_of(b).map) return shk_builder_fail(b, "it takes tokens, not a map: put tokens or patch_embed before it");
+    snprintf(prefix, sizeof prefix, "%s.", name);
+    add_weight(b, &l, 1, in, bound, bound, prefix);
     return shk_builder_add(b, l);
 }
 
@@ -219,9 +239,40 @@ static bool build_cls_token(struct shk_builder *b, const char *name, const struc
     return shk_builder_add(b, embedding(b, SHK_CLS_TOKEN, 1, name));
 }
 
+// The grid whose tokens are at hand, as pixels or patches of a map; of no tokens where they are none's.
+static struct shk_grid grid_of(const struct shk_builder *b) {
+    const struct shk_layer *const layers = b->m->graph.layers;
+    int i = b->at;
+    while (!layers[i].out.map && layers[i].kind != SHK_TOKENS && layers[i].kind != SHK_PATCH_EMBED) i = layers[i].in[0];
+    if (layers[i].out.map) return (struct shk_grid){0, 0};
+    const struct shk_extent map = layers[layers[i].in[0]].out;
+    const size_t side = layers[i].kind == SHK_TOKENS ? 1 : layers[i].patch_embed.patch;
+    return (struct shk_grid){map.h / side, map.w / side};
+}
+
+static bool add_fixed_positions(struct shk_builder *b) {
+    struct shk_layer l = layer_of(SHK_FIXED_POSITIONS, "");
+    const struct shk_extent in = extent_of(b);
+    char why[100];
+    l.grid = grid_of(b);
+    snprintf(why, sizeof why, "tokens of %zu numbers have no positions of sines and cosines: let it be a multiple of 4",
+             in.c);
+    if (!l.grid.h)
+        return shk_builder_fail(b,
+                                "what it reads are not the pixels or patches of a map as tokens: put it behind tokens "
+                                "or patch_embed");
+    return in.c % 4 ? shk_builder_fail(b, why) : shk_builder_add(b, l);
+}
+
 static bool build_positions(struct shk_builder *b, const char *name, const struct shk_values *v) {
-    (void)v;
+    if (v->whole[0] == 1) return add_fixed_positions(b);
     return shk_builder_add(b, embedding(b, SHK_POSITIONS, extent_of(b).h, name));
+}
+
+static bool add_norm(struct shk_builder *b, const char *name, double eps) {
+    struct shk_layer l = layer_of(SHK_LAYER_NORM, name);
+    l.layer_norm.eps = eps;
+    return shk_builder_add(b, l);
 }
 
 static void add_norm_params(struct shk_builder *b, int norm) {
@@ -248,8 +299,7 @@ static bool build_bn(struct shk_builder *b, const char *name, const struct shk_v
 }
 
 static bool build_ln(struct shk_builder *b, const char *name, const struct shk_values *v) {
-    (void)v;
-    if (!shk_builder_add(b, layer_of(SHK_LAYER_NORM, name))) return false;
+    if (!add_norm(b, name, v->real[0])) return false;
     add_norm_params(b, b->at);
     return true;
 }
@@ -260,7 +310,7 @@ enum {
     LAYER_NAME = 48,
     MOST_BLOCK = 28
 }; // of any layer; of a block, whose layers are called PREFIX.self_attn.out_proj and so on
-enum { ENCODER_HEADS, ENCODER_FF, ENCODER_NORM, ENCODER_ACT, ENCODER_DROPOUT };
+enum { ENCODER_HEADS, ENCODER_FF, ENCODER_NORM, ENCODER_ACT, ENCODER_DROPOUT, ENCODER_DROP_PATH, ENCODER_EPS };
 
 // torch.nn.MultiheadAttention: Xavier-uniform for the stacked weight [3 dim][dim], zero biases, the output projection as
 // nn.Linear.
@@ -300,14 +350,15 @@ static bool add_sublayer(struct shk_builder *b, const char *block, const struct 
     const int residual = b->at;
     char name[LAYER_NAME];
     snprintf(name, sizeof name, "%.28s.norm%d", block, half + 1);
-    if (pre && !shk_builder_add(b, layer_of(SHK_LAYER_NORM, name))) return false;
+    if (pre && !add_norm(b, name, v->real[ENCODER_EPS])) return false;
     if (pre) *norm = b->at;
-    if (!(half == 0 ? add_attention : add_feed_forward)(b, block, v) || !add_dropout(b, v->real[ENCODER_DROPOUT]))
+    if (!(half == 0 ? add_attention : add_feed_forward)(b, block, v) || !add_dropout(b, v->real[ENCODER_DROPOUT]) ||
+        !shk_builder_drop_path(b, v->real[ENCODER_DROP_PATH]))
         return false;
     struct shk_layer sum = layer_of(SHK_ADD, "");
     sum.in[1] = residual;
     if (!shk_builder_add(b, sum)) return false;
-    if (!pre && !shk_builder_add(b, layer_of(SHK_LAYER_NORM, name))) return false;
+    if (!pre && !add_norm(b, name, v->real[ENCODER_EPS])) return false;
     if (!pre) *norm = b->at;
     return true;
 }
@@ -316,7 +367,7 @@ static bool add_sublayer(struct shk_builder *b, const char *block, const struct 
 static bool build_encoder(struct shk_builder *b, const char *name, const struct shk_values *v) {
     const struct shk_extent in = extent_of(b);
     char why[80];
-    if (in.map) return shk_builder_fail(b, "it takes tokens, not a map: put patch_embed before it");
+    if (in.map) return shk_builder_fail(b, "it takes tokens, not a map: put tokens or patch_embed before it");
     snprintf(why, sizeof why, "it reads %zu tokens, at most %d are supported", in.h, SHK_MOST_TOKENS);
     if (in.h > SHK_MOST_TOKENS) return shk_builder_fail(b, why);
     snprintf(why, sizeof why, "its %zu heads do not divide tokens of %zu numbers", v->whole[ENCODER_HEADS], in.c);
@@ -369,19 +420,23 @@ const struct shk_word shk_words[] = {
     {"patch_embed",
      build_patch_embed,
      {{"dim", SHK_ARGUMENT_WHOLE, 1, 4096, NULL, {NULL}}, {"patch", SHK_ARGUMENT_WHOLE, 1, 256, NULL, {NULL}}}},
+    {"tokens", build_tokens, NOTHING},
     {"cls_token", build_cls_token, NOTHING},
-    {"positions", build_positions, NOTHING},
+    {"positions", build_positions, {{"kind", SHK_ARGUMENT_WORD, 0, 0, "learned", {"learned", "sincos", NULL}}}},
     {"encoder",
      build_encoder,
      {{"heads", SHK_ARGUMENT_WHOLE, 1, 256, NULL, {NULL}},
       {"ff", SHK_ARGUMENT_WHOLE, 1, 65536, "", {NULL}},
       {"norm", SHK_ARGUMENT_WORD, 0, 0, "post", {"post", "pre", NULL}},
       {"act", SHK_ARGUMENT_WORD, 0, 0, "relu", {"relu", "gelu", "silu", NULL}},
-      {"dropout", SHK_ARGUMENT_SHARE, 0, 0, "0", {NULL}}}},
+      {"dropout", SHK_ARGUMENT_SHARE, 0, 0, "0", {NULL}},
+      {"drop_path", SHK_ARGUMENT_SHARE, 0, 0, "0", {NULL}},
+      {"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}}}},
     {"bn",
      build_bn,
      {{"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}}, {"momentum", SHK_ARGUMENT_REAL, 0, 1, "0.1", {NULL}}}},
-    {"ln", build_ln, NOTHING},
+    {"ln", build_ln, {{"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}}}},
     {"cls", build_cls, NOTHING},
+    {"seq_pool", build_seq_pool, NOTHING},
     {.name = NULL},
 };

@@ -20,6 +20,9 @@ bool shk_builder_add(struct shk_builder *, struct shk_layer);
 // The same sentence about the item.
 bool shk_builder_fail(struct shk_builder *, const char *why);
 
+// Stochastic depth of what was added last, which is a sum's branch; p 0: nothing.
+bool shk_builder_drop_path(struct shk_builder *, double p);
+
 enum { SHK_MOST_TOKENS = 4096 }; // of an encoder
 
 struct shk_word {

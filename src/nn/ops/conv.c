@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The conv op computes any convolution as a product: what the taps see is laid in rows (im2col), some at a time, and multiplied
-// with the weights; one of a single pixel needs no rows of its own. It takes in a ReLU behind it.
+// with the weights; one of a single pixel needs no rows of its own. It takes in a ReLU behind it. Its map is a row for each
+// pixel, so that patches of a map are tokens as they come.
 #include "nn/ops/linear.h"
 #include "nn/ops/map.h"
 #include "nn/ops/norm_end.h"
@@ -26,8 +27,8 @@ static size_t outputs_of(const struct conv *v) { return v->out_h * v->out_w; }
 
 // Rows at a time.
 static size_t chunk_of(const struct conv *v) {
-    const size_t rows = ROW_FLOATS / taps_of(v);
-    return rows < 16 ? 16 : rows;
+    const size_t rows = ROW_FLOATS / taps_of(v), most = outputs_of(v);
+    return most < 16 ? most : rows < 16 ? 16 : rows;
 }
 
 // Some outputs of a sample, whose rows are `cols`.
@@ -198,8 +199,8 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
 
 // Panels of (tap, channel) x outputs, as the rows are.
 static void place(struct shk_lowering *f, const struct shk_layer *l, struct conv *v, const struct shk_value *in) {
-    const size_t taps = v->kernel * v->kernel, k = taps_of(v), cout = shk_round16(l->conv.out);
-    struct shk_param_form p = {.layout = SHK_PANELS, .outer = shk_axis1(l->conv.out), .ld = k, .outputs = cout};
+    const size_t taps = v->kernel * v->kernel, k = taps_of(v), cout = shk_round16(l->out.c);
+    struct shk_param_form p = {.layout = SHK_PANELS, .outer = shk_axis1(l->out.c), .ld = k, .outputs = cout};
     p.inner = (struct shk_axis){2, {{in->axis.digits[0].extent, 1}, {taps, v->c}}};
     if (!shk_layer_is(f, l->in[0], SHK_INPUT)) { // which has no gradient
         p.packing = &shk_transposed;
@@ -211,7 +212,8 @@ static void place(struct shk_lowering *f, const struct shk_layer *l, struct conv
 
 static bool match(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
-    if (l->kind != SHK_CONV) return false;
+    const bool patches = l->kind == SHK_PATCH_EMBED;
+    if (!patches && l->kind != SHK_CONV) return false;
     const struct shk_value in = *shk_input_of(f);
     if (in.axis.count != 1) return false;
     struct conv *v = shk_op_new(f, &shk_op_conv, l->name, &in);
@@ -220,20 +222,20 @@ static bool match(struct shk_lowering *f) {
     v->h = from.h;
     v->w = from.w;
     v->c = in.value.ld;
-    v->kernel = l->conv.kernel;
-    v->stride = l->conv.stride;
-    v->pad = l->conv.pad;
-    v->out_h = l->out.h;
-    v->out_w = l->out.w;
+    v->kernel = patches ? l->patch_embed.patch : l->conv.kernel;
+    v->stride = patches ? l->patch_embed.patch : l->conv.stride;
+    v->pad = patches ? 0 : l->conv.pad;
+    v->out_h = patches ? from.h / v->stride : l->out.h;
+    v->out_w = patches ? from.w / v->stride : l->out.w;
     place(f, l, v, &in);
-    const size_t cols = shk_round16(l->conv.out);
-    const int last = shk_take_norm(f, f->at, shk_axis1(l->conv.out), cols, &v->norm),
+    const size_t cols = shk_round16(l->out.c);
+    const int last = shk_take_norm(f, f->at, shk_axis1(l->out.c), cols, &v->norm),
               relu = shk_follower(f, last, SHK_RELU);
     v->relu = relu >= 0;
     v->op.out = shk_view_new(f->plan, outputs_of(v), cols);
     v->op.out_grad = shk_grad_new(f->plan, outputs_of(v), cols);
     shk_takes(f, f->at);
-    shk_gives(f, v->relu ? relu : last, &v->op, shk_axis1(l->conv.out));
+    shk_gives(f, v->relu ? relu : last, &v->op, shk_axis1(l->out.c));
     return true;
 }
 

@@ -8,13 +8,14 @@
 struct layernorm {
     struct shk_op op;
     size_t cols; // without padding
-    int stats;   // [rows][2], or -1
+    float eps;
+    int stats; // [rows][2], or -1
 };
 
 static struct shk_layernorm norm_of(const struct shk_op *op, const struct shk_slice *s, size_t start, size_t samples) {
     const struct layernorm *norm = (const struct layernorm *)op;
     ptrdiff_t first = (ptrdiff_t)(start * op->in.rows);
-    struct shk_layernorm n = {.rows = samples * op->in.rows, .cols = norm->cols};
+    struct shk_layernorm n = {.rows = samples * op->in.rows, .cols = norm->cols, .eps = norm->eps};
     n.x_row = shk_row_stride(s, &op->in);
     n.x = shk_rows_at(s, &op->in) + first * n.x_row;
     n.gamma = s->weights + op->weight->offset;
@@ -77,6 +78,7 @@ static bool match(struct shk_lowering *f) {
     norm->op.weight = shk_lay_out_vector(f, l->params[0], in->axis, cols);
     norm->op.bias = shk_lay_out_vector(f, l->params[1], in->axis, cols);
     norm->cols = l->out.c;
+    norm->eps = (float)l->layer_norm.eps;
     norm->stats = f->plan->training ? shk_buffer_new(f->plan, 2 * rows) : -1;
     norm->op.out = shk_view_new(f->plan, rows, cols);
     norm->op.out_grad = shk_grad_new(f->plan, rows, cols);

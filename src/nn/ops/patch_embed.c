@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
 // The patch_embed op cuts an image into patches and embeds them, Conv2d(c, dim, patch, stride patch), with a CLS token in
-// row 0 and positions, where the model has them.
+// row 0 and positions, where the model has them. Patches of a map are the conv op's.
+#include "nn/ops/embedding.h"
 #include "nn/ops/ops.h"
-#include "nn/plan/lower.h"
 
 #include <string.h>
 
 struct patch_embed {
     struct shk_op op;
-    size_t patch, patches;                   // patch size in pixels, patches a sample
-    int patch_rows;                          // buffer [patches][round16(c * patch * patch)]
-    const struct shk_param *cls, *positions; // or NULL
-    size_t cls_grad, positions_grad;
+    size_t patch, patches; // patch size in pixels, patches a sample
+    int patch_rows;        // buffer [patches][round16(c * patch * patch)]
+    struct shk_embedding embedding;
 };
 
 // A patch of one channel, four pixels at a time.
@@ -50,16 +49,12 @@ static float *patch_rows_of(const struct patch_embed *e, const struct shk_slice 
 
 static void forward(const struct shk_op *op, const struct shk_slice *s) {
     const struct patch_embed *e = (const struct patch_embed *)op;
-    const struct shk_param *w = op->weight, *cls = e->cls;
-    size_t ld = op->out.ld;
+    const struct shk_param *w = op->weight;
+    const size_t ld = op->out.ld, first = op->out.rows - e->patches;
     for (size_t i = 0; i < s->samples; i++) {
         float *rows = patch_rows_of(e, s, i), *out = shk_rows_at(s, &op->out) + i * shk_sample_stride(s, &op->out);
         cut_patches(e, s, s->images[i], rows);
-        const float *position = e->positions ? s->weights + e->positions->offset : NULL;
-        if (cls) {
-            memcpy(out, s->weights + cls->offset, ld * sizeof(float));
-            if (position) s->k->add(&(struct shk_add){1, ld, position, (ptrdiff_t)ld, out, (ptrdiff_t)ld});
-        }
+        shk_embedding_begin(&e->embedding, s, out);
         struct shk_gemm gemm = {.m = e->patches,
                                 .n = ld,
                                 .k = w->ld,
@@ -69,28 +64,15 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
                                 .b = s->weights + w->offset,
                                 .b_row = 16,
                                 .b_panel = (ptrdiff_t)w->ld * 16,
-                                .c = out + (cls ? ld : 0),
+                                .c = out + first * ld,
                                 .c_row = (ptrdiff_t)ld,
                                 .c_panel = 16,
                                 .bias = s->weights + op->bias->offset,
-                                .addend = position ? position + (cls ? ld : 0) : NULL,
+                                .addend = shk_embedding_positions(&e->embedding, s, first),
                                 .addend_row = (ptrdiff_t)ld,
                                 .addend_panel = 16};
         s->k->gemm(&gemm);
     }
-}
-
-// What is added to each sample: the sum over the samples of a segment, n floats of each.
-static void sum_samples(const struct shk_op *op, const struct shk_slice *s, const struct shk_segment *g, size_t n,
-                        size_t grad) {
-    size_t stride = shk_sample_stride(s, &op->out_grad);
-    s->k->column_sum(&(struct shk_column_sum){.rows = g->samples,
-                                              .cols = n,
-                                              .x = shk_rows_at(s, &op->out_grad) + g->start * stride,
-                                              .row = (ptrdiff_t)stride,
-                                              .start = g->first ? NULL : g->own + grad,
-                                              .sum = g->own + grad});
-    shk_segment_add(s, g, grad, n);
 }
 
 // Of the patches of one sample.
@@ -104,7 +86,7 @@ static void add_patches(const struct patch_embed *e, const struct shk_slice *s, 
                             .a = patch_rows_of(e, s, i),
                             .a_row = 1,
                             .a_col = (ptrdiff_t)row,
-                            .b = dy + (e->cls ? ld : 0),
+                            .b = dy + (op->out.rows - e->patches) * ld,
                             .b_row = (ptrdiff_t)ld,
                             .b_panel = 16,
                             .c = g->own + op->weight_grad,
@@ -118,8 +100,7 @@ static void add_patches(const struct patch_embed *e, const struct shk_slice *s, 
 static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {
     const struct patch_embed *e = (const struct patch_embed *)op;
     SHK_EACH_SEGMENT(s, g) {
-        if (e->cls) sum_samples(op, s, g, op->out.ld, e->cls_grad);
-        if (e->positions) sum_samples(op, s, g, op->out.rows * op->out.ld, e->positions_grad);
+        shk_embedding_gradient(&e->embedding, op, s, g);
         if (g->first) memset(g->own + op->bias_grad, 0, op->bias->length * sizeof(float));
         for (size_t i = g->start; i < g->start + g->samples; i++) add_patches(e, s, g, i);
         shk_segment_add(s, g, op->weight_grad, op->weight->length);
@@ -128,12 +109,6 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
 }
 
 // ---- In the plan
-
-static const struct shk_param *place_rows(struct shk_lowering *f, int layer, size_t rows, size_t dim) {
-    struct shk_param_form p = {.layout = SHK_ROWS, .inner = shk_axis1(dim), .ld = shk_round16(dim), .outputs = rows};
-    if (rows > 1) p.outer = shk_axis1(rows);
-    return shk_lay_out(f, shk_layer_at(f, layer)->params[0], &p);
-}
 
 static void place(struct shk_lowering *f, const struct shk_layer *l, struct patch_embed *e) {
     const size_t dim = l->patch_embed.dim, in = f->plan->model->shape.channels * e->patch * e->patch;
@@ -153,20 +128,18 @@ static bool match(struct shk_lowering *f) {
     struct patch_embed *e = shk_op_new(f, &shk_op_patch_embed, l->name, NULL);
     if (!e) return false;
     const int cls = shk_follower(f, embed, SHK_CLS_TOKEN);
-    const int positions = shk_follower(f, cls < 0 ? embed : cls, SHK_POSITIONS);
+    const int positions = shk_embedding_behind(f, cls < 0 ? embed : cls);
     const size_t dim = l->patch_embed.dim, rows = l->out.h + (cls >= 0);
     e->patch = l->patch_embed.patch;
     e->patches = l->out.h;
     place(f, l, e);
-    if (cls >= 0) e->cls = place_rows(f, cls, 1, dim);
-    if (positions >= 0) e->positions = place_rows(f, positions, rows, dim);
+    e->embedding = shk_embedding_take(f, cls, positions);
     e->patch_rows = shk_buffer_new(f->plan, e->patches * e->op.weight->ld);
     f->plan->buffers[e->patch_rows].kept = true; // its pad columns stay zero
     e->op.out = shk_view_new(f->plan, rows, shk_round16(dim));
     e->op.out_grad = shk_grad_new(f->plan, rows, shk_round16(dim));
     shk_takes(f, f->at);
     shk_takes(f, embed);
-    if (cls >= 0) shk_takes(f, cls);
     shk_gives(f, positions >= 0 ? positions : cls >= 0 ? cls : embed, &e->op, shk_axis1(dim));
     return true;
 }
@@ -176,19 +149,16 @@ static void declare(struct shk_op *op) {
     shk_op_uses(op, ((struct patch_embed *)op)->patch_rows, SHK_WRITES_FORWARD | SHK_READS_BACKWARD);
 }
 
-static size_t length_of(const struct shk_param *p) { return p ? p->length : 0; }
-
 static size_t shard_floats(const struct shk_op *op) {
     const struct patch_embed *e = (const struct patch_embed *)op;
-    return op->weight->length + op->bias->length + length_of(e->cls) + length_of(e->positions);
+    return op->weight->length + op->bias->length + shk_embedding_floats(&e->embedding);
 }
 
 static void updates(struct shk_op *op, struct shk_update_list *list) {
     struct patch_embed *e = (struct patch_embed *)op;
     op->weight_grad = shk_updates_from_shards(list, op, op->weight, op->weight->length);
     op->bias_grad = shk_updates_from_shards(list, op, op->bias, op->bias->length);
-    if (e->cls) e->cls_grad = shk_updates_from_shards(list, op, e->cls, e->cls->length);
-    if (e->positions) e->positions_grad = shk_updates_from_shards(list, op, e->positions, e->positions->length);
+    shk_embedding_updates(&e->embedding, op, list);
 }
 
 static double flops(const struct shk_op *op, enum shk_phase phase) {

@@ -58,6 +58,15 @@ struct shk_view shk_grad_new(struct shk_plan *p, size_t rows, size_t cols) {
     return p->training ? shk_view_new(p, rows, cols) : shk_no_view;
 }
 
+float *shk_constants_new(struct shk_lowering *f, size_t floats) {
+    struct shk_constants *c = shk_alloc(1, sizeof *c + floats * sizeof(float), "the constants of a plan", f->err);
+    f->failed = !c;
+    if (!c) return NULL;
+    c->before = f->plan->constants;
+    f->plan->constants = c;
+    return c->numbers;
+}
+
 void shk_op_uses(struct shk_op *op, int buffer, unsigned when) {
     if (buffer >= 0) op->uses[op->use_count++] = (struct shk_use){buffer, when};
 }

@@ -57,6 +57,9 @@ struct shk_view shk_view_new(struct shk_plan *, size_t rows, size_t cols);
 // Of a plan for training; else none.
 struct shk_view shk_grad_new(struct shk_plan *, size_t rows, size_t cols);
 
+// Numbers that the plan keeps, all 0: what an op knows before any step. NULL: out of memory.
+float *shk_constants_new(struct shk_lowering *, size_t floats);
+
 // How a parameter is laid out. Where the model is being placed, this is written down in it.
 struct shk_param_form {
     enum shk_param_layout layout;

@@ -40,6 +40,10 @@ bool shk_plan_lay_out(struct shk_model *model, const struct shk_op_type *const *
 
 void shk_plan_free(struct shk_plan *p) {
     if (!p) return;
+    for (struct shk_constants *c = p->constants; c; c = p->constants) {
+        p->constants = c->before;
+        shk_free(c);
+    }
     shk_free(p->op_memory);
     shk_free(p->updates);
     shk_free(p->stages);

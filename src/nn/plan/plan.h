@@ -96,6 +96,12 @@ struct shk_stage {
 };
 enum { SHK_CLIP_STAGES = 2 };
 
+// What ops know before any step (lower.h), block by block.
+struct shk_constants {
+    struct shk_constants *before; // or NULL
+    _Alignas(64) float numbers[];
+};
+
 struct shk_plan {
     const struct shk_model *model;
     bool training;
@@ -105,9 +111,10 @@ struct shk_plan {
     // Of a training step. Behind them: SHK_CLIP_STAGES more of one that clips gradients, whose updates before are the
     // gradients alone.
     struct shk_stage *stages;
-    bool whole;             // an op's tasks want all samples of the batch at once
-    int dealt;              // the op that deals out its work, or -1
-    unsigned dealt_updates; // the first updates are that op's, in order of its tasks
+    bool whole;                      // an op's tasks want all samples of the batch at once
+    int dealt;                       // the op that deals out its work, or -1
+    unsigned dealt_updates;          // the first updates are that op's, in order of its tasks
+    struct shk_constants *constants; // the last block
     char *op_memory;
     struct shk_op *ops[SHK_MAX_OPS]; // in op_memory
     struct shk_buffer buffers[SHK_MAX_BUFFERS];
