@@ -25,27 +25,36 @@ static float *apart_from(const float *from, size_t apart, float *p) {
 
 static bool place_moments(struct shk_engine *e, const struct shk_team *team, struct shk_error *err) {
     const size_t n = e->model->weight_floats;
-    e->moments = alloc(team, 2 * (n + PAGE_FLOATS), sizeof(float), "the optimizer's state", err);
+    e->moments = alloc(team, 1, e->bytes.moments, "the optimizer's state", err);
     if (!e->moments) return false;
     e->m = apart_from(e->model->weights, THIRD, e->moments);
     e->v = apart_from(e->model->weights, 2 * THIRD, e->m + n);
     return true;
 }
 
+// ---- How much
+
+static size_t workspace_floats(const struct shk_engine *e) {
+    const struct shk_shape *shape = &e->model->shape;
+    size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_TASK_SCRATCH;
+    floats += e->plan->slice * shape->height * shape->width * shape->channels;
+    return ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
+}
+
 // Gradients of what a round leaves, the packed blocks of the batch, and the sums of its blocks.
-static bool alloc_training(struct shk_engine *e, const struct shk_team *team, size_t batch, struct shk_error *err) {
+static void size_training(struct shk_engine *e, size_t batch) {
     struct shk_plan *p = e->plan;
+    const size_t weights = e->model->weight_floats;
     shk_plan_hold(p, shk_most_round(batch, e->shards, e->workers, p->whole));
     e->grad_buffers = shk_most_round_shards(batch, e->shards, e->workers, p->whole);
     for (size_t blocks = shk_cut_of(batch, e->shards).blocks; blocks > 1; blocks /= 2) e->level_count++;
-    e->batch_space = alloc(team, p->batch_floats + 16, sizeof(float), "the batch's activations", err);
-    e->grads = alloc(team, e->grad_buffers + e->workers, p->shard_floats * sizeof(float) + 64, "the gradients", err);
-    if (e->level_count)
-        e->levels = alloc(team, e->level_count * e->model->weight_floats, sizeof(float), "the blocks' gradients", err);
-    return e->batch_space && e->grads && (e->levels || !e->level_count) && place_moments(e, team, err);
+    e->bytes.batch_space = (p->batch_floats + 16) * sizeof(float);
+    e->bytes.grads = (e->grad_buffers + e->workers) * (p->shard_floats * sizeof(float) + 64);
+    e->bytes.levels = e->level_count * weights * sizeof(float);
+    e->bytes.moments = 2 * (weights + PAGE_FLOATS) * sizeof(float);
 }
 
-bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct shk_runtime *runtime, size_t batch,
+bool shk_engine_plan(struct shk_engine *e, struct shk_model *model, const struct shk_runtime *runtime, size_t batch,
                      size_t shards, bool training, struct shk_error *err) {
     const struct shk_team *team = &runtime->team;
     *e = (struct shk_engine){
@@ -55,13 +64,30 @@ bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct
     e->plan = shk_plan_create(model, shk_ops, block, e->workers, training, err);
     shk_fpenv_leave(&saved);
     if (!e->plan) return false;
-    size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_TASK_SCRATCH;
-    floats += e->plan->slice * model->shape.height * model->shape.width * model->shape.channels;
-    e->workspace_stride = ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
-    e->workspaces = alloc(team, e->workers, e->workspace_stride * sizeof(float), "the workers' activations", err);
+    e->workspace_stride = workspace_floats(e);
+    e->bytes.plan = shk_plan_bytes(e->plan);
+    e->bytes.workspaces = e->workers * e->workspace_stride * sizeof(float);
+    if (training) size_training(e, batch);
+    return true;
+}
+
+// ---- Taking it
+
+static bool alloc_training(struct shk_engine *e, const struct shk_team *team, struct shk_error *err) {
+    e->batch_space = alloc(team, 1, e->bytes.batch_space, "the batch's activations", err);
+    e->grads = alloc(team, 1, e->bytes.grads, "the gradients", err);
+    if (e->level_count) e->levels = alloc(team, 1, e->bytes.levels, "the blocks' gradients", err);
+    return e->batch_space && e->grads && (e->levels || !e->level_count) && place_moments(e, team, err);
+}
+
+bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct shk_runtime *runtime, size_t batch,
+                     size_t shards, bool training, struct shk_error *err) {
+    const struct shk_team *team = &runtime->team;
+    if (!shk_engine_plan(e, model, runtime, batch, shards, training, err)) return false;
+    e->workspaces = alloc(team, 1, e->bytes.workspaces, "the workers' activations", err);
     e->bad = shk_alloc(e->workers, SHK_FLAG_STRIDE * sizeof *e->bad, "flags", err);
     e->shares = shk_alloc(shk_engine_stages(e) * e->workers, sizeof *e->shares, "task shares", err);
-    bool ok = e->workspaces && e->bad && e->shares && (!training || alloc_training(e, team, batch, err));
+    bool ok = e->workspaces && e->bad && e->shares && (!training || alloc_training(e, team, err));
     if (ok)
         shk_engine_start(e);
     else

@@ -11,6 +11,11 @@
 enum { SHK_FLAG_STRIDE = 16 };  // a cache line: of flags of 4 bytes, and of floats
 enum { SHK_NORM_BLOCK = 4096 }; // floats whose squares are added up together
 
+// What its memory takes, in bytes.
+struct shk_engine_bytes {
+    size_t plan, workspaces, batch_space, grads, levels, moments;
+};
+
 struct shk_engine {
     const struct shk_kernels *k;
     struct shk_model *model;
@@ -21,7 +26,8 @@ struct shk_engine {
     struct shk_train_options options; // complete; the update rule reads its own
     bool frozen[SHK_MAX_PARAMS];      // parameters of the model that get no updates
     size_t steps;                     // taken so far
-    float *workspaces;                // [workers][workspace_stride]
+    struct shk_engine_bytes bytes;
+    float *workspaces; // [workers][workspace_stride]
     size_t workspace_stride;
     float *batch_space;
     // [grad_buffers + workers][plan->shard_floats]: gradients of shards or groups of a round; and one for each worker
@@ -44,7 +50,10 @@ struct shk_engine {
     struct shk_times *times; // [workers], or NULL: where the time goes is not recorded
 };
 
-// For batches of at most `batch` samples, blocks of which are cut into `shards` shards.
+// For batches of at most `batch` samples, blocks of which are cut into `shards` shards: the plan, and how much memory it takes.
+bool shk_engine_plan(struct shk_engine *, struct shk_model *, const struct shk_runtime *, size_t batch, size_t shards,
+                     bool training, struct shk_error *);
+// The same, and takes the memory.
 bool shk_engine_init(struct shk_engine *, struct shk_model *, const struct shk_runtime *, size_t batch, size_t shards,
                      bool training, struct shk_error *);
 // Of a new engine for training: its steps clip all gradients together to a norm of at most clip_norm, as PyTorch's

@@ -109,6 +109,7 @@ struct shk_plan {
     int dealt;              // the op that deals out its work, or -1
     unsigned dealt_updates; // the first updates are that op's, in order of its tasks
     char *op_memory;
+    size_t op_bytes;                 // of that
     struct shk_op *ops[SHK_MAX_OPS]; // in op_memory
     struct shk_buffer buffers[SHK_MAX_BUFFERS];
     struct shk_update *updates;
@@ -129,6 +130,7 @@ bool shk_plan_lay_out(struct shk_model *, const struct shk_op_type *const *types
 struct shk_plan *shk_plan_create(const struct shk_model *, const struct shk_op_type *const *types, size_t batch,
                                  unsigned workers, bool training, struct shk_error *);
 void shk_plan_free(struct shk_plan *);
+size_t shk_plan_bytes(const struct shk_plan *); // of the plan itself
 // Finds place for the buffers that hold all samples of a round, of at most so many.
 void shk_plan_hold(struct shk_plan *, size_t samples);
 // Of a training step: no op before `first` is run backward, since none of their parameters is updated.
