@@ -41,6 +41,7 @@ struct shk_summary {
     size_t parameters, floats; // floats: of a file of weights; running statistics are in it, too
     double forward_flops, backward_flops;
     struct shk_summary_memory training, prediction, single; // single: of a predictor, which takes one image at a time
+    size_t saved; // floats a sample that the forward pass must leave for the backward one
     size_t ops;
     struct shk_summary_op *op; // of a training step
     size_t batch;              // of such a step

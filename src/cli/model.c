@@ -63,6 +63,10 @@ static void print_memory(const struct shk_summary *s) {
     print_part("activations and their gradients, of the whole batch", t->batch);
     print_part("each thread's own", t->threads);
     print_part("test behind an epoch, weights of the best one", t->evaluation);
+    const double saved = (double)(s->saved * s->batch * sizeof(float));
+    cli_print("what a backward pass reads of the forward one: %zu floats a sample, %.2f MiB of a batch; all of the "
+              "above is %.2f times that\n",
+              s->saved, saved / (1 << 20), (double)t->all / saved);
     cli_print("memory of prediction (MiB): %.2f; of one image at a time: %.2f\n\n",
               (double)s->prediction.all / (1 << 20), (double)s->single.all / (1 << 20));
 }
@@ -131,12 +135,13 @@ static json_t *memory_json(const struct shk_summary_memory *m) {
 }
 
 static void print_json(const struct shk_summary *s, const char *model) {
-    cli_print_json(json_pack(
-        "{s:s, s:s, s:s, s:I, s:i, s:o, s:I, s:I, s:f, s:f, s:{s:o, s:o, s:o}, s:o}", "version", shk_version(), "model",
-        model, "net", s->net, "batch", (json_int_t)s->batch, "threads", (int)s->threads, "layers", layers_json(s),
-        "parameters", (json_int_t)s->parameters, "numbers_on_disk", (json_int_t)s->floats, "forward_flops",
-        s->forward_flops, "backward_flops", s->backward_flops, "bytes", "training", memory_json(&s->training),
-        "prediction", memory_json(&s->prediction), "one_image", memory_json(&s->single), "ops", ops_json(s)));
+    cli_print_json(json_pack("{s:s, s:s, s:s, s:I, s:i, s:o, s:I, s:I, s:I, s:f, s:f, s:{s:o, s:o, s:o}, s:o}",
+                             "version", shk_version(), "model", model, "net", s->net, "batch", (json_int_t)s->batch,
+                             "threads", (int)s->threads, "layers", layers_json(s), "parameters",
+                             (json_int_t)s->parameters, "numbers_on_disk", (json_int_t)s->floats, "saved_floats",
+                             (json_int_t)s->saved, "forward_flops", s->forward_flops, "backward_flops",
+                             s->backward_flops, "bytes", "training", memory_json(&s->training), "prediction",
+                             memory_json(&s->prediction), "one_image", memory_json(&s->single), "ops", ops_json(s)));
 }
 
 // ---- Command ----

@@ -41,12 +41,20 @@ static size_t workspace_floats(const struct shk_engine *e) {
     return ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
 }
 
+// For all workers of the team, or as many as run at once: where they are more, steps are those' (trainer.c).
+static size_t gradient_buffers(const struct shk_engine *e, size_t batch, unsigned at_once) {
+    const struct shk_plan *p = e->plan;
+    const size_t all = shk_most_buffers(batch, e->shards, p->slice, e->workers, p->whole),
+                 some = shk_most_buffers(batch, e->shards, p->slice, at_once, p->whole);
+    return all > some ? all : some;
+}
+
 // Gradients of what a round leaves, the packed blocks of the batch, and the sums of its blocks.
-static void size_training(struct shk_engine *e, size_t batch) {
+static void size_training(struct shk_engine *e, size_t batch, unsigned at_once) {
     struct shk_plan *p = e->plan;
     const size_t weights = e->model->weight_floats;
     shk_plan_hold(p, shk_most_round(batch, e->shards, e->workers, p->whole));
-    e->grad_buffers = shk_most_round_shards(batch, e->shards, e->workers, p->whole);
+    e->grad_buffers = gradient_buffers(e, batch, at_once);
     for (size_t blocks = shk_cut_of(batch, e->shards).blocks; blocks > 1; blocks /= 2) e->level_count++;
     e->bytes.batch_space = (p->batch_floats + 16) * sizeof(float);
     e->bytes.grads = (e->grad_buffers + e->workers) * (p->shard_floats * sizeof(float) + 64);
@@ -67,7 +75,7 @@ bool shk_engine_plan(struct shk_engine *e, struct shk_model *model, const struct
     e->workspace_stride = workspace_floats(e);
     e->bytes.plan = shk_plan_bytes(e->plan);
     e->bytes.workspaces = e->workers * e->workspace_stride * sizeof(float);
-    if (training) size_training(e, batch);
+    if (training) size_training(e, batch, shk_team_at_once(team));
     return true;
 }
 

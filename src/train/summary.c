@@ -121,6 +121,7 @@ static bool add_training(struct shk_summary *s, struct shk_model *m, const struc
     t->gradients = e.bytes.grads + e.bytes.levels + (o->clip_norm == 0 ? 0 : clipping * sizeof(float));
     t->batch = e.bytes.batch_space;
     t->threads = bytes_of_threads(&e);
+    s->saved = shk_plan_saved(e.plan);
     *t = sum_of(*t);
     s->op = shk_alloc(e.plan->op_count + 1, sizeof *s->op, "a summary", err);
     if (s->op) add_ops(s, &e);
