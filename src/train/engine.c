@@ -36,7 +36,8 @@ static bool place_moments(struct shk_engine *e, const struct shk_team *team, str
 
 static size_t workspace_floats(const struct shk_engine *e) {
     const struct shk_shape *shape = &e->model->shape;
-    size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float) + SHK_TASK_SCRATCH;
+    size_t floats = e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float);
+    if (e->plan->training) floats += SHK_TASK_SCRATCH;
     floats += e->plan->slice * shape->height * shape->width * shape->channels;
     return ((floats + 1023) & ~(size_t)1023) + 16; // own pages, not all on the same cache sets
 }
@@ -88,19 +89,47 @@ static bool alloc_training(struct shk_engine *e, const struct shk_team *team, st
     return e->batch_space && e->grads && (e->levels || !e->level_count) && place_moments(e, team, err);
 }
 
-bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct shk_runtime *runtime, size_t batch,
-                     size_t shards, bool training, struct shk_error *err) {
-    const struct shk_team *team = &runtime->team;
-    if (!shk_engine_plan(e, model, runtime, batch, shards, training, err)) return false;
-    e->workspaces = alloc(team, 1, e->bytes.workspaces, "the workers' activations", err);
+// Of an engine that is planned.
+static bool take_memory(struct shk_engine *e, const struct shk_team *team, struct shk_error *err) {
+    if (!e->borrows) e->workspaces = alloc(team, 1, e->bytes.workspaces, "the workers' activations", err);
     e->bad = shk_alloc(e->workers, SHK_FLAG_STRIDE * sizeof *e->bad, "flags", err);
     e->shares = shk_alloc(shk_engine_stages(e) * e->workers, sizeof *e->shares, "task shares", err);
-    bool ok = e->workspaces && e->bad && e->shares && (!training || alloc_training(e, team, err));
+    bool ok = e->workspaces && e->bad && e->shares && (!e->plan->training || alloc_training(e, team, err));
     if (ok)
         shk_engine_start(e);
     else
         shk_engine_free(e);
     return ok;
+}
+
+bool shk_engine_init(struct shk_engine *e, struct shk_model *model, const struct shk_runtime *runtime, size_t batch,
+                     size_t shards, bool training, struct shk_error *err) {
+    return shk_engine_plan(e, model, runtime, batch, shards, training, err) && take_memory(e, &runtime->team, err);
+}
+
+void shk_engine_borrow(struct shk_engine *e, const struct shk_engine *from) {
+    if (e->workspace_stride > from->workspace_stride) return;
+    e->borrows = true;
+    e->workspaces = from->workspaces;
+    e->workspace_stride = from->workspace_stride; // on the same nodes
+    e->bytes.workspaces = 0;
+}
+
+bool shk_engine_init_beside(struct shk_engine *e, struct shk_engine *training, const struct shk_runtime *runtime,
+                            size_t batch, struct shk_error *err) {
+    if (!shk_engine_plan(e, training->model, runtime, batch, 1, false, err)) return false;
+    shk_engine_borrow(e, training);
+    return take_memory(e, &runtime->team, err);
+}
+
+// What is beside the pixels of a map with a border is zero, and the other engine may have written there.
+void shk_engine_enter(const struct shk_engine *e, unsigned worker) {
+    const struct shk_plan *p = e->plan;
+    for (unsigned i = 0; i < p->buffer_count; i++) {
+        const struct shk_buffer *b = &p->buffers[i];
+        if (b->kept && b->space == SHK_WORKSPACE)
+            memset(shk_engine_workspace(e, worker) + b->offset, 0, b->per_sample * p->slice * sizeof(float));
+    }
 }
 
 bool shk_engine_clip(struct shk_engine *e, const struct shk_team *team, double clip_norm, struct shk_error *err) {
@@ -112,7 +141,7 @@ bool shk_engine_clip(struct shk_engine *e, const struct shk_team *team, double c
 
 void shk_engine_free(struct shk_engine *e) {
     shk_plan_free(e->plan);
-    shk_free(e->workspaces);
+    if (!e->borrows) shk_free(e->workspaces);
     shk_free(e->bad);
     shk_free(e->shares);
     shk_free(e->times);

@@ -95,38 +95,53 @@ static struct shk_summary_memory sum_of(struct shk_summary_memory m) {
     return m;
 }
 
-static bool add_evaluation(struct shk_summary *s, struct shk_model *m, const struct shk_runtime *runtime,
+// Of one for prediction: with all threads, or of one image on one.
+static bool add_prediction(struct shk_summary *s, struct shk_model *m, const struct shk_runtime *runtime,
                            struct shk_error *err) {
-    struct shk_engine e;
     struct shk_runtime alone = *runtime;
     alone.team.workers = 1;
-    if (!shk_engine_plan(&e, m, runtime, SHK_EVALUATION_BATCH, 1, false, err)) return false;
-    s->prediction = sum_of((struct shk_summary_memory){.model = bytes_of_model(m), .threads = bytes_of_threads(&e)});
-    s->training.evaluation = bytes_of_threads(&e) + m->weight_floats * sizeof(float);
-    shk_engine_free(&e);
-    if (!shk_engine_plan(&e, m, &alone, 1, 1, false, err)) return false;
-    s->single = sum_of((struct shk_summary_memory){.model = bytes_of_model(m), .threads = bytes_of_threads(&e)});
+    for (int i = 0; i < 2; i++) {
+        struct shk_engine e;
+        if (!shk_engine_plan(&e, m, i ? &alone : runtime, i ? 1 : SHK_EVALUATION_BATCH, 1, false, err)) return false;
+        *(i ? &s->single : &s->prediction) =
+            sum_of((struct shk_summary_memory){.model = bytes_of_model(m), .threads = bytes_of_threads(&e)});
+        shk_engine_free(&e);
+    }
+    return true;
+}
+
+static bool add_evaluation(struct shk_summary *s, const struct shk_engine *training, const struct shk_runtime *runtime,
+                           struct shk_error *err) {
+    struct shk_engine e;
+    if (!shk_engine_plan(&e, training->model, runtime, SHK_EVALUATION_BATCH, 1, false, err)) return false;
+    shk_engine_borrow(&e, training);
+    s->training.evaluation = bytes_of_threads(&e) + e.model->weight_floats * sizeof(float);
     shk_engine_free(&e);
     return true;
+}
+
+static void add_memory(struct shk_summary *s, const struct shk_engine *e, double clip_norm) {
+    struct shk_summary_memory *t = &s->training;
+    const size_t clipping = e->model->weight_floats + shk_engine_norm_blocks(e) * SHK_FLAG_STRIDE;
+    t->model = bytes_of_model(e->model);
+    t->optimizer = e->bytes.moments;
+    t->gradients = e->bytes.grads + e->bytes.levels + (clip_norm == 0 ? 0 : clipping * sizeof(float));
+    t->batch = e->bytes.batch_space;
+    t->threads = bytes_of_threads(e);
+    *t = sum_of(*t);
+    s->saved = shk_plan_saved(e->plan);
 }
 
 static bool add_training(struct shk_summary *s, struct shk_model *m, const struct shk_runtime *runtime,
                          const struct shk_train_options *o, struct shk_error *err) {
     struct shk_engine e;
     if (!shk_engine_plan(&e, m, runtime, o->batch, o->shards, true, err)) return false;
-    struct shk_summary_memory *t = &s->training;
-    const size_t clipping = m->weight_floats + shk_engine_norm_blocks(&e) * SHK_FLAG_STRIDE;
-    t->model = bytes_of_model(m);
-    t->optimizer = e.bytes.moments;
-    t->gradients = e.bytes.grads + e.bytes.levels + (o->clip_norm == 0 ? 0 : clipping * sizeof(float));
-    t->batch = e.bytes.batch_space;
-    t->threads = bytes_of_threads(&e);
-    s->saved = shk_plan_saved(e.plan);
-    *t = sum_of(*t);
     s->op = shk_alloc(e.plan->op_count + 1, sizeof *s->op, "a summary", err);
-    if (s->op) add_ops(s, &e);
+    const bool ok = s->op && add_evaluation(s, &e, runtime, err);
+    if (ok) add_ops(s, &e);
+    if (ok) add_memory(s, &e, o->clip_norm);
     shk_engine_free(&e);
-    return s->op;
+    return ok;
 }
 
 // ---- All of it
@@ -139,7 +154,7 @@ static bool fill(struct shk_summary *s, struct shk_model *m, const struct shk_ru
     s->layer = shk_alloc(m->graph.count, sizeof *s->layer, "a summary", err);
     if (!s->net || !s->layer) return false;
     add_layers(s, m);
-    return add_evaluation(s, m, runtime, err) && add_training(s, m, runtime, o, err);
+    return add_prediction(s, m, runtime, err) && add_training(s, m, runtime, o, err);
 }
 
 struct shk_summary *shk_summary_create(const char *description, const struct shk_shape *shape,
