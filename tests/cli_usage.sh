@@ -321,6 +321,21 @@ grep -q "line 3, character 3 ('blurb')" "$dir/err"
 count $? 'the place in a file with a net is not told'
 printf 'conv(8)\0' >"$dir/net.txt"
 bad train --model "@$dir/net.txt"
+bad model
+bad model tinycnn extra
+bad model --model tinycnn
+bad model ''
+bad model nosuch
+bad model tinycnn --json=yes
+bad model tinycnn --batch 0
+bad model tinycnn --epochs 3
+bad model tinycnn --data nosuch
+bad model vit:dim=64,heads=5
+bad model "@$dir/nosuch"
+answers "^shikaku: the net.s text, character 6 \('blurb'\): no layer is called so" model 'net:relu blurb'
+answers 'at most 100000000 are supported' model 'net:flatten linear(65536) linear(65536) linear(classes)'
+printf 'conv(8)\n  relu\n  blurb\n' >"$dir/net.txt"
+answers "line 3, character 3 \('blurb'\)" model "@$dir/net.txt"
 bad_model cnn:channels
 bad_model cnn:channels=
 bad_model cnn:channels=0
@@ -398,7 +413,7 @@ for command in --version version 'train --version' 'topo -V'; do
     good 'shikaku [0-9]+\.[0-9]+\.[0-9]+ \(numerics version [0-9]+\)' -- $command
 done
 good '.* The pictures are yours, in a folder for each' '  shikaku train --model tinyvit --epochs 50 --out runs/a' --
-[ "$(sed -n 's/^  \([a-z-]*\)  .*/\1/p' "$dir/out" | head -n 14 | tr '\n' ' ')" = 'train resume eval predict export data compare topo tune profile bench bench-compare help version ' ]
+[ "$(sed -n 's/^  \([a-z-]*\)  .*/\1/p' "$dir/out" | head -n 15 | tr '\n' ' ')" = 'train resume eval predict export data compare model topo tune profile bench bench-compare help version ' ]
 count $? 'the commands are not in the order of work'
 good 'Usage: shikaku .*' '  train .*' -- help
 good 'Usage: shikaku .*' '  train .*' -- --
@@ -432,6 +447,16 @@ good 'us: .*, median of 2 repeats of 5 steps; spread: .*' 'fc1 +forward +[0-9.]+
     -- profile --model tinycnn --steps 5 --repeats 2 --train-samples 64
 good '\{' ' +"steps": 5,' ' +"repeats": 2,' ' +"spread": [0-9].*' ' +"layer": "conv2",' ' +"doubts": .*' '\}' \
     -- profile --model tinycnn --steps 5 --repeats 2 --train-samples 64 --json
+good '# tinycnn' 'conv1=conv\(16,3\)' 'conv1 +conv +32x32x16 +160 +0.295 +0.295' 'all +268233 +3.181 +6.067' \
+    'memory of training, batch 32, 2 threads \(MiB\): [0-9.]+, .*' 'memory of prediction \(MiB\): .*' '.* nothing was measured; .*' \
+    'conv2 +conv_pool +[0-9.]+% .*' 'all +updates .*' -- model tinycnn --batch 32 --threads 2
+good '\{' ' +"net": "conv1=conv\(16,3\)\\nrelu\\n.*",' ' +"one_image": \{' ' +"forward_flops": .*' '\}' -- model tinycnn --json
+# The printed text is the model again: the same layers and figures.
+"$bin" model 'net:conv(8,bias=no) 2*(sum(a=conv(8) bn relu | down=(conv(8,1) bn)) relu) mean fc=linear(classes)' \
+    --size 12 >"$dir/printed" 2>"$dir/err"
+sed '/^$/q' "$dir/printed" >"$dir/net.txt"
+"$bin" model "@$dir/net.txt" --size 12 >"$dir/out" 2>"$dir/err" && cmp -s "$dir/out" "$dir/printed"
+count $? 'the text that model prints is another model'
 # shellcheck disable=SC2086 # words
 good "device: CPU, $isa, 2 threads" 'threads: 2 of .+ \(asked for; .+\); .+; memory .+' "\[TinyCNN\] epoch 1/2 $epoch" \
     "\[TinyCNN\] epoch 2/2 $epoch" \

@@ -170,8 +170,53 @@ static void test_ends(void **state) {
     shk_dataset_free(data);
 }
 
+static bool keep_epoch(const struct shk_epoch *e, void *user) {
+    struct shk_epoch *last = user;
+    *last = *e;
+    return true;
+}
+
+// Three epochs with a test behind each, or without one.
+static uint64_t hash_after(const char *description, const struct shk_dataset *test, struct shk_metrics *said,
+                           struct shk_metrics *after) {
+    struct shk_error err;
+    struct shk_epoch last = {0};
+    struct shk_runtime *runtime = runtime_of(2);
+    struct shk_dataset *data = squares(70);
+    struct shk_model *model = model_of(description);
+    struct shk_trainer *trainer =
+        shk_trainer_create(model, runtime, &(struct shk_train_options){.batch = 32, .lr = 0.01}, &err);
+    const struct shk_callbacks callbacks = {.on_epoch = keep_epoch, .user = &last};
+    assert_true(shk_train(trainer, data, test, 3, &callbacks, &err));
+    *said = last.test;
+    if (test) assert_true(shk_evaluate(model, runtime, test, after, &err));
+    const uint64_t hash = shk_model_hash(model);
+    shk_trainer_free(trainer);
+    shk_model_free(model);
+    shk_dataset_free(data);
+    shk_runtime_free(runtime);
+    return hash;
+}
+
+// The test works in the training's memory: neither sees what the other has left there.
+static void test_takes_turns(void **state) {
+    (void)state;
+    static const char *const models[] = {"cnn:channels=3-20,hidden=9", "tinyvit",
+                                         "net:flatten linear(30) relu linear(classes)",
+                                         "net:conv(5) bn relu conv(6) relu max_pool(2) mean linear(classes)"};
+    struct shk_dataset *test = squares(90);
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        struct shk_metrics said, after, none;
+        const uint64_t hash = hash_after(models[i], test, &said, &after);
+        assert_true(said.loss == after.loss && said.accuracy == after.accuracy);
+        assert_true(hash == hash_after(models[i], NULL, &none, &none));
+    }
+    shk_dataset_free(test);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_arithmetic_mode), cmocka_unit_test(test_wrong_shapes),
-                                       cmocka_unit_test(test_profile), cmocka_unit_test(test_ends)};
+                                       cmocka_unit_test(test_profile), cmocka_unit_test(test_ends),
+                                       cmocka_unit_test(test_takes_turns)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

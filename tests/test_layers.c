@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/memory.h"
 #include "nn/plan/op.h"
 #include "reference.h"
 #include "settings/settings.h"
@@ -402,6 +403,17 @@ static void run_team(const struct shk_team *team, shk_worker work, void *arg) {
     work(arg, (unsigned)omp_get_thread_num(), (unsigned)omp_get_num_threads());
 }
 
+// Smaller slices, and as many buffers for gradients as those may take.
+static void narrow(struct shk_engine *e, const struct check *c, size_t slice) {
+    struct shk_error err;
+    e->plan->slice = slice;
+    if (!e->grads) return;
+    e->grad_buffers = shk_most_buffers(c->batch, c->shards, slice, e->workers, e->plan->whole);
+    shk_free(e->grads);
+    e->grads = shk_alloc(e->grad_buffers + e->workers, e->plan->shard_floats * sizeof(float) + 64, "gradients", &err);
+    assert_non_null(e->grads);
+}
+
 // slice 0: as the plan has it.
 static void open_run(struct run *r, const struct problem *p, const struct shk_kernels *k, unsigned workers,
                      size_t slice, bool training) {
@@ -411,7 +423,7 @@ static void open_run(struct run *r, const struct problem *p, const struct shk_ke
     struct shk_runtime runtime = {.kernels = k, .team = r->team};
     assert_true(shk_engine_init(&r->engine, r->model, &runtime, c->batch, c->shards, training, &err));
     if (training && wide(p)) assert_int_equal(layers_that_left(r->engine.plan), 2);
-    if (slice && slice < r->engine.plan->slice) r->engine.plan->slice = slice;
+    if (slice && slice < r->engine.plan->slice) narrow(&r->engine, c, slice);
     r->engine.options.lr = 0.01;
     assert_true(shk_train_options_complete(&r->engine.options, &err));
     r->engine.seed = seed;

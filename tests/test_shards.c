@@ -132,7 +132,7 @@ static void check_schedule(const struct shk_cut *c) {
     for (int i = 0; i < SOME_WORKERS * SOME_SLICES; i++) {
         const unsigned workers = some_workers[i / SOME_SLICES];
         const size_t slice = some_slices[i % SOME_SLICES];
-        struct shk_schedule s = shk_schedule_of(c, slice, workers, false);
+        struct shk_schedule s = shk_schedule_of(c, slice, workers, false, SIZE_MAX);
         assert_true((s.open & (s.open - 1)) == 0 && c->blocks % s.open == 0);
         assert_true(s.open == 1 || s.open / 2 * c->shards < 8 * workers);
         check_tasks(c, &s, slice);
@@ -144,13 +144,38 @@ static void test_schedule(void **state) {
     each_cut(check_schedule);
 }
 
+// With the buffers for the largest batch all smaller ones can be scheduled, on fewer workers too; their own are those of the
+// largest, or of as many blocks by groups.
+static void check_buffers(size_t n, size_t shards, size_t slice, unsigned workers, bool whole) {
+    const size_t buffers = shk_most_buffers(n, shards, slice, workers, whole);
+    for (size_t less = 1; less <= n; less += less < 70 || n - less < 5 ? 1 : n / 23) {
+        for (unsigned w = workers; w; w /= 3) {
+            const struct shk_cut c = shk_cut_of(less, shards);
+            const struct shk_schedule s = shk_schedule_of(&c, slice, w, whole, buffers);
+            assert_true(shk_schedule_buffers(&c, &s) <= buffers);
+            check_tasks(&c, &s, slice);
+        }
+    }
+}
+
+static void test_buffers(void **state) {
+    (void)state;
+    static const size_t batches[] = {1, 9, 64, 100, 256, 257, 300, 512, 1025, 4096}, shards[] = {1, 9, 64, 129, 256};
+    static const unsigned workers[] = {1, 2, 5, 8, 12, 64};
+    for (size_t i = 0; i < 10 * 5 * 6 * SOME_SLICES; i++)
+        check_buffers(batches[i % 10], shards[i / 10 % 5], some_slices[i / 300], workers[i / 50 % 6], i % 7 == 0);
+    assert_int_equal(shk_most_buffers(64, 64, 32, 2, false), 8);
+    assert_int_equal(shk_most_buffers(64, 64, 32, 12, false), 64); // eight groups are too few for twelve
+    assert_int_equal(shk_most_buffers(1024, 64, 32, 2, true), 4 * 8);
+}
+
 // What is held hangs on the workers, not on the batch: one block on up to 8, and at most as many as give each
 // 8 shards.
 static void test_open(void **state) {
     (void)state;
     for (unsigned workers = 1; workers <= 1024; workers++) {
         struct shk_cut c = shk_cut_of(MOST_SAMPLES, SHK_DEFAULT_SHARDS);
-        struct shk_schedule s = shk_schedule_of(&c, 16, workers, false);
+        struct shk_schedule s = shk_schedule_of(&c, 16, workers, false, SIZE_MAX);
         assert_true(workers > 8 || s.open == 1);
         assert_true(s.open * 64 < 16 * workers || s.open == 1);
     }
@@ -158,7 +183,7 @@ static void test_open(void **state) {
 
 static size_t most_of(size_t n, size_t slice, unsigned workers) {
     struct shk_cut c = shk_cut_of(n, SHK_DEFAULT_SHARDS);
-    struct shk_schedule s = shk_schedule_of(&c, slice, workers, false);
+    struct shk_schedule s = shk_schedule_of(&c, slice, workers, false, SIZE_MAX);
     return shk_most_samples(&c, &s, workers);
 }
 
@@ -185,11 +210,11 @@ static void test_work(void **state) {
 
 static void print_row(size_t n, size_t slice, unsigned workers) {
     struct shk_cut c = shk_cut_of(n, SHK_DEFAULT_SHARDS);
-    struct shk_schedule s = shk_schedule_of(&c, slice, workers, false);
+    struct shk_schedule s = shk_schedule_of(&c, slice, workers, false, SIZE_MAX);
     const size_t end = shk_shard_first(&c, shk_task_first(&c, &s, 0, 1));
     printf("| %zu | %u | %zu | %zu | %zu | %zu | %zu | %.3f |\n", n, workers, c.blocks / s.open, s.open,
-           s.open * (s.grouped ? c.groups : c.shards), shk_slice_end(&c, s.grouped, slice, 0, end),
-           shk_most_samples(&c, &s, workers), efficiency(n, slice, workers));
+           shk_schedule_buffers(&c, &s), shk_slice_end(&c, s.grouped, slice, 0, end), shk_most_samples(&c, &s, workers),
+           efficiency(n, slice, workers));
 }
 
 static int print_table(size_t slice, int batches, char **batch) {
@@ -205,8 +230,8 @@ static int print_table(size_t slice, int batches, char **batch) {
 
 int main(int argc, char **argv) {
     if (argc > 2) return print_table(strtoul(argv[1], NULL, 10), argc - 2, argv + 2);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cut), cmocka_unit_test(test_merges),
-                                       cmocka_unit_test(test_schedule), cmocka_unit_test(test_open),
-                                       cmocka_unit_test(test_work)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cut),      cmocka_unit_test(test_merges),
+                                       cmocka_unit_test(test_schedule), cmocka_unit_test(test_buffers),
+                                       cmocka_unit_test(test_open),     cmocka_unit_test(test_work)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -246,7 +246,7 @@ static const char *net_in(const char *path) {
     return text;
 }
 
-const char *cli_model(char *typed) {
+const char *cli_model_text(char *typed) {
     typed += strspn(typed, " \t\r\n");
     if (*typed == '@') return net_in(typed + 1);
     if (strncasecmp(typed, "net:", 4) == 0)

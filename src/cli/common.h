@@ -55,7 +55,7 @@ _Noreturn void cli_version(void);
 void cli_forgive(char *text);
 // A model as it was typed, which is forgiven likewise but for a net's text; of @FILE, the net's text in that file. Lives as long as
 // the process, or as `typed`.
-const char *cli_model(char *typed);
+const char *cli_model_text(char *typed);
 // The end for ARGP_KEY_ERROR: says what is wrong with the option at which the parser stopped.
 _Noreturn void cli_bad_option(const struct argp_state *state);
 // Help, version, an argument that no subcommand takes, a bad option: each ends the program.
@@ -73,6 +73,7 @@ int cli_profile(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_bench_history(int argc, char **argv); // bench history
 int cli_bench_compare(int argc, char **argv);
+int cli_model(int argc, char **argv);
 int cli_topo(int argc, char **argv);
 int cli_tune(int argc, char **argv);
 

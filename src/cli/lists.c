@@ -38,7 +38,7 @@ size_t list_models(char *list, const char **descriptions, size_t most) {
         if (count == most) cli_die(CLI_USAGE, "--models must name at most %zu models", most);
         const bool more = rest[length] != 0;
         rest[length] = 0;
-        descriptions[count++] = cli_model(rest);
+        descriptions[count++] = cli_model_text(rest);
         rest = more ? rest + length + 1 : NULL;
     }
     return count;

@@ -27,6 +27,7 @@ static const struct command {
     {"export", cli_export, "write a model for other programs"},
     {"data", cli_data, "show what data hold, write them in another form, or draw them"},
     {"compare", cli_compare, "train several models on the same data, then a table"},
+    {"model", cli_model, "show what a model is made of, and what its training takes"},
     {"topo", cli_topo, "show this machine, and which threads would be used"},
     {"tune", cli_tune, "find the fastest threads, pinning and instruction set"},
     {"profile", cli_profile, "show where the time of a training step goes"},

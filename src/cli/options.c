@@ -20,7 +20,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     struct shk_error error = {0};
     if (key < KEY_SETTING || key >= KEY_SETTING + (int)shk_setting_count) return ARGP_ERR_UNKNOWN;
     const int row = key - KEY_SETTING;
-    const char *value = &shk_settings[row] == shk_setting_named("model") ? cli_model(arg) : arg;
+    const char *value = &shk_settings[row] == shk_setting_named("model") ? cli_model_text(arg) : arg;
     if (!shk_setting_parse(&shk_settings[row], &s->values, value ? value : "1", &error)) cli_die_error(&error);
     s->given |= UINT64_C(1) << row;
     return 0;

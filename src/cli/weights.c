@@ -48,7 +48,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
     struct shk_error error = {0};
     if (key != KEY_MODEL && key != KEY_SIZE) return ARGP_ERR_UNKNOWN;
     const struct shk_setting *row = shk_setting_named(key == KEY_MODEL ? "model" : "size");
-    if (!shk_setting_parse(row, &s->values, key == KEY_MODEL ? cli_model(arg) : arg, &error)) cli_die_error(&error);
+    if (!shk_setting_parse(row, &s->values, key == KEY_MODEL ? cli_model_text(arg) : arg, &error))
+        cli_die_error(&error);
     return 0;
 }
 

@@ -11,6 +11,11 @@
 enum { SHK_FLAG_STRIDE = 16 };  // a cache line: of flags of 4 bytes, and of floats
 enum { SHK_NORM_BLOCK = 4096 }; // floats whose squares are added up together
 
+// What its memory takes, in bytes.
+struct shk_engine_bytes {
+    size_t plan, workspaces, batch_space, grads, levels, moments;
+};
+
 struct shk_engine {
     const struct shk_kernels *k;
     struct shk_model *model;
@@ -21,8 +26,10 @@ struct shk_engine {
     struct shk_train_options options; // complete; the update rule reads its own
     bool frozen[SHK_MAX_PARAMS];      // parameters of the model that get no updates
     size_t steps;                     // taken so far
-    float *workspaces;                // [workers][workspace_stride]
+    struct shk_engine_bytes bytes;
+    float *workspaces; // [workers][workspace_stride]
     size_t workspace_stride;
+    bool borrows; // these are another engine's
     float *batch_space;
     // [grad_buffers + workers][plan->shard_floats]: gradients of shards or groups of a round; and one for each worker
     float *grads;
@@ -44,9 +51,18 @@ struct shk_engine {
     struct shk_times *times; // [workers], or NULL: where the time goes is not recorded
 };
 
-// For batches of at most `batch` samples, blocks of which are cut into `shards` shards.
+// For batches of at most `batch` samples, blocks of which are cut into `shards` shards: the plan, and how much memory it takes.
+bool shk_engine_plan(struct shk_engine *, struct shk_model *, const struct shk_runtime *, size_t batch, size_t shards,
+                     bool training, struct shk_error *);
+// The same, and takes the memory.
 bool shk_engine_init(struct shk_engine *, struct shk_model *, const struct shk_runtime *, size_t batch, size_t shards,
                      bool training, struct shk_error *);
+// One for evaluation that works in the workspaces of one for training, where they are large enough: never at the same time. Who
+// turns from one to the other calls shk_engine_enter before, as each worker.
+void shk_engine_borrow(struct shk_engine *, const struct shk_engine *from); // of one that is planned
+bool shk_engine_init_beside(struct shk_engine *, struct shk_engine *training, const struct shk_runtime *, size_t batch,
+                            struct shk_error *);
+void shk_engine_enter(const struct shk_engine *, unsigned worker);
 // Of a new engine for training: its steps clip all gradients together to a norm of at most clip_norm, as PyTorch's
 // clip_grad_norm_ does: by min(1, clip_norm / (norm + 1e-6)). They may be INFINITY, and are then what they were.
 bool shk_engine_clip(struct shk_engine *, const struct shk_team *, double clip_norm, struct shk_error *);
@@ -64,13 +80,13 @@ void shk_engine_forget(struct shk_engine *);
 static inline float *shk_engine_workspace(const struct shk_engine *e, unsigned worker) {
     return e->workspaces + worker * e->workspace_stride;
 }
-// [SHK_TASK_SCRATCH] of a worker.
+// [SHK_TASK_SCRATCH] of a worker, in training.
 static inline float *shk_engine_scratch(const struct shk_engine *e, unsigned worker) {
     return shk_engine_workspace(e, worker) + e->plan->workspace_floats + e->plan->scratch_bytes / sizeof(float);
 }
 // Where a worker's images are made that are not held as they are: [plan->slice][height][width][channels].
 static inline float *shk_engine_room(const struct shk_engine *e, unsigned worker) {
-    return shk_engine_scratch(e, worker) + SHK_TASK_SCRATCH;
+    return shk_engine_scratch(e, worker) + (e->plan->training ? SHK_TASK_SCRATCH : 0);
 }
 // Those of a step that clips.
 static inline size_t shk_engine_stages(const struct shk_engine *e) { return e->plan->stage_count + SHK_CLIP_STAGES; }

@@ -23,6 +23,7 @@ static const struct shk_op *first_layer(const struct shk_engine *evaluation, con
     const struct shk_plan *p = evaluation->plan;
     unsigned first = p->op_count - 1;
     fenv_t saved = shk_fpenv_enter();
+    shk_engine_enter(evaluation, 0);
     for (size_t start = 0; start < b->n; start += p->slice) {
         size_t n = b->n - start < p->slice ? b->n - start : p->slice;
         for (unsigned i = 0; i < first; i++) {

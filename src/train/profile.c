@@ -69,7 +69,7 @@ static void fill_rows(struct shk_profile *p, const struct recording *r, unsigned
         wait += r->engine.times[w].wait;
     }
     add_row(p, "all", "reduce, optimizer", update * per, shk_update_flops(plan, r->batch_size),
-            shk_update_bytes(plan, round.schedule.grouped ? round.cut.groups : round.cut.shards));
+            shk_update_bytes(plan, shk_schedule_buffers(&round.cut, &round.schedule) / round.schedule.open));
     add_row(p, "all", "waiting", wait * per, 0, 0);
 }
 

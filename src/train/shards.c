@@ -2,6 +2,8 @@
 // Blocks are opened, and shards dealt out, so that workers idle little.
 #include "train/shards.h"
 
+#include <stdint.h>
+
 static size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 static size_t part_first(size_t n, size_t parts, size_t i) { return n * i / parts; }
@@ -52,23 +54,40 @@ size_t shk_most_round(size_t n, size_t shards, unsigned workers, bool whole) {
     return n < most ? n : most;
 }
 
-size_t shk_most_round_shards(size_t n, size_t shards, unsigned workers, bool whole) {
-    const size_t block = n < SHK_BLOCK_SAMPLES ? n : SHK_BLOCK_SAMPLES;
-    return (whole ? shk_cut_of(n, shards).blocks : most_open(n, shards, workers)) * (shards < block ? shards : block);
-}
-
-struct shk_schedule shk_schedule_of(const struct shk_cut *c, size_t slice, unsigned workers, bool whole) {
+struct shk_schedule shk_schedule_of(const struct shk_cut *c, size_t slice, unsigned workers, bool whole,
+                                    size_t buffers) {
     const size_t block = divide_up(c->n, c->blocks), fit = slice * c->shards / block;
     struct shk_schedule s = {.open = whole ? c->blocks : best_open(c, workers)};
     s.task_shards = best_task(c, s.open, 1, fit, workers);
     if (fit) {
         const size_t groups = best_task(c, s.open, c->group_shards, fit, workers);
         s.grouped = 100 * most_shards(c, s.open, groups, workers) <=
-                    GROUPED_PERCENT * most_shards(c, s.open, s.task_shards, workers);
+                        GROUPED_PERCENT * most_shards(c, s.open, s.task_shards, workers) ||
+                    s.open * c->shards > buffers;
         if (s.grouped) s.task_shards = groups;
     }
     s.tasks = s.open * divide_up(c->shards, s.task_shards);
     return s;
+}
+
+size_t shk_schedule_buffers(const struct shk_cut *c, const struct shk_schedule *s) {
+    return s->open * (s->grouped ? c->groups : c->shards);
+}
+
+// Whether a slice holds a shard, of any batch of at most n samples.
+static bool shards_fit(size_t n, size_t shards, size_t slice) {
+    if (n <= SHK_BLOCK_SAMPLES) return slice * shards >= n;
+    return slice * (shards < SHK_BLOCK_SAMPLES / 2 ? shards : SHK_BLOCK_SAMPLES / 2) >= SHK_BLOCK_SAMPLES;
+}
+
+size_t shk_most_buffers(size_t n, size_t shards, size_t slice, unsigned workers, bool whole) {
+    const struct shk_cut cut = shk_cut_of(n, shards);
+    const struct shk_schedule s = shk_schedule_of(&cut, slice, workers, whole, SIZE_MAX);
+    const size_t open = whole ? cut.blocks : most_open(n, shards, workers), used = shk_schedule_buffers(&cut, &s);
+    const size_t block = n < SHK_BLOCK_SAMPLES ? n : SHK_BLOCK_SAMPLES, most = shards < block ? shards : block;
+    if (!shards_fit(n, shards, slice)) return open * most;
+    const size_t groups = open * (most < SHK_MAX_GROUPS ? most : SHK_MAX_GROUPS);
+    return used > groups ? used : groups;
 }
 
 size_t shk_task_first(const struct shk_cut *c, const struct shk_schedule *s, size_t round, size_t task) {

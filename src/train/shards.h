@@ -19,12 +19,17 @@ struct shk_schedule {
 // For workers who take at most `slice` samples through the ops at once. A round has as few blocks as keep the
 // workers busy to within 3 %, or as keep them busiest, and not more than give each worker 8 shards: what is
 // held does not grow with the batch. Tasks are as large as fit a slice while no worker has more to do for it;
-// of whole groups, where that costs less than what it saves. whole: all blocks are open, in one round.
-struct shk_schedule shk_schedule_of(const struct shk_cut *, size_t slice, unsigned workers, bool whole);
+// of whole groups, where that costs less than what it saves, or there are fewer `buffers` for gradients than shards. whole: all
+// blocks are open, in one round.
+struct shk_schedule shk_schedule_of(const struct shk_cut *, size_t slice, unsigned workers, bool whole, size_t buffers);
+// How many buffers for gradients a round fills: of shards, or groups.
+size_t shk_schedule_buffers(const struct shk_cut *, const struct shk_schedule *);
 
-// The most samples and shards of a round, for any batch of at most n samples: what there must be place for.
+// The most samples of a round, for any batch of at most n samples: what there must be place for.
 size_t shk_most_round(size_t n, size_t shards, unsigned workers, bool whole);
-size_t shk_most_round_shards(size_t n, size_t shards, unsigned workers, bool whole);
+// Buffers for gradients with which every batch of at most n samples can be scheduled: as many as one of n takes. The last batch of
+// an epoch is shorter, and may want one for each shard where the others have one for each group; so much is not held for it.
+size_t shk_most_buffers(size_t n, size_t shards, size_t slice, unsigned workers, bool whole);
 
 // The first shard of a round's task; of one past the last, the end of the round.
 size_t shk_task_first(const struct shk_cut *, const struct shk_schedule *, size_t round, size_t task);

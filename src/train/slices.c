@@ -12,7 +12,7 @@ static void set_samples(struct shk_round *r) {
 
 struct shk_round shk_round_first(const struct shk_engine *e, const struct shk_batch *b, unsigned workers) {
     struct shk_round r = {.batch = b, .cut = shk_cut_of(b->n, e->shards)};
-    r.schedule = shk_schedule_of(&r.cut, e->plan->slice, workers, e->plan->whole);
+    r.schedule = shk_schedule_of(&r.cut, e->plan->slice, workers, e->plan->whole, e->grad_buffers);
     set_samples(&r);
     return r;
 }

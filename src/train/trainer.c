@@ -22,7 +22,7 @@ struct shk_trainer *shk_trainer_create(struct shk_model *model, const struct shk
     t->runtime = runtime;
     t->options = o;
     if (shk_engine_init(&t->train, model, runtime, o.batch, o.shards, true, err) &&
-        shk_engine_init(&t->test, model, runtime, SHK_EVALUATION_BATCH, 1, false, err)) {
+        shk_engine_init_beside(&t->test, &t->train, runtime, SHK_EVALUATION_BATCH, err)) {
         t->train.seed = o.seed;
         t->train.spin = runtime->team.spin; // not all workers take the steps where there are too many
         t->train.options = o;
@@ -101,6 +101,7 @@ static struct shk_batch batch_at(const struct run *r, size_t at) {
 // The epoch's steps that are left, until one fails or the training ends.
 static void train_epoch(struct run *r, unsigned worker, unsigned workers) {
     struct shk_trainer *t = r->trainer;
+    shk_engine_enter(&t->train, worker);
     for (size_t at = t->position.step * t->options.batch; at < r->train.n; at += t->options.batch) {
         struct shk_batch b = batch_at(r, at);
         enum shk_outcome outcome = shk_train_step(&t->train, &b, worker, workers);
@@ -108,6 +109,11 @@ static void train_epoch(struct run *r, unsigned worker, unsigned workers) {
         if (worker == 0 && outcome != SHK_STEP_DONE && outcome != SHK_STEP_CANCELLED) r->failure = outcome;
         if (outcome != SHK_STEP_DONE) return;
     }
+}
+
+static void evaluate_epoch(struct run *r, unsigned worker, unsigned workers) {
+    shk_engine_enter(&r->trainer->test, worker);
+    shk_forward(&r->trainer->test, &r->test, worker, workers);
 }
 
 static bool is_better(const struct shk_metrics *a, const struct shk_best *than) {
@@ -164,7 +170,7 @@ static void train_worker(void *arg, unsigned worker, unsigned workers) {
         if (worker == 0) t->seconds += shk_seconds() - start;
         shk_barrier_wait(barrier, workers, t->test.spin);
         if (r->failure || r->ended) break;
-        if (r->test.data) shk_forward(&t->test, &r->test, worker, workers);
+        if (r->test.data) evaluate_epoch(r, worker, workers);
         if (worker == 0) end_epoch(r);
         shk_barrier_wait(barrier, workers, t->test.spin);
     }

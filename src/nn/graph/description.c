@@ -178,7 +178,7 @@ static bool read_net(const char *text, struct shk_description *c, struct shk_err
     c->family = SHK_NET;
     memcpy(c->description, "net:", 4);
     const bool ok = shk_syntax_read(syntax, text, err) &&
-                    (shk_syntax_write(syntax, c->description + 4, SHK_MAX_NET) ||
+                    (shk_syntax_write(syntax, SHK_ONE_LINE, c->description + 4, SHK_MAX_NET) < SHK_MAX_NET ||
                      shk_fail(err, SHK_BAD_INPUT, "the net's text is longer than %d characters", SHK_MAX_NET - 1));
     shk_free(syntax);
     if (ok && !*c->title) title_net(c);

@@ -191,10 +191,14 @@ bool shk_syntax_read(struct shk_syntax *s, const char *text, struct shk_error *e
 
 // ---- Writing ----
 
+enum { COLUMNS = 80, INDENT = 4 };
+
 struct writer {
     const struct shk_syntax *s;
     char *out;
     size_t at, size;
+    bool lines;           // items have lines of their own,
+    size_t indent, begin; // of so many blanks; this one begins there
 };
 
 static void put(struct writer *w, const char *text, size_t length) {
@@ -203,6 +207,12 @@ static void put(struct writer *w, const char *text, size_t length) {
 }
 static void put_text(struct writer *w, const char *text) { put(w, text, strlen(text)); }
 static void put_token(struct writer *w, struct shk_token t) { put(w, t.at, t.length); }
+
+static void put_break(struct writer *w) {
+    put_text(w, "\n");
+    w->begin = w->at;
+    for (size_t i = 0; i < w->indent; i++) put_text(w, " ");
+}
 
 static void write_list(struct writer *w, int first);
 
@@ -223,13 +233,34 @@ static void write_layer(struct writer *w, const struct shk_item *item) {
     if (item->argument_count) put_text(w, ")");
 }
 
-static void write_sum(struct writer *w, const struct shk_item *item) {
-    put_text(w, "sum(");
+// Of a group the items, of a sum the branches, up to the bracket.
+static void write_inside(struct writer *w, const struct shk_item *item) {
+    if (item->kind == SHK_ITEM_GROUP) {
+        write_list(w, item->first);
+        return;
+    }
     for (int i = item->first; i >= 0; i = w->s->items[i].next) {
-        if (i != item->first) put_text(w, " | ");
+        if (i != item->first && w->lines) put_break(w);
+        if (i != item->first) put_text(w, w->lines ? "|" : " | ");
+        if (i != item->first && w->lines) put_break(w);
         write_list(w, w->s->items[i].first);
     }
     write_arguments(w, item, ",");
+}
+
+// Behind its bracket in the line, where that holds it all; else in lines.
+static void write_brackets(struct writer *w, const struct shk_item *item) {
+    struct writer line = {.s = w->s};
+    put_text(w, item->kind == SHK_ITEM_SUM ? "sum(" : "(");
+    write_inside(&line, item);
+    const bool broken = w->lines && w->at - w->begin + line.at + 1 > COLUMNS, lines = w->lines;
+    w->lines = broken;
+    w->indent += INDENT;
+    if (broken) put_break(w);
+    write_inside(w, item);
+    w->indent -= INDENT;
+    if (broken) put_break(w);
+    w->lines = lines;
     put_text(w, ")");
 }
 
@@ -239,25 +270,23 @@ static void write_item(struct writer *w, const struct shk_item *item) {
     char count[24];
     snprintf(count, sizeof count, "%zu*", item->count);
     if (item->count) put_text(w, count);
-    if (item->kind == SHK_ITEM_LAYER) write_layer(w, item);
-    if (item->kind == SHK_ITEM_SUM) write_sum(w, item);
-    if (item->kind != SHK_ITEM_GROUP) return;
-    put_text(w, "(");
-    write_list(w, item->first);
-    put_text(w, ")");
+    if (item->kind == SHK_ITEM_LAYER)
+        write_layer(w, item);
+    else
+        write_brackets(w, item);
 }
 
 static void write_list(struct writer *w, int first) {
     for (int i = first; i >= 0; i = w->s->items[i].next) {
-        if (i != first) put_text(w, " ");
+        if (i != first && w->lines) put_break(w);
+        if (i != first && !w->lines) put_text(w, " ");
         write_item(w, &w->s->items[i]);
     }
 }
 
-bool shk_syntax_write(const struct shk_syntax *s, char *out, size_t size) {
-    struct writer w = {s, out, 0, size};
+size_t shk_syntax_write(const struct shk_syntax *s, enum shk_lines lines, char *out, size_t size) {
+    struct writer w = {.s = s, .out = out, .size = size, .lines = lines == SHK_MANY_LINES};
     write_list(&w, s->items[0].first);
-    if (w.at >= size) return false;
-    out[w.at] = 0;
-    return true;
+    if (w.at < size) out[w.at] = 0;
+    return w.at;
 }

@@ -51,7 +51,9 @@ bool shk_syntax_read(struct shk_syntax *, const char *text, struct shk_error *);
 enum { SHK_PLACE = 80 };
 void shk_syntax_place(const struct shk_syntax *, struct shk_token, char place[SHK_PLACE]);
 
-// The text with one blank between items and no comments. False where it does not fit.
-bool shk_syntax_write(const struct shk_syntax *, char *out, size_t size);
+// The text without comments: with one blank between items, or with a line for each item, groups that a line does not hold in
+// several. Returns its length; where that is `size` or more, it has not been written.
+enum shk_lines { SHK_ONE_LINE, SHK_MANY_LINES };
+size_t shk_syntax_write(const struct shk_syntax *, enum shk_lines, char *out, size_t size);
 
 #endif

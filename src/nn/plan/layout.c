@@ -65,18 +65,30 @@ static void hold_what_crosses(struct shk_plan *p) {
 
 // ---- Places
 
-static bool share_time(const struct shk_buffer *a, const struct shk_buffer *b) {
-    return a->kept || b->kept || (a->first <= b->last && b->first <= a->last);
+// The buffers of one space, each with the times or stages in which it is alive.
+struct placing {
+    struct shk_plan *plan;
+    enum shk_space space;
+    struct span {
+        int first, last; // last < first: it is not used
+    } life[SHK_MAX_BUFFERS];
+    bool placed[SHK_MAX_BUFFERS];
+};
+
+static bool are_together(const struct placing *s, unsigned a, unsigned b) {
+    const struct span *x = &s->life[a], *y = &s->life[b];
+    return s->plan->buffers[a].kept || s->plan->buffers[b].kept || (x->first <= y->last && y->first <= x->last);
 }
 
-// The lowest offset (floats a sample) at which `b` overlaps none of the placed buffers that are alive with it.
-static size_t find_place(const struct shk_plan *p, const struct shk_buffer *b, const bool *placed) {
+// The lowest offset (floats a sample) at which buffer `b` overlaps none of the placed ones that are alive with it.
+static size_t find_place(const struct placing *s, unsigned b) {
+    const size_t floats = s->plan->buffers[b].per_sample;
     size_t at = 0;
     for (bool moved = true; moved;) {
         moved = false;
-        for (unsigned i = 0; i < p->buffer_count; i++) {
-            const struct shk_buffer *o = &p->buffers[i];
-            if (!placed[i] || !share_time(b, o) || at >= o->offset + o->per_sample || o->offset >= at + b->per_sample)
+        for (unsigned i = 0; i < s->plan->buffer_count; i++) {
+            const struct shk_buffer *o = &s->plan->buffers[i];
+            if (!s->placed[i] || !are_together(s, b, i) || at >= o->offset + o->per_sample || o->offset >= at + floats)
                 continue;
             at = o->offset + o->per_sample;
             moved = true;
@@ -85,23 +97,38 @@ static size_t find_place(const struct shk_plan *p, const struct shk_buffer *b, c
     return at;
 }
 
-// Largest first.
-static size_t place_workspace(struct shk_plan *p) {
-    bool placed[SHK_MAX_BUFFERS] = {false};
+// The largest buffer that has no place yet; -1: none.
+static int next_to_place(const struct placing *s) {
+    int largest = -1;
+    for (unsigned i = 0; i < s->plan->buffer_count; i++) {
+        const struct shk_buffer *b = &s->plan->buffers[i];
+        if (s->placed[i] || b->space != s->space || s->life[i].last < s->life[i].first) continue;
+        if (largest < 0 || b->per_sample > s->plan->buffers[largest].per_sample) largest = (int)i;
+    }
+    return largest;
+}
+
+// Offsets are of one sample. Returns the floats that all of them take.
+static size_t place_all(struct placing *s) {
     size_t total = 0;
-    for (;;) {
-        int largest = -1;
-        for (unsigned i = 0; i < p->buffer_count; i++) {
-            const struct shk_buffer *b = &p->buffers[i];
-            if (placed[i] || b->space == SHK_BATCH || b->last < 0) continue;
-            if (largest < 0 || b->per_sample > p->buffers[largest].per_sample) largest = (int)i;
-        }
-        if (largest < 0) return total;
-        struct shk_buffer *b = &p->buffers[largest];
-        b->offset = find_place(p, b, placed);
-        placed[largest] = true;
+    for (int next; (next = next_to_place(s)) >= 0;) {
+        struct shk_buffer *b = &s->plan->buffers[next];
+        b->offset = find_place(s, (unsigned)next);
+        s->placed[next] = true;
         if (b->offset + b->per_sample > total) total = b->offset + b->per_sample;
     }
+    return total;
+}
+
+static void hold_samples(struct shk_plan *p, enum shk_space space, size_t samples) {
+    for (unsigned i = 0; i < p->buffer_count; i++)
+        if (p->buffers[i].space == space) p->buffers[i].offset *= samples;
+}
+
+static size_t place_workspace(struct shk_plan *p) {
+    struct placing s = {.plan = p, .space = SHK_WORKSPACE};
+    for (unsigned i = 0; i < p->buffer_count; i++) s.life[i] = (struct span){p->buffers[i].first, p->buffers[i].last};
+    return place_all(&s);
 }
 
 static size_t kernel_scratch(const struct shk_plan *p) {
@@ -132,16 +159,72 @@ void shk_plan_layout(struct shk_plan *p) {
     if (p->slice < 1) p->slice = 1;
     p->workspace_floats = per_sample * p->slice;
     p->scratch_bytes = kernel_scratch(p);
-    for (unsigned i = 0; i < p->buffer_count; i++)
-        if (p->buffers[i].space == SHK_WORKSPACE) p->buffers[i].offset *= p->slice;
+    hold_samples(p, SHK_WORKSPACE, p->slice);
+}
+
+// ---- The batch's space
+
+static void touch_stage(struct span *life, int stage) {
+    if (stage < life->first) life->first = stage;
+    if (stage > life->last) life->last = stage;
+}
+
+// The stages in which an op's slices and tasks run, in both directions.
+struct stages_of_op {
+    int slices[2], tasks[2]; // forward, backward; tasks -1: it has none
+};
+
+static struct stages_of_op stages_of(const struct shk_plan *p, unsigned op) {
+    struct stages_of_op of = {.tasks = {-1, -1}};
+    for (int i = 0; i < (int)p->stage_count; i++) {
+        const struct shk_stage *s = &p->stages[i];
+        if (s->kind == SHK_TASKS && s->op == op) of.tasks[s->phase != SHK_FORWARD] = i;
+        if (s->kind != SHK_SLICES) continue;
+        if (s->forward <= op && op < s->forward_end) of.slices[0] = i;
+        if (s->backward <= op && op < s->backward_end) of.slices[1] = i;
+    }
+    return of;
+}
+
+// Tasks of an op may do what it has declared of a phase, too. Those of the whole batch's gradients come last, unless they lie
+// behind the op's own.
+static void touch_stages(const struct shk_plan *p, const struct shk_op *op, const struct stages_of_op *of,
+                         unsigned when, struct span *life) {
+    static const unsigned phases[] = {SHK_READS_FORWARD | SHK_WRITES_FORWARD, SHK_READS_BACKWARD | SHK_WRITES_BACKWARD};
+    const bool by_tasks = when & (SHK_READS_TASKS | SHK_WRITES_TASKS);
+    for (int i = 0; i < 2; i++) {
+        if (when & phases[i]) touch_stage(life, of->slices[i]);
+        if (((when & phases[i]) || by_tasks) && of->tasks[i] >= 0) touch_stage(life, of->tasks[i]);
+    }
+    if (by_tasks && !op->dealt) touch_stage(life, (int)p->stage_count - 1);
 }
 
 void shk_plan_hold(struct shk_plan *p, size_t samples) {
-    p->batch_floats = 0;
-    for (unsigned i = 0; i < p->buffer_count; i++) {
-        struct shk_buffer *b = &p->buffers[i];
-        if (b->space != SHK_BATCH) continue;
-        b->offset = p->batch_floats;
-        p->batch_floats += b->per_sample * samples;
+    struct placing s = {.plan = p, .space = SHK_BATCH};
+    for (unsigned i = 0; i < p->buffer_count; i++) s.life[i] = (struct span){(int)p->stage_count, -1};
+    for (unsigned i = 0; i < p->op_count; i++) {
+        const struct shk_op *op = p->ops[i];
+        const struct stages_of_op of = stages_of(p, i);
+        for (unsigned j = 0; j < op->use_count; j++)
+            touch_stages(p, op, &of, op->uses[j].when, &s.life[op->uses[j].buffer]);
     }
+    p->batch_floats = place_all(&s) * samples;
+    hold_samples(p, SHK_BATCH, samples);
+}
+
+// ---- What must be held
+
+static bool is_saved(const struct shk_plan *p, unsigned buffer) {
+    unsigned when = 0;
+    for (unsigned i = 0; i < p->op_count; i++)
+        for (unsigned j = 0; j < p->ops[i]->use_count; j++)
+            if (p->ops[i]->uses[j].buffer == (int)buffer) when |= p->ops[i]->uses[j].when;
+    return (when & SHK_WRITES_FORWARD) && (when & (SHK_READS_BACKWARD | SHK_READS_TASKS));
+}
+
+size_t shk_plan_saved(const struct shk_plan *p) {
+    size_t floats = 0;
+    for (unsigned i = 0; i < p->buffer_count; i++)
+        if (is_saved(p, i)) floats += p->buffers[i].per_sample;
+    return floats;
 }

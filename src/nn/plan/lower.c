@@ -140,7 +140,8 @@ static bool make_room(struct shk_lowering *f, const struct shk_op_type *const *t
         if (types[i]->size > f->op_size) f->op_size = types[i]->size;
     f->op_size = (f->op_size + 63) & ~(size_t)63;
     f->op_room = 2 * f->graph->count < SHK_MAX_OPS ? 2 * f->graph->count : SHK_MAX_OPS;
-    f->plan->op_memory = shk_alloc(f->op_room, f->op_size, "the ops of a plan", f->err);
+    f->plan->op_bytes = f->op_room * f->op_size;
+    f->plan->op_memory = shk_alloc(1, f->plan->op_bytes, "the ops of a plan", f->err);
     return f->plan->op_memory;
 }
 

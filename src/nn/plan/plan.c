@@ -50,6 +50,10 @@ void shk_plan_free(struct shk_plan *p) {
     shk_free(p);
 }
 
+size_t shk_plan_bytes(const struct shk_plan *p) {
+    return sizeof *p + p->op_bytes + p->update_count * sizeof *p->updates + p->stage_count * sizeof *p->stages;
+}
+
 // ---- Slices
 
 static void run_op(const struct shk_plan *p, const struct shk_slice *s, unsigned i, enum shk_phase phase) {

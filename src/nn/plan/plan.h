@@ -13,7 +13,7 @@
 
 enum shk_space {
     SHK_WORKSPACE, // of the worker, holds a slice
-    SHK_BATCH,     // shared, holds all samples of a round, through all its stages
+    SHK_BATCH,     // shared, holds all samples of a round
 };
 
 struct shk_buffer {
@@ -116,6 +116,7 @@ struct shk_plan {
     unsigned dealt_updates;          // the first updates are that op's, in order of its tasks
     struct shk_constants *constants; // the last block
     char *op_memory;
+    size_t op_bytes;                 // of that
     struct shk_op *ops[SHK_MAX_OPS]; // in op_memory
     struct shk_buffer buffers[SHK_MAX_BUFFERS];
     struct shk_update *updates;
@@ -136,8 +137,11 @@ bool shk_plan_lay_out(struct shk_model *, const struct shk_op_type *const *types
 struct shk_plan *shk_plan_create(const struct shk_model *, const struct shk_op_type *const *types, size_t batch,
                                  unsigned workers, bool training, struct shk_error *);
 void shk_plan_free(struct shk_plan *);
-// Finds place for the buffers that hold all samples of a round, of at most so many.
+size_t shk_plan_bytes(const struct shk_plan *); // of the plan itself
+// Finds place for the buffers that hold all samples of a round, of at most so many; once.
 void shk_plan_hold(struct shk_plan *, size_t samples);
+// Floats a sample that the forward pass leaves for the backward one: of buffers that are written in it and read after it.
+size_t shk_plan_saved(const struct shk_plan *);
 // Of a training step: no op before `first` is run backward, since none of their parameters is updated.
 void shk_plan_end_at(struct shk_plan *, unsigned first);
 
