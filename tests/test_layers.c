@@ -22,9 +22,9 @@
 
 enum { ELEMENTS = 24, MAX_BATCH = 300, EXTRA_SAMPLES = 5, MAX_CLASSES = 11, STEPS = 3 };
 
-// Measured over all models and ISAs: losses 1.2e-06 of max(1, loss), logits 1.5e-06 of the largest, gradients 1.7e-06 of
-// their tensor's norm.
-static const double loss_bound = 1.5e-6, logit_bound = 2e-6, gradient_bound = 3e-6;
+// Measured over all models and ISAs: losses 1.2e-06 of max(1, loss), logits 1.5e-06 of the largest, 2.9e-06 behind four
+// convolutions by Winograd's F(4x4,3x3) with batch normalisation between, gradients 2.3e-06 of their tensor's norm.
+static const double loss_bound = 1.5e-6, logit_bound = 4e-6, gradient_bound = 3e-6;
 static const double h = 1e-6; // of the differences: about 1e-10 of rounding, curvature below the bounds
 
 struct check {
