@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Writes tests/golden/*.bin: what PyTorch computes for small models. tests/golden.c reads them.
+"""Writes tests/golden: what PyTorch computes for small models, and for nets that are drawn at random. tests/golden.c
+reads the files.
 
     /usr/bin/python3 scripts/make_golden.py            # write the files (CASES holds the seeds) and check them
     /usr/bin/python3 scripts/make_golden.py --search 200 # look for better seeds, write nothing
+    /usr/bin/python3 scripts/make_golden.py random     # the nets of random_nets.py alone
 
 A file, little-endian, u32 unless said otherwise:
     8 bytes "SHKGOLD\\n", version 1
@@ -10,9 +12,14 @@ A file, little-endian, u32 unless said otherwise:
     channels, height, width, classes, batch
     label of each sample
     number of tensors; then of each: name (length, bytes), ndim, dims, f32 data
-Tensors: images (B, H, W, C); NAME, the initial values of each parameter; grad/NAME, its gradient at step 1 (mean loss
-of the batch, computed in f64); losses_f32 and losses_f64, of 20 Adam steps (lr 1e-3) on the same batch, before each
-step, computed in f32 and in f64.
+Tensors: images (B, H, W, C); NAME, the initial values of each parameter and running statistic; grad/NAME, a parameter's
+gradient at step 1 (mean loss of the batch, computed in f64); running/NAME, a running statistic behind step 1; losses_f32
+and losses_f64, of 20 Adam steps (lr 1e-3) on the same batch, before each step, computed in f32 and in f64; where there
+are running statistics evaluation_f32 and evaluation_f64, the loss of an evaluation before the first step.
+error/NAME is the error of PyTorch's own f32 in grad/NAME or running/NAME, the largest of some runs with the samples in other
+orders, where three times that is above the bound of
+tests/test_parity.c: norm(difference)/norm, where a gradient's norm counts as at least a two-hundredth of that of all gradients
+together: before a batch normalisation that of a bias is none.
 """
 
 import argparse
@@ -28,11 +35,18 @@ from torch.nn import functional as F
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 import pytorch_models  # noqa: E402
+from random_nets import random_net  # noqa: E402
 
 BATCH, STEPS = 8, 20
 # An implementation in f32 may differ from f64 by ten times these; the seeds are such that PyTorch stays within them.
 # Except tinyvit-nopos: its empty patches are all the same, so are their rounding errors, which add up (up to 4e-6).
 GRADIENT_GOAL, LOSS_GOAL = 1e-6, 1e-5
+GRADIENT_BOUND, RUNNING_BOUND = 1e-5, 1e-6  # of tests/test_parity.c
+ORDERS = 12
+LEAST_SHARE = 5e-3  # of a gradient's norm in that of all
+RESIDUAL = "sum(conv1=conv({0},bias=no) bn1=bn relu conv2=conv({0},bias=no) bn2=bn) relu"
+NARROWER = ("sum(conv1=conv({0},stride=2,bias=no) bn1=bn relu conv2=conv({0},bias=no) bn2=bn | "
+            "downsample=(conv({0},1,stride=2,bias=no) bn)) relu")
 # name: (description, (C, H, W), classes, seed of weights and batch); dropout is off everywhere
 CASES = {
     "tinycnn": ("cnn:channels=16-32,hidden=128", (1, 32, 32), 9, 20),
@@ -53,12 +67,39 @@ CASES = {
     "hybrid-24x21": ("net:stem=conv(16,5,stride=2,bias=no) relu max_pool(2) tokens positions(sincos) pos=positions "
                      "layers=2*encoder(2,40,norm=pre,act=gelu) norm=ln attention_pool=seq_pool fc=linear(classes)",
                      (3, 24, 21), 6, 11),
+    "resnet20-16x16": ("net:conv1=conv(4,bias=no) bn1=bn relu layer1=3*(" + RESIDUAL.format(4) + ") "
+                       + "".join(f"layer{i}=(({NARROWER.format(w)}) 2*({RESIDUAL.format(w)})) "
+                                 for i, w in ((2, 8), (3, 16))) + "mean fc=linear(classes)", (3, 16, 16), 10, 5),
+    "bn-18x14": ("net:stem=conv(18,bias=no) bn relu " + RESIDUAL.format(18) + " conv(34,stride=2,bias=no) "
+                 "bn(eps=1e-3,momentum=0.3) silu conv(20) bn(momentum=1) gelu mean linear(classes)", (2, 18, 14), 5, 3),
+    "bn-rows-8x9": ("net:flatten linear(40) bn relu linear(24) bn(eps=1e-3,momentum=0.5) gelu "
+                    "sum(linear(24) bn(momentum=0) silu) bn(momentum=1) linear(classes)", (1, 8, 9), 4, 10),
+    "bn-pool-20x17": ("net:conv(8,5,stride=2) relu max_pool(2) bn conv(12) relu max_pool(2) bn flatten linear(20) bn relu "
+                      "linear(classes)", (3, 20, 17), 6, 9),
 }
+# These normalise what hardly varies, which multiplies errors: Shikaku's gradients are off by more than 3 times PyTorch's.
+ILL = (6, 8, 22)
+RANDOM = {f"random/{number:02}": random_net(number) for number in range(33) if number not in ILL}
+SEEDS = 4  # of which a random net takes the best
+
+
+def case_of(name):
+    """(description, (C, H, W), classes)"""
+    if name in CASES:
+        return CASES[name][:3]
+    net, shape, classes = RANDOM[name]
+    return "net:" + net, shape, classes
+
+
+def seed_of(name):
+    if name in CASES:
+        return CASES[name][3]
+    return min(range(SEEDS), key=lambda seed: score(examine(name, seed)[2]))
 
 
 def make_model(name, seed):
     """The case's module with its initial weights; in shapes other than 32x32, what starts at 0 or 1 is moved off it."""
-    description, shape, classes, _ = CASES[name]
+    description, shape, classes = case_of(name)
     torch.manual_seed(seed)
     model = pytorch_models.build(description, shape, classes)
     if shape[1:] != (32, 32):
@@ -66,46 +107,83 @@ def make_model(name, seed):
             for key, parameter in model.named_parameters():
                 if "norm" in key or key.endswith(("in_proj_bias", "out_proj.bias")):
                     parameter.add_(0.1 * torch.randn_like(parameter))
+            for module in model.modules():
+                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                    for moved in (module.weight, module.bias, module.running_mean, module.running_var):
+                        moved.add_(0.2 * torch.rand_like(moved))
     return model
 
 
 def make_batch(name, seed):
     """images (B, H, W, C) f32, labels (B,) u32"""
-    _, (c, h, w), classes, _ = CASES[name]
+    _, (c, h, w), classes = case_of(name)
     rng = np.random.default_rng(seed)
     if (c, h, w) == (1, 32, 32):
         return pytorch_models.squares(BATCH, rng)
     return rng.random((BATCH, h, w, c), np.float32), rng.integers(0, classes, BATCH).astype(np.uint32)
 
 
-def train(model, images, labels):
-    """The gradients of step 1 and the losses of all steps, computed in the model's own precision, as f64 arrays."""
-    x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(next(model.parameters()).dtype)
-    y = torch.from_numpy(labels.astype(np.int64))
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    losses, gradients = [], None
-    for _ in range(STEPS):
-        optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(model(x), y)
-        loss.backward()
-        if gradients is None:
-            gradients = {key: p.grad.double().numpy().copy() for key, p in model.named_parameters()}
-        losses.append(loss.item())
-        optimizer.step()
-    return gradients, np.array(losses)
+class Run:
+    """A training in the model's own precision; all that is kept is f64. noise is added to gradients, as a share of their
+    tensor's largest: where some are exactly zero, Adam makes steps of any rounding error."""
+
+    def __init__(self, model, images, labels, noise=0, steps=STEPS):
+        x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(next(model.parameters()).dtype)
+        y = torch.from_numpy(labels.astype(np.int64))
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        losses = []
+        with torch.no_grad():
+            self.evaluation = np.array([F.cross_entropy(model.eval()(x), y).item()])
+        model.train()
+        for step in range(steps):
+            optimizer.zero_grad(set_to_none=True)
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            if step == 0:
+                self.gradients = {key: p.grad.double().numpy().copy() for key, p in model.named_parameters()}
+                self.running = {key: b.double().numpy().copy() for key, b in running_of(model).items()}
+            losses.append(loss.item())
+            for p in model.parameters() if noise else ():
+                p.grad.add_(noise * p.grad.abs().max() * torch.randn_like(p))
+            optimizer.step()
+        self.losses = np.array(losses)
+
+    def tensors(self):
+        return {**{f"grad/{key}": g for key, g in self.gradients.items()},
+                **{f"running/{key}": r for key, r in self.running.items()}}
 
 
-def scale_of(gradient):
-    """Its norm; 1 where it is rounding alone, as that of a bias that a softmax does not see."""
-    norm = np.linalg.norm(gradient)
-    return norm if norm > 1e-12 else 1.0
+def running_of(model):
+    """The running statistics by name."""
+    return {key: b for key, b in model.named_buffers() if key.endswith(("running_mean", "running_var"))}
+
+
+def errors(run, reference):
+    """{"grad/NAME" or "running/NAME": norm(difference)/norm}"""
+    every = np.sqrt(sum(np.sum(g**2) for g in reference.gradients.values()))
+    found = {}
+    for key, want in reference.tensors().items():
+        unit = max(np.linalg.norm(want), LEAST_SHARE * every if key.startswith("grad/") else 0)
+        found[key] = np.linalg.norm(run.tensors()[key] - want) / unit
+    return found
+
+
+def own_errors(model, images, labels, reference):
+    """errors() of f32, the largest of some runs, with oneDNN and without, with the samples in other orders."""
+    worst = {key: 0 for key in reference.tensors()}
+    for i in range(ORDERS):
+        order = np.random.default_rng(i).permutation(len(images))
+        with torch.backends.mkldnn.flags(enabled=i % 2 == 0):
+            run = Run(copy.deepcopy(model), images[order], labels[order], steps=1)
+        worst = {key: max(worst[key], error) for key, error in errors(run, reference).items()}
+    return worst
 
 
 def disagreement(run, reference):
-    """The largest norm(difference)/norm of a gradient tensor, its name, and the largest difference of a loss."""
-    (gradients, losses), (expected, expected_losses) = run, reference
-    worst = max((np.linalg.norm(gradients[key] - g) / scale_of(g), key) for key, g in expected.items())
-    return worst[0], worst[1], np.abs(losses - expected_losses).max()
+    """The largest error of a tensor, its name, and the largest difference of a loss."""
+    worst = max((error, key) for key, error in errors(run, reference).items())
+    losses = np.abs(run.losses - reference.losses).max()
+    return worst[0], worst[1], max(losses, np.abs(run.evaluation - reference.evaluation)[0])
 
 
 def rounded(model):
@@ -119,14 +197,14 @@ def rounded(model):
 
 
 def examine(name, seed):
-    """(f32 run, f64 run, {"f32", "native", "rounded": disagreement with f64}) with one seed."""
+    """({"f32", "native": run}, f64 run, {"f32", "native", "rounded", "noise": disagreement with f64}) with one seed."""
     model, (images, labels) = make_model(name, seed), make_batch(name, seed)
-    f64 = train(copy.deepcopy(model).double(), images, labels)
-    f32 = train(copy.deepcopy(model), images, labels)
+    f64 = Run(copy.deepcopy(model).double(), images, labels)
+    f32 = {"f32": Run(copy.deepcopy(model), images, labels)}
     with torch.backends.mkldnn.flags(enabled=False):
-        native = train(copy.deepcopy(model), images, labels)
-    perturbed = train(rounded(model), images, labels)
-    checks = {"f32": f32, "native": native, "rounded": perturbed}
+        f32["native"] = Run(copy.deepcopy(model), images, labels)
+    checks = {**f32, "rounded": Run(rounded(model), images, labels),
+              "noise": Run(copy.deepcopy(model).double(), images, labels, 2.0**-23)}
     return f32, f64, {key: disagreement(run, f64) for key, run in checks.items()}
 
 
@@ -145,12 +223,19 @@ def text(string):
 
 
 def write(path, name, seed, f32, f64):
-    description, (c, h, w), classes, _ = CASES[name]
+    description, (c, h, w), classes = case_of(name)
     images, labels = make_batch(name, seed)
+    model = make_model(name, seed)
     tensors = {"images": images}
-    tensors.update((key, p.detach().numpy()) for key, p in make_model(name, seed).named_parameters())
-    tensors.update((f"grad/{key}", g) for key, g in f64[0].items())
-    tensors.update(losses_f32=f32[1], losses_f64=f64[1])
+    tensors.update((key, p.detach().numpy()) for key, p in model.named_parameters())
+    tensors.update((key, b.numpy()) for key, b in running_of(model).items())
+    tensors.update(f64.tensors())
+    for key, error in own_errors(model, images, labels, f64).items():
+        if 3 * error > (GRADIENT_BOUND if key.startswith("grad/") else RUNNING_BOUND):
+            tensors["error/" + key.partition("/")[2]] = np.array([error])
+    tensors.update(losses_f32=f32["f32"].losses, losses_f64=f64.losses)
+    if f64.running:
+        tensors.update(evaluation_f32=f32["f32"].evaluation, evaluation_f64=f64.evaluation)
     data = b"SHKGOLD\n" + u32(1) + text(description) + u32(c, h, w, classes, BATCH, *labels, len(tensors))
     for key, tensor in tensors.items():
         data += text(key) + u32(tensor.ndim, *tensor.shape) + np.ascontiguousarray(tensor, "<f4").tobytes()
@@ -195,13 +280,14 @@ def verify(path):
     """Reads a file back, trains on what it holds in f64, and compares; returns the number of parameters."""
     description, shape, classes, labels, tensors = read(path)
     model = pytorch_models.build(description, shape, classes)
-    state = {key: torch.from_numpy(tensors[key]) for key in model.state_dict()}
-    model.load_state_dict(state)
-    assert len(tensors) == 2 * len(state) + 3
-    gradients, losses = train(model.double(), tensors["images"], labels)
-    for key, gradient in gradients.items():
-        assert np.array_equal(gradient.astype(np.float32), tensors[f"grad/{key}"]), (path, key)
-    assert np.array_equal(losses.astype(np.float32), tensors["losses_f64"]), path
+    state = {key: torch.from_numpy(tensors[key]) for key in [*dict(model.named_parameters()), *running_of(model)]}
+    model.load_state_dict(state, strict=False)
+    run = Run(model.double(), tensors["images"], labels)
+    wanted = {**run.tensors(), "losses_f64": run.losses}
+    if run.running:
+        wanted["evaluation_f64"] = run.evaluation
+    for key, want in wanted.items():
+        assert np.array_equal(want.astype(np.float32), tensors[key]), (path, key)
     return sum(p.numel() for p in model.parameters())
 
 
@@ -219,21 +305,22 @@ def main():
     parser = argparse.ArgumentParser(description="Write tests/golden/*.bin with PyTorch.")
     parser.add_argument("--search", type=int, metavar="N", help="try seeds 0..N-1, print the best, write nothing")
     parser.add_argument("--out", default=os.path.join(os.path.dirname(__file__), "..", "tests", "golden"))
-    parser.add_argument("cases", nargs="*", help=f"default: {' '.join(CASES)}")
+    parser.add_argument("cases", nargs="*", help=f"default: {' '.join(CASES)} random")
     options = parser.parse_args()
-    names = options.cases or list(CASES)
+    every = [*CASES, *RANDOM]
+    names = [name for case in options.cases or every for name in (RANDOM if case == "random" else [case])]
     for name in names:
-        if name not in CASES:
-            parser.error(f"no case is called '{name}'; there are {', '.join(CASES)}")
+        if name not in every:
+            parser.error(f"no case is called '{name}'; there are {', '.join(every)}")
     torch.set_num_threads(1)
     if options.search:
         search(names, options.search)
         return
-    os.makedirs(options.out, exist_ok=True)
+    os.makedirs(os.path.join(options.out, "random"), exist_ok=True)
     print(f"{'case':14} {'parameters':>10} {'bytes':>8} {'seed':>4}  {'check':8} {'gradient':>9} {'loss':>9}"
           "  worst tensor")
     for name in names:
-        seed, path = CASES[name][3], os.path.join(options.out, name + ".bin")
+        seed, path = seed_of(name), os.path.join(options.out, name + ".bin")
         f32, f64, checks = examine(name, seed)
         size = write(path, name, seed, f32, f64)
         head = f"{name:14} {verify(path):10} {size:8} {seed:4}"

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GOLDEN_NAME = 64, GOLDEN_DESCRIPTION = 256, GOLDEN_DIMS = 4, GOLDEN_ERROR = 256 };
+enum { GOLDEN_NAME = 64, GOLDEN_DESCRIPTION = 2048, GOLDEN_DIMS = 4, GOLDEN_ERROR = 256 };
 
 struct golden_tensor {
     char name[GOLDEN_NAME];
@@ -29,9 +29,11 @@ struct golden {
 struct golden *golden_read(const char *path, char error[GOLDEN_ERROR]);
 void golden_free(struct golden *golden);
 
-// The tensor called prefix + name, or NULL. "" + parameter: its initial value; "grad/" + parameter: its gradient at
-// step 1, from f64. "images": [batch][height][width][channels]; "losses_f32", "losses_f64": [20], the mean loss before
-// each Adam step (lr 1e-3, same batch).
+// The tensor called prefix + name, or NULL. "" + parameter or running statistic: its initial value; "grad/" + parameter: its
+// gradient at step 1, from f64; "running/" + running statistic: what it is behind step 1; "error/" + either: [1], how far
+// PyTorch's own f32 is off that, where it is far. "images": [batch][height][width][channels]; "losses_f32", "losses_f64":
+// [20], the mean loss before each Adam step (lr 1e-3, same batch); "evaluation_f32", "evaluation_f64", where there are running
+// statistics: [1], the loss of an evaluation before the first step.
 const struct golden_tensor *golden_find(const struct golden *golden, const char *prefix, const char *name);
 
 #endif

@@ -291,6 +291,18 @@ END
     run 0 eval ref/best.safetensors --threads 1
     says 'test loss: .*ref/best.safetensors'
     run 0 eval ref/last.ckpt --test-samples 500 --seed 9
+
+    # A net with running statistics, interrupted in the middle of an epoch
+    echo 'conv(4,bias=no) bn relu sum(conv(4,bias=no) bn relu conv(4) bn) relu conv(6,stride=2) bn mean linear(classes)' >net.txt
+    options='--model @net.txt --size 18 --train-samples 600 --test-samples 100 --epochs 2 --seed 5'
+    run 0 train $options --threads 2 --metrics-every 3 --out ref --force
+    wanted=2
+    begin stopped
+    kill -s TERM $pid
+    wait $pid
+    run 0 resume stopped --threads 3
+    says 'resumed from epoch 1, step [0-9]+'
+    same stopped
 }
 echo "run_folders: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

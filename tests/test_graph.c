@@ -37,9 +37,8 @@ static int add_param(struct builder *b, const char *layer, const char *name, str
     p.size = 1;
     for (unsigned i = 0; i < p.ndim; i++) p.size *= p.dims[i];
     p.init = SHK_INIT_UNIFORM;
-    p.mean = 0;
     p.spread = 0.5f;
-    b->m->parameters += p.size;
+    if (!p.running) b->m->parameters += p.size;
     b->m->params[b->m->param_count] = p;
     return (int)b->m->param_count++;
 }
@@ -53,18 +52,24 @@ static void add_params(struct builder *b, struct shk_layer *l, struct shk_extent
         l->params[0] = add_param(b, l->name, "embedding", w);
         return;
     }
-    static const enum shk_layer_kind with[] = {SHK_CONV, SHK_PATCH_EMBED, SHK_LINEAR, SHK_LAYER_NORM, SHK_SEQ_POOL};
+    static const enum shk_layer_kind with[] = {SHK_CONV,       SHK_PATCH_EMBED, SHK_LINEAR,
+                                               SHK_LAYER_NORM, SHK_BATCH_NORM,  SHK_SEQ_POOL};
     if (!has(l->kind, with, sizeof with / sizeof *with)) return;
     const size_t kernel = l->kind == SHK_CONV ? l->conv.kernel : l->patch_embed.patch;
     if (l->kind == SHK_LINEAR) w = (struct shk_param){.dims = {l->linear.out, in.c}, .ndim = 2};
     if (l->kind == SHK_SEQ_POOL) w = (struct shk_param){.dims = {1, in.c}, .ndim = 2};
-    if (l->kind == SHK_LAYER_NORM) w = (struct shk_param){.dims = {in.c}, .ndim = 1};
+    if (l->kind == SHK_LAYER_NORM || l->kind == SHK_BATCH_NORM) w = (struct shk_param){.dims = {in.c}, .ndim = 1};
     if (l->kind == SHK_CONV) w = (struct shk_param){.dims = {l->conv.out, in.c, kernel, kernel}, .ndim = 4};
     if (l->kind == SHK_PATCH_EMBED)
         w = (struct shk_param){.dims = {l->patch_embed.dim, in.c, kernel, kernel}, .ndim = 4};
     bias.dims[0] = w.dims[0];
     l->params[0] = add_param(b, l->name, "weight", w);
     l->params[1] = add_param(b, l->name, "bias", bias);
+    if (l->kind != SHK_BATCH_NORM) return;
+    bias.running = true;
+    l->running[0] = add_param(b, l->name, "running_mean", bias);
+    bias.mean = 1;
+    l->running[1] = add_param(b, l->name, "running_var", bias);
 }
 
 // Adds a layer that reads a and, if it has two inputs, c. Returns its index.
@@ -139,6 +144,10 @@ struct net {
     {                                                                                                                  \
         .kind = SHK_DROPOUT, .dropout = { p_ }                                                                         \
     }
+#define BATCH_NORM                                                                                                     \
+    {                                                                                                                  \
+        .kind = SHK_BATCH_NORM, .batch_norm = {.eps = 0.1, .momentum = 0.3 }                                           \
+    }
 #define PLAIN(kind_)                                                                                                   \
     { .kind = SHK_##kind_ }
 #define NEXT(...)                                                                                                      \
@@ -183,6 +192,11 @@ static const struct net nets[] = {
       NEXT(PLAIN(MEAN_TOKENS)),
       NEXT(LINEAR(3)),
       NEXT(PLAIN(CROSS_ENTROPY))}},
+    {"batch normalisation",
+     {9, 8, 2, 3},
+     {IMAGE(9, 8, 2), NEXT(CONV(5, 3, 1, 1)), NEXT(BATCH_NORM), NEXT(PLAIN(RELU)), NEXT(CONV(5, 3, 1, 1)),
+      NEXT(BATCH_NORM), SUM(5, 3), NEXT(PLAIN(RELU)), NEXT(PLAIN(MEAN_TOKENS)), NEXT(LINEAR(6)), NEXT(BATCH_NORM),
+      NEXT(PLAIN(GELU)), NEXT(LINEAR(3)), NEXT(PLAIN(CROSS_ENTROPY))}},
     {"windows of any size",
      {9, 8, 1, 3},
      {IMAGE(9, 8, 1), NEXT(CONV(4, 5, 2, 2)), NEXT(PLAIN(GELU)), NEXT(DROPOUT(0.2)), NEXT(CONV(6, 1, 1, 0)),
@@ -290,6 +304,7 @@ static const struct odd odd[] = {
     {{DROPOUT(0.3)}},
     {{{.kind = SHK_DROP_PATH, .dropout = {0.4}}}},
     {{PLAIN(LAYER_NORM)}},
+    {{BATCH_NORM}},
     {{HEADS(1, 0.3)}},
     {{HEADS(2, 0)}},
     {{PLAIN(SELECT_CLS)}},
@@ -298,6 +313,8 @@ static const struct odd odd[] = {
     {{PLAIN(CROSS_ENTROPY)}},
     {{{.kind = SHK_INPUT, .out = {8, 8, 1, true}}}},
     {{CONV(5, 3, 1, 1), PLAIN(RELU), POOL(2, 2)}},
+    {{CONV(5, 3, 1, 1), BATCH_NORM, PLAIN(RELU)}},
+    {{LINEAR(6), BATCH_NORM, PLAIN(RELU)}},
     {{LINEAR(6), PLAIN(RELU)}},
     {{LINEAR(128), PLAIN(RELU)}},
     {{LINEAR(12), PLAIN(RELU), DROPOUT(0.3)}},
@@ -509,7 +526,8 @@ static void open_problem(struct problem *p, const struct shk_model *m) {
     read_weights(m, p->weights);
     reference(p, false, 1, p->logits, p->losses);
     p->loss = reference(p, true, 1, NULL, NULL);
-    for (unsigned t = 0; t < m->param_count; t++) differentiate(p, t);
+    for (unsigned t = 0; t < m->param_count; t++)
+        if (!m->params[t].running) differentiate(p, t);
 }
 
 static void close_problem(struct problem *p) {
@@ -566,8 +584,16 @@ static double logit_error(const struct run *r, const struct problem *p) {
     return worst / largest;
 }
 
+// What is added to all values before a batch normalisation has no gradient, only rounding errors of what cancels out.
+static bool normalises(const struct shk_model *m) {
+    for (unsigned i = 0; i < m->graph.count; i++)
+        if (m->graph.layers[i].kind == SHK_BATCH_NORM) return true;
+    return false;
+}
+
 // After the first step m = (1 - beta1) * gradient.
 static double gradient_error(const struct run *r, const struct problem *p, const char **name) {
+    const double share = normalises(p->model) ? 5e-2 : 1e-2;
     double worst = 0, all = 0;
     for (size_t i = 0; i < p->model->weight_floats; i++) all = worse(all, fabs((double)r->engine.m[i]) * 10);
     for (unsigned t = 0; t < p->model->param_count; t++) {
@@ -578,8 +604,8 @@ static double gradient_error(const struct run *r, const struct problem *p, const
             norm += g * g;
             slope += g * p->directions[t][i];
         }
-        const double unit = sqrt(norm) + 1e-2 * all + 1e-6;
-        if (p->kinks[t] > bound * unit) continue;
+        const double unit = sqrt(norm) + share * all + 1e-6;
+        if (param->running || p->kinks[t] > bound * unit) continue;
         const double error = fabs(slope - p->slopes[t]) / unit;
         if (!(error <= worst)) *name = param->name;
         worst = worse(worst, error);

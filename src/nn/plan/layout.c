@@ -145,8 +145,8 @@ static size_t kernel_scratch(const struct shk_plan *p) {
 // too, but no more than stay near L2. An op that deals out its work takes such products away, and what crosses to it is not
 // in the workspace: then fewer samples do, whose maps stay in L2.
 static size_t slice_of(const struct shk_plan *p, size_t per_sample) {
-    size_t most = slice_floats / per_sample, rows = p->dealt < 0 ? SHK_MAX_SLICE : SHK_MAX_SLICE / 2;
-    return most < rows ? most : rows;
+    const size_t rows = p->dealt < 0 ? SHK_MAX_SLICE : SHK_MAX_SLICE / 2;
+    return per_sample * rows > slice_floats ? slice_floats / per_sample : rows; // none where all crosses meetings
 }
 
 void shk_plan_layout(struct shk_plan *p) {
