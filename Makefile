@@ -212,7 +212,7 @@ RUNS ?= "tests/run_folders.sh $(BIN)" \
     "tests/export_runs.sh $(BIN) $(EXPORT_CASE)" \
     "tests/folder_attacks.sh $(BIN)" \
     "tests/output_runs.sh $(BIN)" \
-    "tests/kill_runs.sh $(BIN) 20" \
+    "tests/kill_runs.sh $(BIN) $(if $(SHK_TEST_WHOLE),20,8)" \
     "tests/memory_runs.sh $(BIN)" \
     "tests/fine_tuning.sh $(BIN)" \
     "tests/snippets.sh $(BIN)" \
@@ -270,7 +270,7 @@ tsan: ## trainings under ThreadSanitizer
 	$(TSAN_RUN) --model '$(SMALL_NET)'
 
 # The kernels' tests on NEON, cross-compiled and emulated.
-EMULATED_TESTS := gemm sparse_gemm conv3x3 conv3x3_close winograd attention cls_attention layernorm cross_entropy column_sum transpose pack \
+EMULATED_TESTS := gemm sparse_gemm conv3x3 conv3x3_close winograd depthwise avg_pool scale sigmoid hardswish attention cls_attention layernorm cross_entropy column_sum transpose pack \
     gelu silu relu dropout add multiply apply_rule square_sum random dispatch
 EMULATED_BIN := $(EMULATED_TESTS:%=build/aarch64/tests/test_%)
 test-neon: ## the kernels' tests on NEON, cross-compiled and emulated

@@ -117,8 +117,8 @@ ways() {
 # Kinds with many calls are thinned out where time is short, and those of libraries always.
 every() { # every KIND OWNER
     case $quick$2 in
-    --quickown) case $1 in alloc | read | open | close | stat | seek) echo 25 ;; write) echo 8 ;; *) echo 3 ;; esac ;;
-    --quick*) echo 50 ;;
+    --quickown) case $1 in alloc | read | open | close | stat | seek) echo 40 ;; write) echo 12 ;; *) echo 4 ;; esac ;;
+    --quick*) echo 80 ;;
     *own) echo 1 ;;
     *) echo 4 ;;
     esac

@@ -27,7 +27,7 @@ struct shk_build_facts {       // how the library was built
 };
 struct shk_build_facts shk_build_facts(void);
 // What the bits depend on beside model, data, seed and options: raised with every change that alters results.
-enum { SHK_NUMERICS_VERSION = 12 };
+enum { SHK_NUMERICS_VERSION = 13 };
 
 // ---- The machine: kernels and threads ----
 
@@ -63,7 +63,8 @@ void shk_runtime_check(struct shk_runtime *);
 // ---- Models ----
 
 struct shk_model;
-// description: a preset (tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos) or
+// description: a preset (tinycnn, tinyvit, tinyvit-pre, tinyvit-nopos, lenet5, resnet20, resnet18, mobilenet-tiny, convmixer,
+// cct, vit-tiny; the last six take keys, as resnet20:width=8) or
 //   cnn:channels=16-32,hidden=128             (per entry: 3x3 convolution, ReLU, 2x2 max-pool; hidden=0: none)
 //   vit:dim=64,depth=2,heads=4,patch=4,ff=256,pool=cls|mean,norm=post|pre,pos=learned|none,dropout=0.1,act=relu|gelu
 // Keys that are left out have the values above. Weights are drawn from PyTorch's default distributions, keyed by seed.

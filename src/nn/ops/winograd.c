@@ -137,10 +137,12 @@ static void place(struct shk_lowering *f, const struct shk_layer *l, struct wino
 
 static size_t tiles_of(size_t h, size_t w) { return shk_winograd_count(h) * shk_winograd_count(w); }
 
-// Where it saves half of the products at least.
+// Where it saves half of the products at least. On a smaller map, taps that see little but padding have gradients of 0, and would get
+// what rounding leaves instead, of which Adam makes whole steps.
+enum { SMALLEST = 4 };
 static bool pays(const struct shk_layer *l) {
-    return l->conv.kernel == 3 && l->conv.stride == 1 && l->conv.pad == 1 &&
-           2 * SHK_WINOGRAD_POINTS * tiles_of(l->out.h, l->out.w) <= 9 * l->out.h * l->out.w;
+    return l->conv.kernel == 3 && l->conv.stride == 1 && l->conv.pad == 1 && l->out.h >= SMALLEST &&
+           l->out.w >= SMALLEST && 2 * SHK_WINOGRAD_POINTS * tiles_of(l->out.h, l->out.w) <= 9 * l->out.h * l->out.w;
 }
 
 static bool match(struct shk_lowering *f) {
