@@ -38,23 +38,26 @@ SHK_INLINE void finish(const struct shk_winograd *c, size_t channel, vf z, float
     vf_store(out, z);
 }
 
+// A row of a tile's outputs, as far as they are in the map.
+SHK_INLINE void finish_row(const struct run *r, const vf *columns, size_t inside, float *out) {
+    vf z[4];
+    transform_output_six(columns, z, 1);
+    SHK_UNROLL
+    for (size_t dx = 0; dx < 4; dx++)
+        if (dx < inside) finish(r->c, 16 * r->panel, z[dx], out + dx * r->c->cout);
+}
+
 static void transform_output(const struct run *r) {
     const struct shk_winograd *c = r->c;
     for (size_t i = 0; i < r->b.n; i++) {
         const struct map_tile *at = &r->at[i];
-        const size_t y = 4 * at->ty, x = 4 * at->tx, down = c->h - y < 4 ? c->h - y : 4;
+        const size_t y = 4 * at->ty, x = 4 * at->tx;
         float *out = c->out + at->sample * c->out_sample + (y * c->w + x) * c->cout + 16 * r->panel;
         vf s[24];
         load_columns(r->b.m + 16 * i, s);
         SHK_UNROLL
-        for (size_t dy = 0; dy < 4; dy++) {
-            if (dy == down) break;
-            vf z[4];
-            transform_output_six(s + 6 * dy, z, 1);
-            SHK_UNROLL
-            for (size_t dx = 0; dx < 4; dx++)
-                if (x + dx < c->w) finish(c, 16 * r->panel, z[dx], out + (dy * c->w + dx) * c->cout);
-        }
+        for (size_t dy = 0; dy < 4; dy++)
+            if (y + dy < c->h) finish_row(r, s + 6 * dy, c->w - x, out + dy * c->w * c->cout);
     }
 }
 
