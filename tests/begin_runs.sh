@@ -13,6 +13,8 @@ export XDG_CACHE_HOME="$dir/cache-home"
 unset SHIKAKU_THREADS SHIKAKU_PIN SHIKAKU_ISA OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY KMP_AFFINITY
 patience=1 # by which limits of time are multiplied
 ! "$tests/sanitized.sh" "$bin" || patience=10
+tsan='' # yes where ThreadSanitizer is built in
+! "$tests/sanitized.sh" "$bin" --threads || tsan=yes
 passed=0 failed=0
 : >out && : >err
 

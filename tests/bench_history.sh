@@ -124,13 +124,15 @@ says '^1 runs, 1 benchmarks, '
 
 cp "$file" whole
 # A file that may not grow: not even by a part of the line.
-# shellcheck disable=SC2086
-(ulimit -f $(($(wc -c <whole) / 512 + 4)) && "$bin" bench $small --store s --save three) >out 2>err
-[ $? -eq 1 ]
-check 'a store that may not grow' $?
-says ' cannot be written, and is as it was: File too large$'
-cmp -s whole "$file"
-check 'a line that did not fit has changed the store' $?
+if [ -z "$tsan" ]; then
+    # shellcheck disable=SC2086
+    (ulimit -f $(($(wc -c <whole) / 512 + 4)) && "$bin" bench $small --store s --save three) >out 2>err
+    [ $? -eq 1 ]
+    check 'a store that may not grow' $?
+    says ' cannot be written, and is as it was: File too large$'
+    cmp -s whole "$file"
+    check 'a line that did not fit has changed the store' $?
+fi
 if mkdir full && mount -t tmpfs -o size=16k tmpfs full 2>/dev/null; then
     bench 1 --store full --save --repeats 60
     says '^shikaku: full/[0-9a-f]*.jsonl cannot be written, and is as it was: No space left on device$'

@@ -75,7 +75,7 @@ in_group() {
 }
 
 # A control group of 256 MiB: 655 MiB of images are refused, instead of the kernel killing the process.
-if mkdir "$group" 2>"$dir/no" && echo 268435456 >"$group/memory.limit_in_bytes"; then
+if ! "$(dirname "$0")/sanitized.sh" "$bin" --threads && mkdir "$group" 2>"$dir/no" && echo 268435456 >"$group/memory.limit_in_bytes"; then
     in_group train --model tinycnn --epochs 1 --threads 2 --train-samples 2500 --size 256
     if [ "$status" -eq 1 ] && grep -Eqx 'shikaku: out of memory: 625.0 MiB for images, but [0-9]{1,3}\.[0-9] MiB are available' "$dir/err"; then
         passed=$((passed + 1))
