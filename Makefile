@@ -269,10 +269,13 @@ tsan: ## trainings under ThreadSanitizer
 	$(TSAN_RUN) --model tinyvit-pre
 	$(TSAN_RUN) --model '$(SMALL_NET)'
 
-# The kernels' tests on NEON, cross-compiled and emulated.
-EMULATED_TESTS := gemm sparse_gemm conv3x3 conv3x3_close winograd depthwise avg_pool scale sigmoid hardswish attention cls_attention layernorm cross_entropy column_sum transpose pack \
+# The kernels' tests; also on NEON, cross-compiled and emulated.
+KERNEL_TESTS := gemm sparse_gemm conv3x3 conv3x3_close winograd depthwise im2col max_pool avg_pool batch_norm scale sigmoid hardswish attention cls_attention layernorm cross_entropy column_sum transpose pack \
     gelu silu relu dropout add multiply apply_rule square_sum random dispatch
-EMULATED_BIN := $(EMULATED_TESTS:%=build/aarch64/tests/test_%)
+EMULATED_BIN := $(KERNEL_TESTS:%=build/aarch64/tests/test_%)
+KERNEL_BIN := $(KERNEL_TESTS:%=$(BUILD)/tests/test_%)
+test-kernels: all $(KERNEL_BIN) ## the kernels' tests alone
+	@tests/run.sh $(KERNEL_BIN)
 test-neon: ## the kernels' tests on NEON, cross-compiled and emulated
 	$(MAKE) CC=aarch64-linux-gnu-gcc BUILD=build/aarch64 CORE_ONLY=1 $(EMULATED_BIN)
 	@tests/run.sh $(EMULATED_BIN:%="qemu-aarch64 %")
@@ -390,4 +393,4 @@ clean: ## removes build
 
 -include $(BUILD)/tests/core/bits.d $(EXPORT_CASE).d $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(wildcard $(BUILD)/man/*.d) $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_SHARED:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d) $(BENCH_SRC:%.cc=$(BUILD)/%.d)
 
-.PHONY: all help demo demo-fashion check test test-faults test-neon fuzz check-all asan tsan check-bits check-bits-ci check-instructions test-instructions check-export bench format check-format install uninstall clean
+.PHONY: all help demo demo-fashion check test test-faults test-kernels test-neon fuzz check-all asan tsan check-bits check-bits-ci check-instructions test-instructions check-export bench format check-format install uninstall clean

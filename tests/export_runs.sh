@@ -36,11 +36,11 @@ same() { # same IMAGES COMMAND...: c_logits has logits near ours, and the bits o
     head -c "$(wc -c <"$name/other.f32")" "$name/first.f32" | cmp - "$name/other.f32" >out 2>&1
     check "$name: other bits by another compiler" $?
 }
-# All compilers for some models, and for all where there is time; one for the others.
+# All compilers for some models, and for all where there is time; gcc -O2 alone for the others.
 compilers_of() {
     case $1${SHK_TEST_WHOLE:+whole} in
     tinycnn | post | norms | squeezed | pooled | *whole) echo "$native" ;;
-    *) echo "${native##* }" ;;
+    *) ;;
     esac
 }
 c_file() {
