@@ -8,8 +8,8 @@
 //       mean[c] = (sum of x[r][c]) / rows
 //       m2[c] = sum of (x[r][c] - mean[c])^2, as fma(d, d, sum)
 //   forward, for r:
-//       y[r][c] = fma(x[r][c] - mean[c], scale[c], shift[c]), and if relu: vf_max(0, that)
-//   sums, with g = relu and not y[r][c] > 0 ? 0 : dy[r][c]:
+//       y[r][c] = fma(x[r][c] - mean[c], scale[c], shift[c]), + residual[r][c] if there is one, and if relu: vf_max(0, that)
+//   sums, with g = relu and not fma(x[r][c] - mean[c], scale[c], shift[c]) > 0 ? 0 : dy[r][c]:
 //       dshift[c] = sum of g
 //       dscale[c] = sum of g * (x[r][c] - mean[c]), as fma(g, d, sum)
 //   backward, for r:
@@ -23,9 +23,10 @@
 struct shk_batch_norm {
     size_t rows, cols; // rows >= 1; cols: multiple of 16, as the stride of rows
     const float *x;
-    const float *mean, *scale, *shift; // [cols]; shift: forward
+    const float *mean, *scale, *shift; // [cols]; behind the forward pass shift with relu alone
+    const float *residual;             // forward: [rows][cols] or NULL; there is none where the others have relu
     bool relu;
-    float *y;                   // forward, may be x; with relu read by the others
+    float *y;                   // forward, may be x
     float *own_mean, *own_m2;   // [cols], of statistics
     const float *dy;            // sums, backward
     float *dshift, *dscale;     // [cols], of sums

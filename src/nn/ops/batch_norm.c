@@ -18,6 +18,10 @@ struct batch_norm {
     const struct shk_param *running[2]; // mean, variance
     double eps, momentum;
     bool relu; // behind it
+    const struct shk_param *shift;
+    // A sum behind it, of its own value and another; and a ReLU behind that.
+    struct shk_view other, other_grad;
+    bool adds, accumulate_other, sum_relu;
     // [2][cols] of each sample: mean and sum of squares; sums of the gradient and of its products. In the place of the batch's
     // first sample: mean and scale; level and slope. In that of each block's first: the gradients of shift and scale.
     int statistics, sums, moments, slopes, totals;
@@ -61,9 +65,9 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
         struct shk_batch_norm k = kernel_of(b, s, i);
         k.mean = of_batch(b, s, b->moments, 0);
         k.scale = of_batch(b, s, b->moments, 1);
+        k.shift = s->weights + b->shift->offset;
         k.level = of_batch(b, s, b->slopes, 0);
         k.slope = of_batch(b, s, b->slopes, 1);
-        k.y = shk_sample_at(s, &b->y, i);
         k.dy = shk_sample_at(s, &b->dy, i);
         k.dx = shk_sample_at(s, &op->in_grad, i);
         k.accumulate = op->accumulate;
@@ -86,9 +90,24 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
         k.mean = mean;
         k.scale = scale;
         k.shift = s->weights + op->bias->offset;
+        k.residual = b->adds ? shk_sample_at(s, &b->other, i) : NULL;
+        k.relu = b->relu || b->sum_relu;
         k.y = shk_sample_at(s, &b->y, i);
         s->k->batch_norm_forward(&k);
     }
+}
+
+// The gradient of the sum, in place, is that of both of its values.
+static void through_sum(const struct batch_norm *b, const struct shk_slice *s, size_t sample) {
+    const size_t n = b->y.rows * b->y.cols;
+    float *dy = shk_sample_at(s, &b->dy, sample);
+    if (b->sum_relu) s->k->relu_backward(&(struct shk_relu_backward){n, shk_sample_at(s, &b->y, sample), dy, dy, 1});
+    if (b->other_grad.buffer < 0) return;
+    float *other = shk_sample_at(s, &b->other_grad, sample);
+    if (b->accumulate_other)
+        s->k->add(&(struct shk_add){.rows = 1, .cols = n, .x = dy, .y = other});
+    else
+        memcpy(other, dy, n * sizeof *other);
 }
 
 // Each sample's sums.
@@ -96,8 +115,10 @@ static void leave_sums(const struct shk_op *op, const struct shk_slice *s) {
     const struct batch_norm *b = norm_of(op);
     for (size_t i = 0; i < s->samples; i++) {
         struct shk_batch_norm k = kernel_of(b, s, i);
+        if (b->adds) through_sum(b, s, i);
         k.mean = of_batch(b, s, b->moments, 0);
-        k.y = shk_sample_at(s, &b->y, i);
+        k.scale = of_batch(b, s, b->moments, 1);
+        k.shift = s->weights + b->shift->offset;
         k.dy = shk_sample_at(s, &b->dy, i);
         k.dshift = of_sample(b, s, b->sums, i, 0);
         k.dscale = of_sample(b, s, b->sums, i, 1);
@@ -251,6 +272,27 @@ static void make_buffers(struct shk_plan *p, struct batch_norm *b) {
 
 static const struct shk_op_type batch_statistics;
 
+// Takes the sum behind a normalisation, of two values of which the other is there already, and its ReLU. Returns the last layer
+// that is taken.
+static int take_sum(struct shk_lowering *f, const struct shk_value *in, struct batch_norm *as) {
+    const int add = shk_follower(f, f->at, SHK_ADD);
+    if (add != f->at + 1) return f->at;
+    const int *const from = shk_layer_at(f, add)->in, one = from[0] == f->at ? from[1] : from[0];
+    const struct shk_value *other = &f->values[one];
+    if (one == f->at || !other->op || other->bordered || !shk_is_dense(&other->value) ||
+        !shk_axis_equal(&other->axis, &in->axis) || other->value.rows != in->value.rows ||
+        other->value.cols != in->value.cols)
+        return f->at;
+    as->adds = true;
+    as->other = other->value;
+    as->other_grad = other->grad;
+    as->accumulate_other = shk_graph_last_consumer(f->graph, one) != add;
+    const int relu = shk_follower(f, add, SHK_RELU);
+    as->sum_relu = relu >= 0;
+    shk_takes(f, add);
+    return as->sum_relu ? relu : add;
+}
+
 static bool match(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
     if (l->kind != SHK_BATCH_NORM) return false;
@@ -259,10 +301,12 @@ static bool match(struct shk_lowering *f) {
     const size_t rows = in.value.rows, cols = in.value.cols;
     const int relu = shk_follower(f, f->at, SHK_RELU);
     struct batch_norm as = {.eps = l->batch_norm.eps, .momentum = l->batch_norm.momentum, .relu = relu >= 0};
+    const int last = as.relu ? relu : take_sum(f, &in, &as);
     as.y = shk_view_new(f->plan, rows, cols);
     as.dy = shk_grad_new(f->plan, rows, cols);
     make_buffers(f->plan, &as);
     for (int i = 0; i < 2; i++) as.running[i] = shk_lay_out_vector(f, l->running[i], in.axis, cols);
+    as.shift = shk_lay_out_vector(f, l->params[1], in.axis, cols);
     if (f->plan->training && !new_op(f, &batch_statistics, l, &as)) return false;
     struct batch_norm *b = new_op(f, &shk_op_batch_norm, l, &as);
     if (!b) return false;
@@ -270,11 +314,11 @@ static bool match(struct shk_lowering *f) {
     b->op.in_grad = shk_no_view; // the first op's
     b->op.accumulate = false;
     b->op.weight = shk_lay_out_vector(f, l->params[0], in.axis, cols);
-    b->op.bias = shk_lay_out_vector(f, l->params[1], in.axis, cols);
+    b->op.bias = b->shift;
     b->op.out = b->y;
     b->op.out_grad = b->dy;
     shk_takes(f, f->at);
-    shk_gives(f, b->relu ? relu : f->at, &b->op, in.axis);
+    shk_gives(f, last, &b->op, in.axis);
     return true;
 }
 
@@ -284,7 +328,6 @@ static void declare_statistics(struct shk_op *op) {
     shk_op_uses(op, b->statistics, SHK_WRITES_FORWARD);
     shk_op_uses(op, b->moments, SHK_READS_BACKWARD | SHK_USES_OF_BATCH);
     shk_op_uses(op, b->slopes, SHK_READS_BACKWARD | SHK_USES_OF_BATCH);
-    if (b->relu) shk_op_uses(op, b->y.buffer, SHK_READS_BACKWARD);
     shk_op_uses(op, b->dy.buffer, SHK_READS_BACKWARD);
     shk_op_uses(op, op->in_grad.buffer, SHK_WRITES_BACKWARD | (op->accumulate ? SHK_READS_BACKWARD : 0));
 }
@@ -292,8 +335,12 @@ static void declare_statistics(struct shk_op *op) {
 static void declare(struct shk_op *op) {
     const struct batch_norm *b = norm_of(op);
     shk_op_uses(op, op->in.buffer, SHK_READS_FORWARD | SHK_READS_BACKWARD);
-    shk_op_uses(op, op->out.buffer, SHK_WRITES_FORWARD | (b->relu ? SHK_READS_BACKWARD : 0));
-    shk_op_uses(op, op->out_grad.buffer, SHK_READS_BACKWARD);
+    shk_op_uses(op, op->out.buffer, SHK_WRITES_FORWARD | (b->sum_relu ? SHK_READS_BACKWARD : 0));
+    shk_op_uses(op, op->out_grad.buffer, SHK_READS_BACKWARD | (b->sum_relu ? SHK_WRITES_BACKWARD : 0));
+    if (b->adds) {
+        shk_op_uses(op, b->other.buffer, SHK_READS_FORWARD);
+        shk_op_uses(op, b->other_grad.buffer, SHK_WRITES_BACKWARD | (b->accumulate_other ? SHK_READS_BACKWARD : 0));
+    }
     shk_op_uses(op, b->statistics, SHK_READS_TASKS);
     shk_op_uses(op, b->moments,
                 SHK_WRITES_TASKS | SHK_READS_TASKS | SHK_READS_FORWARD | SHK_READS_BACKWARD | SHK_USES_OF_BATCH);
