@@ -91,6 +91,27 @@ class Reader:
                 return found
 
 
+class GhostNorm:
+    """Batch normalisation of each block of at most 256 samples, of a power of two of blocks."""
+
+    def forward(self, x):
+        if not self.training:
+            return super().forward(x)
+        n, blocks = len(x), 1
+        while -(-n // blocks) > 256:
+            blocks *= 2
+        ends = [n * i // blocks for i in range(blocks + 1)]
+        return torch.cat([super(GhostNorm, self).forward(x[a:b]) for a, b in zip(ends, ends[1:])])
+
+
+class GhostNorm1d(GhostNorm, nn.BatchNorm1d):
+    pass
+
+
+class GhostNorm2d(GhostNorm, nn.BatchNorm2d):
+    pass
+
+
 class Flatten(nn.Module):
     def forward(self, x):
         return x.flatten(1)
@@ -283,9 +304,9 @@ class Net(nn.Module):
             self._add(path, nn.Parameter(torch.randn(1, self.value.shape[1], c) * 0.02))
             return Positions(self, path)
         if word == "bn":
-            eps, momentum = (float(v) for v in _arguments(given, [("eps", 1e-5), ("momentum", 0.1)]))
-            kind = nn.BatchNorm2d if self.value.dim() == 4 else nn.BatchNorm1d
-            return self._add(path, kind(c, eps, momentum))
+            eps, momentum, ghost = _arguments(given, [("eps", 1e-5), ("momentum", 0.1), ("ghost", "no")])
+            kinds = (GhostNorm1d, GhostNorm2d) if ghost == "yes" else (nn.BatchNorm1d, nn.BatchNorm2d)
+            return self._add(path, kinds[self.value.dim() == 4](c, float(eps), float(momentum)))
         if word == "ln":
             return self._add(path, nn.LayerNorm(c, float(_arguments(given, [("eps", 1e-5)])[0])))
         if word == "encoder":

@@ -183,7 +183,21 @@ static void cls_token(const struct node *n) {
 // Of a channel's values, in map or row, one after the other.
 static double *channel_at(const struct node *n, double *x, size_t c) { return x + c * n->in.h * n->in.w; }
 
-// A running statistic, or that of all samples of the batch.
+// The samples that are normalised together, first .. end - 1: all of them, or those of a block of at most 256, of a power of two
+// of blocks.
+struct together {
+    size_t first, end;
+};
+
+static struct together together_with(const struct node *n) {
+    const size_t samples = n->s->batch->n;
+    size_t blocks = 1, block = 0;
+    while (n->l->batch_norm.ghost && (samples + blocks - 1) / blocks > 256) blocks *= 2;
+    while (samples * (block + 1) / blocks <= n->s->sample) block++;
+    return (struct together){samples * block / blocks, samples * (block + 1) / blocks};
+}
+
+// A running statistic, or that of the samples that are normalised together.
 static void moments_of(const struct node *n, size_t c, double *mean, double *variance) {
     const struct reference_batch *batch = n->s->batch;
     const size_t pixels = n->in.h * n->in.w;
@@ -191,13 +205,15 @@ static void moments_of(const struct node *n, size_t c, double *mean, double *var
     *variance = n->s->weights[n->l->running[1]][c];
     if (!batch->training) return;
     const struct state *all = n->s - n->s->sample;
+    const struct together t = together_with(n);
+    const double values = (double)((t.end - t.first) * pixels);
     double sum = 0, squares = 0;
-    for (size_t i = 0; i < batch->n; i++)
+    for (size_t i = t.first; i < t.end; i++)
         for (size_t k = 0; k < pixels; k++) sum += channel_at(n, all[i].values[n->l->in[0]], c)[k];
-    *mean = sum / (double)(batch->n * pixels);
-    for (size_t i = 0; i < batch->n; i++)
+    *mean = sum / values;
+    for (size_t i = t.first; i < t.end; i++)
         for (size_t k = 0; k < pixels; k++) squares += pow(channel_at(n, all[i].values[n->l->in[0]], c)[k] - *mean, 2);
-    *variance = squares / (double)(batch->n * pixels);
+    *variance = squares / values;
 }
 
 static void batch_norm(const struct node *n) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A worked example holds batch normalisation to PyTorch's numbers: what it makes of a batch in training, the running statistics
-// behind one batch and behind two, and what a model that was saved and loaded again makes of them in evaluation.
+// behind one batch and behind two, and what a model that was saved and loaded again makes of them in evaluation. Ghost batch
+// normalisation is held to what it does with batches that are a block each.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -163,7 +164,96 @@ static void the_example_comes_out(void **state) {
     }
 }
 
+// ---- Blocks
+
+enum { MANY = 300, BLOCK = MANY / 2, SIDE = 8 };
+
+// What a model's training makes of MANY samples, in batches of some of them, that change no weight.
+struct outcome {
+    float losses[MANY];
+    double *gradients; // [weight_floats], the mean over all samples
+    struct shk_model *model;
+};
+
+static struct shk_dataset *many_images(void) {
+    static float images[MANY * SIDE * SIDE];
+    uint32_t labels[MANY], state = 1;
+    const struct shk_shape shape = {SIDE, SIDE, 1, CLASSES};
+    for (size_t i = 0; i < MANY * SIDE * SIDE; i++) {
+        state = state * 1664525 + 1013904223;
+        images[i] = (float)(state >> 8) * 0x1p-24f + (i < BLOCK * SIDE * SIDE ? 0 : 0.5f);
+    }
+    for (size_t i = 0; i < MANY; i++) labels[i] = (uint32_t)i % CLASSES;
+    struct shk_dataset *d = shk_dataset_copy(images, labels, MANY, &shape, NULL);
+    assert_non_null(d);
+    return d;
+}
+
+static struct outcome outcome_of(const struct shk_kernels *k, const char *net, size_t batch) {
+    const struct shk_runtime runtime = {.kernels = k, .team = {.workers = 1, .run = run_alone}};
+    const struct shk_shape shape = {SIDE, SIDE, 1, CLASSES};
+    struct shk_engine engine;
+    uint32_t ids[MANY], predicted[MANY];
+    struct shk_dataset *data = many_images();
+    struct outcome of = {.model = shk_model_create(net, &shape, 1, NULL)};
+    assert_non_null(of.model);
+    assert_true(shk_engine_init(&engine, of.model, &runtime, batch, 64, true, NULL));
+    assert_true(shk_engine_clip(&engine, &runtime.team, INFINITY, NULL));
+    engine.options.lr = 1e-30;
+    assert_true(shk_train_options_complete(&engine.options, NULL));
+    of.gradients = calloc(of.model->weight_floats, sizeof *of.gradients);
+    for (uint32_t i = 0; i < MANY; i++) ids[i] = i;
+    for (size_t at = 0; at < MANY; at += batch) {
+        struct shk_batch b = {.data = data, .ids = ids + at, .n = batch};
+        b.loss = of.losses + at;
+        b.predicted = predicted;
+        assert_int_equal(shk_train_step(&engine, &b, 0, 1), SHK_STEP_DONE);
+        for (size_t i = 0; i < of.model->weight_floats; i++)
+            of.gradients[i] += (double)engine.gradients[i] * (double)batch / MANY;
+    }
+    shk_engine_free(&engine);
+    shk_dataset_free(data);
+    return of;
+}
+
+static void free_outcome(struct outcome *of) {
+    free(of->gradients);
+    shk_model_free(of->model);
+}
+
+static const char plain[] = "net:conv(5,bias=no) bn(momentum=0.3) relu conv(18,stride=2) bn mean linear(classes)",
+                  ghost[] = "net:conv(5,bias=no) bn(momentum=0.3,ghost=yes) relu conv(18,stride=2) bn(ghost=yes) mean "
+                            "linear(classes)";
+
+// These are kept block after block.
+static void check_same_statistics(const struct shk_model *a, const struct shk_model *b) {
+    for (unsigned i = 0; i < a->param_count; i++) {
+        const struct shk_param *p = &a->params[i];
+        if (p->running) assert_memory_equal(a->weights + p->offset, b->weights + p->offset, p->length * sizeof(float));
+    }
+}
+
+static void blocks_are_batches_of_their_own(void **state) {
+    (void)state;
+    const struct shk_kernels *k;
+    for (size_t isa = 0; (k = shk_kernels_at(isa)); isa++) {
+        struct outcome one = outcome_of(k, ghost, MANY), two = outcome_of(k, plain, BLOCK),
+                       whole = outcome_of(k, plain, MANY);
+        assert_memory_equal(one.losses, two.losses, sizeof one.losses);
+        check_same_statistics(one.model, two.model);
+        double most = 0;
+        for (size_t i = 0; i < one.model->weight_floats; i++) most = fmax(most, fabs(two.gradients[i]));
+        for (size_t i = 0; i < one.model->weight_floats; i++)
+            assert_float_equal(one.gradients[i], two.gradients[i], most * 1e-6);
+        assert_memory_not_equal(one.losses, whole.losses, sizeof one.losses);
+        free_outcome(&one);
+        free_outcome(&two);
+        free_outcome(&whole);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_example_comes_out)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_example_comes_out),
+                                       cmocka_unit_test(blocks_are_batches_of_their_own)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,6 +126,7 @@ static const struct check checks[] = {
      9},
     {"net:conv(4,5,stride=2) bn relu sum(conv(4) bn | bn) mean linear(classes)", {12, 8, 3, 3}, 150, 64, 6},
     {"net:conv(3,stride=2) bn relu mean linear(classes)", {8, 8, 1, 2}, 270, 64, 270}, // of two blocks
+    {"net:conv(3,stride=2) bn(ghost=yes) relu mean linear(classes)", {8, 8, 1, 2}, 270, 64, 270},
     // Tokens of maps and of images: patches, pixels, CLS tokens and positions where other ops have made the tokens.
     {"net:conv(5) relu conv(20,5,stride=2) gelu tokens cls_token positions encoder(2,24) cls linear(classes)",
      {8, 9, 2, 3},

@@ -79,6 +79,7 @@ static void test_presets(void **state) {
         {"lenet5", "LeNet-5", 6 * 76 + 16 * 151 + 17 * 120 + 121 * 84 + 85 * 5, "fc3.weight"},
         {"resnet20", "ResNet-20", 272474 - 65 * 5, "fc.weight"},
         {"resnet20:width=16", "ResNet-20", 272474 - 65 * 5, "fc.weight"},
+        {"resnet20:bn=ghost", "resnet20:bn=ghost", 272474 - 65 * 5, "fc.weight"},
         {"resnet18", "ResNet-18", 11689512 - 513 * 995 - 64 * 3 * 40, "fc.weight"},
         {"resnet18:stem=large", "resnet18:stem=large", 11689512 - 513 * 995, "fc.weight"},
         {"resnet18:width=4,stem=small", "resnet18:width=4", 44457, "fc.weight"},
@@ -248,8 +249,9 @@ static void test_wrong_presets(void **state) {
     (void)state;
     refused("resnet18:stem=medium", "stem=medium is not known", "stem=small or stem=large");
     refused("resnet18:width=0", "width=0", "from 1 to 512");
-    refused("resnet18:with=8", "resnet18 has no key 'with'; it has stem and width", "did you mean width?");
+    refused("resnet18:with=8", "resnet18 has no key 'with'; it has stem, width and bn", "did you mean width?");
     refused("resnet20:width=8,width=8", "width", "stands twice");
+    refused("resnet20:bn=group", "bn=group is not known", "bn=batch or bn=ghost");
     refused("resnet20:width", "'width'", "key=value");
     refused("lenet5:width=4", "lenet5", "no key 'width'");
     refused("convmixer:kernel=4", "convmixer:kernel=4: the net's text, character", "its kernel must be 1, 3, 5 or 7");

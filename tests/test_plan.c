@@ -39,7 +39,7 @@ static const struct subject subjects[] = {
     {"net:conv(20) hardswish se(2) sum(se(channels=3)) mean linear(classes)", {8, 9, 1, 4}},
     {"net:conv(18) relu max_pool(3,2,pad=1) sum(relu | avg_pool(3,1,1)) avg_pool(2) flatten linear(classes)",
      {12, 9, 1, 4}},
-    {"net:conv(5,bias=no) bn relu sum(conv(5) bn | bn) relu max_pool(2) mean linear(6) bn linear(classes)",
+    {"net:conv(5,bias=no) bn relu sum(conv(5) bn | bn(ghost=yes)) relu max_pool(2) mean linear(6) bn linear(classes)",
      {9, 8, 2, 3}},
     {"net:conv(5) relu sum(conv(20,5,stride=2) tokens cls_token | patch_embed(20,2) cls_token positions) "
      "positions(sincos) "
@@ -591,6 +591,7 @@ static void run_op(struct run *r, struct cut c, unsigned op, bool backward) {
                                 .scratch = r->scratch,
                                 .first = BEFORE + c.first,
                                 .origin = BEFORE,
+                                .block = BEFORE,
                                 .samples = c.samples,
                                 .batch_samples = p->batch,
                                 .images = (const float *const *)r->images + c.first,
@@ -662,7 +663,7 @@ static struct shk_whole_batch whole_batch_of(const struct run *r, float *batch_s
                                     .first = BEFORE,
                                     .samples = r->plan->batch,
                                     .cut = &r->cut,
-                                    .round = 0,
+                                    .round = (size_t)0 - BEFORE, // so that the batch's first sample is at BEFORE
                                     .state = r->model->weights};
 }
 

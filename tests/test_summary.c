@@ -271,6 +271,21 @@ static void test_resnet(void **state) {
     shk_runtime_free(runtime);
 }
 
+// What a training takes does not grow with the batch where a normalisation is of a block of it.
+static void test_ghost(void **state) {
+    (void)state;
+    struct shk_runtime *runtime = runtime_of(2);
+    size_t taken[2];
+    for (size_t i = 0; i < 2; i++) {
+        const struct subject net = {"resnet20:width=8,bn=ghost", {32, 32, 1, 9}, i ? 4096 : 256, 0};
+        struct shk_summary *s = summary_of(&net, net.description, runtime);
+        taken[i] = s->training.all;
+        shk_summary_free(s);
+    }
+    if (taken[1] > taken[0] / 20 * 21) fail_msg("%zu bytes for 256 samples, %zu for 4096", taken[0], taken[1]);
+    shk_runtime_free(runtime);
+}
+
 static void test_refusals(void **state) {
     (void)state;
     struct shk_runtime *runtime = runtime_of(1);
@@ -288,8 +303,9 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),   cmocka_unit_test(test_lines),  cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_resnet), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_text),     cmocka_unit_test(test_lines),  cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_memory),   cmocka_unit_test(test_resnet), cmocka_unit_test(test_ghost),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,6 +127,7 @@ static void run_slice(const struct shk_engine *e, const struct shk_round *r, con
     struct shk_slice slice = slice_of(e, r->batch, worker, start, end - start, &samples);
     const bool from_images = stage->forward == 0 && stage->forward_end > 0;
     slice.first = start - r->first;
+    slice.block = shk_block_first(&r->cut, shk_shard_of(&r->cut, start) / r->cut.shards) - r->first;
     slice.segments = segments;
     if (stage->backward < stage->backward_end) slice.segment_count = find_segments(e, r, worker, start, end, segments);
     if (from_images) fetch_images(e, r->batch, worker, slice.samples, &samples);

@@ -64,6 +64,7 @@ struct shk_layer {
         } patch_embed;
         struct {
             double eps, momentum;
+            bool ghost; // statistics are those of each block of the batch, not of all of it
         } batch_norm;
         struct {
             double eps;

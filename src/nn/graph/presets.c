@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_KEYS = 4, MOST_WORDS = 2 };
+enum { MOST_KEYS = 5, MOST_WORDS = 2 };
 
 struct key {
     const char *name; // NULL behind the last
@@ -18,11 +18,19 @@ struct key {
     } words[MOST_WORDS]; // what it may be, and what that stands for; or it is a number
 };
 
+// Over which samples batches are normalised.
+#define OVER                                                                                                           \
+    {                                                                                                                  \
+        "bn", 0, 0, "batch", {                                                                                         \
+            {"batch", "bn"}, { "ghost", "bn(ghost=yes)" }                                                              \
+        }                                                                                                              \
+    }
+
 // Blocks of two 3x3 convolutions (He et al. 2016); the first of a stage halves the map, with a 1x1 convolution beside it.
-#define BLOCK(w) "(sum(conv1=conv(" w ",bias=no) bn1=bn relu conv2=conv(" w ",bias=no) bn2=bn) relu)"
+#define BLOCK(w) "(sum(conv1=conv(" w ",bias=no) bn1=[bn] relu conv2=conv(" w ",bias=no) bn2=[bn]) relu)"
 #define FIRST(w)                                                                                                       \
-    "(sum(conv1=conv(" w ",stride=2,bias=no) bn1=bn relu conv2=conv(" w ",bias=no) bn2=bn | downsample=(conv(" w       \
-    ",1,stride=2,bias=no) bn)) relu)"
+    "(sum(conv1=conv(" w ",stride=2,bias=no) bn1=[bn] relu conv2=conv(" w ",bias=no) bn2=[bn] | downsample=(conv(" w   \
+    ",1,stride=2,bias=no) [bn])) relu)"
 #define BLOCK_1 BLOCK("[width]")
 #define BLOCK_2 BLOCK("[width*2]")
 #define BLOCK_4 BLOCK("[width*4]")
@@ -33,8 +41,8 @@ struct key {
 
 // An inverted residual block (Sandler et al. 2018): wide inside, where a depthwise convolution is.
 #define INVERTED(wide, step, w)                                                                                        \
-    "conv(" wide ",1,bias=no) bn hardswish conv(" wide ",3," step ",groups=" wide ",bias=no) bn hardswish conv(" w     \
-    ",1,bias=no) bn"
+    "conv(" wide ",1,bias=no) [bn] hardswish conv(" wide ",3," step ",groups=" wide ",bias=no) [bn] hardswish conv(" w \
+    ",1,bias=no) [bn]"
 #define NARROW INVERTED("[width*4]", "1", "[width]")
 #define WIDEN_2 INVERTED("[width*4]", "2", "[width*2]")
 #define WIDE_2 INVERTED("[width*8]", "1", "[width*2]")
@@ -54,9 +62,9 @@ static const struct net_preset {
      "fc2=linear(84) relu fc3=linear(classes)"},
     {"resnet20",
      "ResNet-20",
-     {{"width", 1, 1024, "16", {{NULL, NULL}}}},
-     "conv1=conv([width],bias=no) bn1=bn relu layer1=3*" BLOCK_1 " layer2=(" FIRST_2 " 2*" BLOCK_2 ") layer3=(" FIRST_4
-     " 2*" BLOCK_4 ") mean fc=linear(classes)"},
+     {{"width", 1, 1024, "16", {{NULL, NULL}}}, OVER},
+     "conv1=conv([width],bias=no) bn1=[bn] relu layer1=3*" BLOCK_1 " layer2=(" FIRST_2 " 2*" BLOCK_2
+     ") layer3=(" FIRST_4 " 2*" BLOCK_4 ") mean fc=linear(classes)"},
     // the names of torchvision
     {"resnet18",
      "ResNet-18",
@@ -64,26 +72,28 @@ static const struct net_preset {
        0,
        0,
        "small",
-       {{"small", "conv1=conv([width],bias=no) bn1=bn relu"},
-        {"large", "conv1=conv([width],7,stride=2,bias=no) bn1=bn relu max_pool(3,2,pad=1)"}}},
-      {"width", 1, 512, "64", {{NULL, NULL}}}},
+       {{"small", "conv1=conv([width],bias=no) bn1=[bn] relu"},
+        {"large", "conv1=conv([width],7,stride=2,bias=no) bn1=[bn] relu max_pool(3,2,pad=1)"}}},
+      {"width", 1, 512, "64", {{NULL, NULL}}},
+      OVER},
      "[stem] layer1=2*" BLOCK_1 " layer2=(" FIRST_2 " " BLOCK_2 ") layer3=(" FIRST_4 " " BLOCK_4 ") layer4=(" FIRST_8
      " " BLOCK_8 ") mean fc=linear(classes)"},
     {"mobilenet-tiny",
      "MobileNet-tiny",
-     {{"width", 1, 256, "16", {{NULL, NULL}}}},
-     "stem=(conv([width],bias=no) bn hardswish) stage1=sum(" NARROW ") stage2=(" WIDEN_2 " sum(" WIDE_2
+     {{"width", 1, 256, "16", {{NULL, NULL}}}, OVER},
+     "stem=(conv([width],bias=no) [bn] hardswish) stage1=sum(" NARROW ") stage2=(" WIDEN_2 " sum(" WIDE_2
      ")) stage3=(" WIDEN_4 " 2*sum(" WIDE_4
-     ")) head=(conv([width*16],1,bias=no) bn hardswish) mean fc=linear(classes)"},
+     ")) head=(conv([width*16],1,bias=no) [bn] hardswish) mean fc=linear(classes)"},
     // Trockman and Kolter 2022
     {"convmixer",
      "ConvMixer",
      {{"dim", 1, 4096, "256", {{NULL, NULL}}},
       {"depth", 1, 64, "8", {{NULL, NULL}}},
       {"kernel", 1, 7, "5", {{NULL, NULL}}},
-      {"patch", 1, 16, "2", {{NULL, NULL}}}},
-     "stem=(conv([dim],[patch],[patch]) gelu bn) blocks=[depth]*(sum(conv([dim],[kernel],groups=[dim]) gelu bn) "
-     "conv([dim],1) gelu bn) mean fc=linear(classes)"},
+      {"patch", 1, 16, "2", {{NULL, NULL}}},
+      OVER},
+     "stem=(conv([dim],[patch],[patch]) gelu [bn]) blocks=[depth]*(sum(conv([dim],[kernel],groups=[dim]) gelu [bn]) "
+     "conv([dim],1) gelu [bn]) mean fc=linear(classes)"},
     // CCT-2/3x2 of Hassani et al. 2021, but for the feed-forward part, which is twice as wide as a token
     {"cct",
      "CCT",

@@ -289,6 +289,7 @@ static bool build_bn(struct shk_builder *b, const char *name, const struct shk_v
     mean.running = variance.running = variance.not_negative = true;
     l.batch_norm.eps = v->real[0];
     l.batch_norm.momentum = v->real[1];
+    l.batch_norm.ghost = v->whole[2] == 0;
     if (!extent_of(b).map && extent_of(b).h != 1)
         return shk_builder_fail(b, "it takes a map or one row, not tokens: use ln");
     l.params[0] = add_param(b, vector(c, 1), "%s.weight", name);
@@ -434,7 +435,9 @@ const struct shk_word shk_words[] = {
       {"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}}}},
     {"bn",
      build_bn,
-     {{"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}}, {"momentum", SHK_ARGUMENT_REAL, 0, 1, "0.1", {NULL}}}},
+     {{"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}},
+      {"momentum", SHK_ARGUMENT_REAL, 0, 1, "0.1", {NULL}},
+      {"ghost", SHK_ARGUMENT_WORD, 0, 0, "no", {"yes", "no", NULL}}}},
     {"ln", build_ln, {{"eps", SHK_ARGUMENT_REAL, 0, 1, "1e-5", {NULL}}}},
     {"cls", build_cls, NOTHING},
     {"seq_pool", build_seq_pool, NOTHING},

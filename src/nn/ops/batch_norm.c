@@ -17,13 +17,15 @@ struct batch_norm {
     struct shk_view y, dy;              // what the second op makes, and its gradient
     const struct shk_param *running[2]; // mean, variance
     double eps, momentum;
+    bool
+        ghost; // ghost batch normalisation (Hoffer et al. 2017): all that is said of the batch is so of each of its blocks
     bool relu; // behind it
     const struct shk_param *shift;
     // A sum behind it, of its own value and another; and a ReLU behind that.
     struct shk_view other, other_grad;
     bool adds, accumulate_other, sum_relu;
     // [2][cols] of each sample: mean and sum of squares; sums of the gradient and of its products. In the place of the batch's
-    // first sample: mean and scale; level and slope. In that of each block's first: the gradients of shift and scale.
+    // first sample: mean, scale and [1][cols] more, 1 / standard deviation; level and slope. In that of each block's first: the gradients of shift and scale.
     int statistics, sums, moments, slopes, totals;
 };
 
@@ -38,7 +40,7 @@ static float *of_sample(const struct batch_norm *b, const struct shk_slice *s, i
 // In the place of the batch's first sample.
 static float *of_batch(const struct batch_norm *b, const struct shk_slice *s, int buffer, size_t half) {
     const struct shk_buffer *buf = &s->plan->buffers[buffer];
-    return s->batch_space + buf->offset + s->origin * buf->per_sample + half * cols_of(b);
+    return s->batch_space + buf->offset + (b->ghost ? s->block : s->origin) * buf->per_sample + half * cols_of(b);
 }
 
 static struct shk_batch_norm kernel_of(const struct batch_norm *b, const struct shk_slice *s, size_t sample) {
@@ -167,7 +169,7 @@ static struct part part_of_samples(const struct batch_norm *b, const struct shk_
                                    size_t first, size_t end, combine *add) {
     struct part sum = {.count = 0}, one = {.count = (double)b->op.in.rows};
     for (size_t i = first; i < end; i++) {
-        const float *x = channels_at(b, w, buffer, w->first + i - w->round, 0, task), *y = x + cols_of(b);
+        const float *x = channels_at(b, w, buffer, i - w->round, 0, task), *y = x + cols_of(b);
         for (size_t k = 0; k < LANES; k++) {
             one.a[k] = (double)x[k];
             one.b[k] = (double)y[k];
@@ -190,6 +192,16 @@ static struct part part_of_block(const struct batch_norm *b, const struct shk_wh
     return sum;
 }
 
+// The blocks whose samples a task combines: first .. end - 1.
+struct blocks {
+    size_t first, end;
+};
+
+static struct blocks blocks_of(const struct batch_norm *b, const struct shk_whole_batch *w) {
+    const size_t own = shk_shard_of(w->cut, w->round + w->first) / w->cut->shards;
+    return b->ghost ? (struct blocks){own, own + 1} : (struct blocks){0, w->cut->blocks};
+}
+
 static void keep_running(const struct batch_norm *b, const struct shk_whole_batch *w, size_t task,
                          const struct part *all) {
     float *mean = w->state + b->running[0]->offset + task * LANES,
@@ -204,8 +216,9 @@ static void keep_running(const struct batch_norm *b, const struct shk_whole_batc
 static void combine_forward(const struct shk_op *op, const struct shk_whole_batch *w, size_t task, float *scratch) {
     (void)scratch;
     const struct batch_norm *b = norm_of(op);
+    const struct blocks blocks = blocks_of(b, w);
     struct part all = {.count = 0};
-    for (size_t block = 0; block < w->cut->blocks; block++) {
+    for (size_t block = blocks.first; block < blocks.end; block++) {
         const struct part of = part_of_block(b, w, b->statistics, task, block, combine_statistics);
         combine_statistics(&all, &of);
     }
@@ -225,10 +238,11 @@ static void combine_backward(const struct shk_op *op, const struct shk_whole_bat
     (void)scratch;
     const struct batch_norm *b = norm_of(op);
     const float *rstd = channels_at(b, w, b->moments, w->first, 2, task);
+    const struct blocks blocks = blocks_of(b, w);
     struct part all = {.count = 0};
-    for (size_t block = 0; block < w->cut->blocks; block++) {
+    for (size_t block = blocks.first; block < blocks.end; block++) {
         const struct part of = part_of_block(b, w, b->sums, task, block, combine_sums);
-        const size_t place = w->first + shk_block_first(w->cut, block) - w->round;
+        const size_t place = shk_block_first(w->cut, block) - w->round;
         float *dshift = channels_at(b, w, b->totals, place, 0, task), *dscale = dshift + cols_of(b);
         for (size_t i = 0; i < LANES; i++) {
             dshift[i] = (float)of.a[i];
@@ -300,7 +314,8 @@ static bool match(struct shk_lowering *f) {
     if (!shk_is_dense(&in.value) || in.axis.count != 1) return false;
     const size_t rows = in.value.rows, cols = in.value.cols;
     const int relu = shk_follower(f, f->at, SHK_RELU);
-    struct batch_norm as = {.eps = l->batch_norm.eps, .momentum = l->batch_norm.momentum, .relu = relu >= 0};
+    struct batch_norm as = {
+        .eps = l->batch_norm.eps, .momentum = l->batch_norm.momentum, .ghost = l->batch_norm.ghost, .relu = relu >= 0};
     const int last = as.relu ? relu : take_sum(f, &in, &as);
     as.y = shk_view_new(f->plan, rows, cols);
     as.dy = shk_grad_new(f->plan, rows, cols);
@@ -310,7 +325,8 @@ static bool match(struct shk_lowering *f) {
     if (f->plan->training && !new_op(f, &batch_statistics, l, &as)) return false;
     struct batch_norm *b = new_op(f, &shk_op_batch_norm, l, &as);
     if (!b) return false;
-    b->op.meets = b->op.of_batch = f->plan->training;
+    b->op.meets = f->plan->training;
+    b->op.of_batch = f->plan->training && !as.ghost;
     b->op.in_grad = shk_no_view; // the first op's
     b->op.accumulate = false;
     b->op.weight = shk_lay_out_vector(f, l->params[0], in.axis, cols);

@@ -55,7 +55,8 @@ enum shk_use_when {
     SHK_WRITES_BACKWARD = 8,
     SHK_READS_TASKS = 16, // by tasks of the whole batch
     SHK_WRITES_TASKS = 32,
-    SHK_USES_OF_BATCH = 64, // what is at the batch's first sample: slices read it, whatever samples they have
+    SHK_USES_OF_BATCH =
+        64, // what is at the first sample of the batch, or of its block: slices read it, whatever samples they have
 };
 struct shk_use {
     int buffer;

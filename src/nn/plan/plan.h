@@ -185,9 +185,9 @@ struct shk_slice {
     const float *weights, *derived;
     float *workspace, *batch_space;
     void *scratch;
-    size_t first, samples;        // first: in the round, whose samples are in the batch's space
-    size_t origin;                // in the round: the batch's first sample, where an op takes the whole batch
-    size_t batch_samples;         // in the whole batch, of whose losses the gradient is that of the mean
+    size_t first, samples; // first: in the round, whose samples are in the batch's space
+    size_t origin, block;  // in the round: the first sample of the batch, where an op takes all of it; of the block
+    size_t batch_samples;  // in the whole batch, of whose losses the gradient is that of the mean
     const float *const *images;   // [samples]
     const uint32_t *labels, *ids; // [samples]; ids: places in the data set, which key dropout
     unsigned segment_count;
