@@ -89,6 +89,7 @@ model squeezed 'net:conv(12) hardswish se(4) relu sum(se(channels=5,act=silu)) m
 model mobilenet mobilenet-tiny:width=4 16 16 3 5
 model resnet resnet20:width=4 16 16 3 5
 model convmixer convmixer:dim=20,depth=2,patch=4 16 16 3 5
+model whitened 'net:bn(eps=0.01) sum(conv(5,stride=2) | avg_pool(2) conv(5,1)) relu flatten bn linear(9) relu linear(classes)' 12 10 3 4
 model branches 'net:a=conv(8) b=2*(sum(conv(8) | c=conv(8,1,bias=no)) relu) max_pool(2) flatten dropout(0.5) linear(classes)' 12 12 1 3
 model stem 'net:conv(8) relu max_pool(2) sum(tokens | patch_embed(8,1)) cls_token positions encoder(2,20,norm=pre) cls linear(classes)' 12 8 3 4
 model grid 'net:conv(8,stride=2) tokens cls_token positions(kind=sincos) sum(positions(sincos)) encoder(2) cls linear(classes)' 12 8 3 4
@@ -98,7 +99,7 @@ model ti vit-tiny:dim=24,depth=2 16 12 3 4
 
 # PyTorch's logits of all models, and its next step of Adam from a checkpoint: a batch is all images, in any order.
 if [ -n "$torch" ]; then
-    "$torch" "$tests/export/torch_logits.py" tinycnn cnn pre post nopos silu mean maps norms pools groups squeezed mobilenet resnet convmixer branches stem grid pooled cct ti >out 2>err && small "$(cat out)" 1e-5
+    "$torch" "$tests/export/torch_logits.py" tinycnn cnn pre post nopos silu mean maps norms pools groups squeezed mobilenet resnet convmixer whitened branches stem grid pooled cct ti >out 2>err && small "$(cat out)" 1e-5
     check "PyTorch's logits" $?
     set_of digits 16 9 'some text for pixels'
     for file in digits/train*; do cp "$file" "digits/test-${file#digits/train-}"; done

@@ -127,6 +127,19 @@ static const struct check checks[] = {
     {"net:conv(4,5,stride=2) bn relu sum(conv(4) bn | bn) mean linear(classes)", {12, 8, 3, 3}, 150, 64, 6},
     {"net:conv(3,stride=2) bn relu mean linear(classes)", {8, 8, 1, 2}, 270, 64, 270}, // of two blocks
     {"net:conv(3,stride=2) bn(ghost=yes) relu mean linear(classes)", {8, 8, 1, 2}, 270, 64, 270},
+    // What else than a convolution reads the image, and what else than a linear layer a map that is flattened.
+    {"net:bn sum(conv(5,stride=2) | max_pool(2) conv(5,1)) relu flatten bn relu linear(classes)",
+     {8, 10, 3, 3},
+     7,
+     3,
+     7},
+    {"net:sum(conv(3,1) | conv(3,groups=3) | dropout(0.2)) sum(flatten linear(9) | mean linear(9)) relu "
+     "linear(classes)",
+     {9, 8, 3, 3},
+     6,
+     3,
+     6},
+    {"net:avg_pool(2) conv(16) relu flatten ln linear(9) relu linear(classes)", {9, 8, 2, 3}, 6, 3, 6},
     // Tokens of maps and of images: patches, pixels, CLS tokens and positions where other ops have made the tokens.
     {"net:conv(5) relu conv(20,5,stride=2) gelu tokens cls_token positions encoder(2,24) cls linear(classes)",
      {8, 9, 2, 3},

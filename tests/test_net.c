@@ -279,7 +279,8 @@ static void test_wrong_nets(void **state) {
     refused("net:conv(8) positions mean linear(classes)", "character 9", "takes a matrix, not a map");
     refused("net:max_pool(2) patch_embed(8,3) mean linear(classes)", "character 13", "do not divide the map of 8x8");
     refused("net:conv(8) sum(conv(4)) mean linear(classes)", "character 9", "unequal");
-    refused("net:conv(8) sum(conv(8) | conv(8,stride=2)) mean linear(classes)", "character 9", "unequal");
+    refused("net:conv(8) sum(conv(8) | conv(8,stride=2)) mean linear(classes)", "character 9",
+            "unequal values, 16x16 of 8 channels and 8x8 of 8");
     refused("net:conv(8) flatten sum(relu | relu) patch_embed(4,2) mean linear(classes)", "character", "takes a map");
     refused("net:flatten conv(8) mean linear(classes)", "character 9", "takes a map, not a matrix");
     refused("net:flatten linear(65536) linear(65536) linear(classes)", "character", "parameters, at most 100000000");

@@ -120,6 +120,14 @@ static bool check_attributes(const struct shk_layer *l, struct shk_error *err) {
     return (p >= 0 && p < most) || refuse(l, "has a dropout that is not at least 0 and below 1", err);
 }
 
+static bool infer_sum(const struct shk_graph *g, struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    const struct shk_extent other = g->layers[l->in[1]].out;
+    char why[160];
+    snprintf(why, sizeof why, "adds up unequal values, %zux%zu of %zu channels and %zux%zu of %zu", in.h, in.w, in.c,
+             other.h, other.w, other.c);
+    return shk_extent_equal(in, other) || refuse(l, why, err);
+}
+
 static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_error *err) {
     const struct shk_extent in = l->in[0] < 0 ? l->out : g->layers[l->in[0]].out;
     switch (l->kind) {
@@ -156,9 +164,7 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
     if (l->kind == SHK_LINEAR) l->out.c = l->linear.out;
     if (l->kind == SHK_CLS_TOKEN) l->out.h++;
     if (l->kind == SHK_SELECT_CLS) l->out.h = 1;
-    if (l->kind == SHK_ADD && !shk_extent_equal(in, g->layers[l->in[1]].out))
-        return refuse(l, "adds up unequal values", err);
-    return true;
+    return l->kind != SHK_ADD || infer_sum(g, l, in, err);
 }
 
 int shk_graph_add(struct shk_graph *g, const struct shk_layer *layer, struct shk_error *err) {

@@ -206,8 +206,7 @@ static void keep_running(const struct batch_norm *b, const struct shk_whole_batc
                          const struct part *all) {
     float *mean = w->state + b->running[0]->offset + task * LANES,
           *variance = w->state + b->running[1]->offset + task * LANES;
-    const size_t left = b->running[0]->size - task * LANES, lanes = left < LANES ? left : LANES;
-    for (size_t i = 0; i < lanes; i++) {
+    for (size_t i = 0; i < LANES; i++) {
         mean[i] = (float)((1 - b->momentum) * (double)mean[i] + b->momentum * all->a[i]);
         variance[i] = (float)((1 - b->momentum) * (double)variance[i] + b->momentum * (all->b[i] / (all->count - 1)));
     }
@@ -311,7 +310,7 @@ static bool match(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
     if (l->kind != SHK_BATCH_NORM) return false;
     const struct shk_value in = *shk_input_of(f);
-    if (!shk_is_dense(&in.value) || in.axis.count != 1) return false;
+    if (!shk_is_dense(&in.value)) return false;
     const size_t rows = in.value.rows, cols = in.value.cols;
     const int relu = shk_follower(f, f->at, SHK_RELU);
     struct batch_norm as = {

@@ -202,7 +202,7 @@ static void place(struct shk_lowering *f, const struct shk_layer *l, struct conv
     const size_t taps = v->kernel * v->kernel, k = taps_of(v), cout = shk_round16(l->out.c);
     struct shk_param_form p = {.layout = SHK_PANELS, .outer = shk_axis1(l->out.c), .ld = k, .outputs = cout};
     p.inner = (struct shk_axis){2, {{in->axis.digits[0].extent, 1}, {taps, v->c}}};
-    if (!shk_layer_is(f, l->in[0], SHK_INPUT)) { // which has no gradient
+    if (!shk_layer_is(f, l->in[0], SHK_INPUT) || shk_image_is_map(f)) { // else it has no gradient
         p.packing = &shk_transposed;
         p.packed = k * cout;
     }

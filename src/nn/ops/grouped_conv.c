@@ -220,7 +220,7 @@ static void place(struct shk_lowering *f, const struct shk_layer *l, struct grou
     struct shk_param_form p = {.layout = SHK_PANELS, .ld = depth_of(v), .outputs = outputs};
     p.outer = (struct shk_axis){2, {{v->groups, padded}, {v->out, 1}}};
     p.inner = (struct shk_axis){2, {{v->in, 1}, {taps_of(v), shk_round16(v->in)}}};
-    if (!shk_layer_is(f, l->in[0], SHK_INPUT)) { // which has no gradient
+    if (!shk_layer_is(f, l->in[0], SHK_INPUT) || shk_image_is_map(f)) { // else it has no gradient
         p.packing = &shk_transposed;
         p.packed = depth_of(v) * outputs;
     }

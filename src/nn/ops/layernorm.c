@@ -70,8 +70,16 @@ static void backward(const struct shk_op *op, const struct shk_slice *s) {
 
 static bool match(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
-    if (l->kind != SHK_LAYER_NORM || shk_input_of(f)->axis.count != 1) return false;
+    if (l->kind != SHK_LAYER_NORM) return false;
     const struct shk_value *in = shk_input_of(f);
+    if (in->axis.count != 1 && l->out.c != in->value.cols) { // of a map flattened, whose padding lies between
+        f->failed = true;
+        return shk_fail(
+            f->err, SHK_BAD_INPUT,
+            "the model cannot be computed: behind flatten, the layer norm %s wants maps of a multiple of 16 "
+            "channels",
+            l->name);
+    }
     struct layernorm *norm = shk_op_new(f, &shk_op_layernorm, l->name, in);
     if (!norm) return false;
     const size_t rows = norm->op.in.rows, cols = norm->op.in.cols;

@@ -15,6 +15,9 @@ static inline struct shk_view shk_map_new(struct shk_plan *p, size_t h, size_t w
 
 // Whether the only reader of a layer wants its map with a border.
 bool shk_wants_border(const struct shk_lowering *, int layer);
+// Whether not only convolutions read the image: then it is a map or rows as others are, with channels in whole vectors and a place
+// for its gradient.
+bool shk_image_is_map(const struct shk_lowering *);
 
 // The same pixels without a border, as one row for a linear layer.
 static inline struct shk_view shk_flat_map_new(struct shk_plan *p, size_t h, size_t w, size_t ld) {
