@@ -3,7 +3,10 @@
 //
 //   for c < cols:
 //       s = start ? start[c] : 0
-//       for r < rows: s = s + x[r*row + c]
+//       in_blocks, for each 16 rows, of which the last may be fewer:
+//           t = 0; for these r: t = t + x[r*row + c]
+//           s = s + t
+//       else, for r < rows: s = s + x[r*row + c]
 //       sum[c] = relu ? vf_max(0, s) : s
 #ifndef SHK_SIMD_COLUMN_SUM_H
 #define SHK_SIMD_COLUMN_SUM_H
@@ -17,6 +20,8 @@ struct shk_column_sum {
     const float *start; // [cols]; may be sum; or NULL
     float *sum;
     bool relu;
+    // For sums of many rows that may be alike: each step of one long chain would be rounded the same way.
+    bool in_blocks;
 };
 
 #endif

@@ -158,8 +158,8 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
     }
 }
 
-// dW += rows^T dY, db += sum of dY.
-static void add_gradient(const struct conv *v, const struct shk_slice *s, const struct chunk *c, float *dw, float *db) {
+// dW += rows^T dY.
+static void add_gradient(const struct conv *v, const struct shk_slice *s, const struct chunk *c, float *dw) {
     const struct shk_op *op = &v->op;
     const size_t k = taps_of(v);
     struct shk_gemm gemm = {.m = k,
@@ -174,8 +174,7 @@ static void add_gradient(const struct conv *v, const struct shk_slice *s, const 
                             .c = dw,
                             .c_row = 16,
                             .c_panel = (ptrdiff_t)k * 16,
-                            .accumulate = true,
-                            .sums = db};
+                            .accumulate = true};
     s->k->gemm(&gemm);
 }
 
@@ -185,11 +184,14 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
         float *dw = g->own + op->weight_grad, *db = op->bias ? g->own + op->bias_grad : NULL;
         if (g->first) memset(dw, 0, op->weight->length * sizeof *dw);
         if (g->first && db) memset(db, 0, op->bias->length * sizeof *db);
-        for (size_t i = g->start; i < g->start + g->samples; i++)
+        for (size_t i = g->start; i < g->start + g->samples; i++) {
+            const float *const dy = shk_sample_at(s, &op->out_grad, i);
+            if (db) shk_add_bias_gradient(s->k, dy, (ptrdiff_t)op->out.ld, op->out.rows, op->out.cols, db);
             for (struct chunk c = chunk_at(v, s, &op->in, i, 0); c.rows; c = next_chunk(v, s, &op->in, &c)) {
                 lay_out(v, s, &c);
-                add_gradient(v, s, &c, dw, db);
+                add_gradient(v, s, &c, dw);
             }
+        }
         shk_segment_add(s, g, op->weight_grad, op->weight->length);
         if (db) shk_segment_add(s, g, op->bias_grad, op->bias->length);
     }

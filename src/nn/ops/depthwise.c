@@ -68,9 +68,7 @@ static void add_gradient(const struct shk_op *op, const struct shk_slice *s, siz
     k.dout = shk_sample_at(s, &op->out_grad, sample);
     k.dweights = dw;
     s->k->depthwise_wgrad(&k);
-    if (!db) return;
-    s->k->column_sum(&(struct shk_column_sum){
-        .rows = op->out.rows, .cols = op->out.cols, .x = k.dout, .row = (ptrdiff_t)op->out.ld, .start = db, .sum = db});
+    if (db) shk_add_bias_gradient(s->k, k.dout, (ptrdiff_t)op->out.ld, op->out.rows, op->out.cols, db);
 }
 
 static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {

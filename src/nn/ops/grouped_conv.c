@@ -183,10 +183,11 @@ static void add_gradient(const struct grouped *v, const struct shk_slice *s, con
                                 .c = dw + group * padded * depth_of(v) + t * shk_round16(v->in) * 16,
                                 .c_row = 16,
                                 .c_panel = (ptrdiff_t)depth_of(v) * 16,
-                                .accumulate = true,
-                                .sums = db && !t ? db + group * padded : NULL};
+                                .accumulate = true};
         s->k->gemm(&gemm);
     }
+    for (size_t o = 0; db && o < padded; o += 16)
+        shk_add_bias_gradient(s->k, c->padded + o * c->rows, 16, c->rows, 16, db + group * padded + o);
 }
 
 static void add_sample(const struct grouped *v, const struct shk_slice *s, size_t sample, float *dw, float *db) {

@@ -230,6 +230,7 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
     const struct shk_linear *l = shk_linear_of(op);
     if (l->batch_gradient) return; // an update task
     size_t rows = l->op.in.rows, columns = l->columns, k = shk_readers_of(l);
+    const bool few = rows <= SHK_TOKENS_OF_A_CHAIN;
     const float *dz = shk_rows_at(s, shk_product_gradient(l));
     ptrdiff_t in_row = shk_row_stride(s, &l->op.in), dz_row = dz_stride(l, s);
     SHK_EACH_SEGMENT(s, g) {
@@ -252,8 +253,10 @@ static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) 
                                 .addend = g->append ? g->sums + l->op.weight_grad : NULL,
                                 .addend_row = 16,
                                 .addend_panel = (ptrdiff_t)k * 16,
-                                .sums = db};
+                                .sums = few ? db : NULL};
         s->k->gemm(&gemm);
+        for (size_t i = 0; i < g->samples && !few; i++)
+            shk_add_bias_gradient(s->k, dy + (ptrdiff_t)(i * rows) * dz_row, dz_row, rows, columns, db);
         shk_segment_add(s, g, l->op.bias_grad, columns);
     }
 }

@@ -214,6 +214,7 @@ void shk_linear_gradient(const struct shk_whole_batch *w, const struct shk_updat
     ptrdiff_t dy_row, x_row;
     const float *dy = shk_batch_rows(w, shk_product_gradient(l), &dy_row), *x = shk_batch_rows(w, &l->op.in, &x_row);
     float *bias = scratch + SHK_GRADIENT_FLOATS, *x_block = bias + SHK_GRADIENT_BIAS;
+    const bool tokens = l->op.in.rows > 1;
     struct shk_gemm gemm = {.m = u->length / 16,
                             .n = u->panels * 16,
                             .a = x + u->row,
@@ -225,9 +226,10 @@ void shk_linear_gradient(const struct shk_whole_batch *w, const struct shk_updat
                             .c = scratch,
                             .c_row = 16,
                             .c_panel = (ptrdiff_t)u->length,
-                            .sums = u->bias ? bias : NULL};
-    if (u->bias) memset(bias, 0, gemm.n * sizeof *bias);
+                            .sums = u->bias && !tokens ? bias : NULL};
     size_t rows = w->samples * l->op.in.rows, blocks = groups_of(rows, SHK_GRADIENT_DEPTH);
+    if (u->bias) memset(bias, 0, gemm.n * sizeof *bias);
+    if (u->bias && tokens) shk_add_bias_gradient(w->k, gemm.b, dy_row, rows, gemm.n, bias);
     for (size_t i = 0; i < blocks; i++) {
         gemm.k = rows / blocks + (i < rows % blocks);
         gemm.accumulate = i > 0;

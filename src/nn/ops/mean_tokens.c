@@ -8,8 +8,12 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
     for (size_t i = 0; i < s->samples; i++) {
         float *out = shk_rows_at(s, &op->out) + i * shk_sample_stride(s, &op->out);
         const float *x = shk_rows_at(s, &op->in) + i * shk_sample_stride(s, &op->in);
-        s->k->column_sum(&(struct shk_column_sum){
-            .rows = op->in.rows, .cols = op->in.cols, .x = x, .row = (ptrdiff_t)op->in.ld, .sum = out});
+        s->k->column_sum(&(struct shk_column_sum){.rows = op->in.rows,
+                                                  .cols = op->in.cols,
+                                                  .x = x,
+                                                  .row = (ptrdiff_t)op->in.ld,
+                                                  .sum = out,
+                                                  .in_blocks = true});
         for (size_t c = 0; c < op->out.cols; c++) out[c] *= inverse;
     }
 }

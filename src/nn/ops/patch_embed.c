@@ -79,22 +79,26 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
 static void add_patches(const struct patch_embed *e, const struct shk_slice *s, const struct shk_segment *g, size_t i) {
     const struct shk_op *op = &e->op;
     const size_t ld = op->out.ld, row = op->weight->ld;
-    const float *dy = shk_rows_at(s, &op->out_grad) + i * shk_sample_stride(s, &op->out_grad);
+    const float *dy =
+        shk_rows_at(s, &op->out_grad) + i * shk_sample_stride(s, &op->out_grad) + (op->out.rows - e->patches) * ld;
+    float *const db = g->own + op->bias_grad;
+    const bool few = e->patches <= SHK_TOKENS_OF_A_CHAIN;
     struct shk_gemm gemm = {.m = row,
                             .n = ld,
                             .k = e->patches,
                             .a = patch_rows_of(e, s, i),
                             .a_row = 1,
                             .a_col = (ptrdiff_t)row,
-                            .b = dy + (op->out.rows - e->patches) * ld,
+                            .b = dy,
                             .b_row = (ptrdiff_t)ld,
                             .b_panel = 16,
                             .c = g->own + op->weight_grad,
                             .c_row = 16,
                             .c_panel = (ptrdiff_t)row * 16,
                             .accumulate = !(g->first && i == g->start),
-                            .sums = g->own + op->bias_grad};
+                            .sums = few ? db : NULL};
     s->k->gemm(&gemm);
+    if (!few) shk_add_bias_gradient(s->k, dy, (ptrdiff_t)ld, e->patches, ld, db);
 }
 
 static void weight_gradient(const struct shk_op *op, const struct shk_slice *s) {

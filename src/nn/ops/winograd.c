@@ -86,13 +86,10 @@ static void input_gradient(const struct shk_op *op, const struct shk_slice *s) {
 
 static void bias_gradient(const struct shk_op *op, const struct shk_slice *s, const struct shk_segment *g) {
     float *db = g->own + op->bias_grad;
-    for (size_t i = 0; i < g->samples; i++)
-        s->k->column_sum(&(struct shk_column_sum){.rows = op->out.rows,
-                                                  .cols = op->out.cols,
-                                                  .x = shk_sample_at(s, &op->out_grad, g->start + i),
-                                                  .row = (ptrdiff_t)op->out.ld,
-                                                  .start = g->first && i == 0 ? NULL : db,
-                                                  .sum = db});
+    if (g->first) memset(db, 0, op->bias->length * sizeof *db);
+    for (size_t i = g->start; i < g->start + g->samples; i++)
+        shk_add_bias_gradient(s->k, shk_sample_at(s, &op->out_grad, i), (ptrdiff_t)op->out.ld, op->out.rows,
+                              op->out.cols, db);
     shk_segment_add(s, g, op->bias_grad, op->bias->length);
 }
 
