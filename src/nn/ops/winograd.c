@@ -135,18 +135,20 @@ static void place(struct shk_lowering *f, const struct shk_layer *l, struct wino
 static size_t tiles_of(size_t h, size_t w) { return shk_winograd_count(h) * shk_winograd_count(w); }
 
 // Where it saves half of the products at least. On a smaller map, taps that see little but padding have gradients of 0, and would get
-// what rounding leaves instead, of which Adam makes whole steps.
-enum { SMALLEST = 4 };
-static bool pays(const struct shk_layer *l) {
-    return l->conv.kernel == 3 && l->conv.stride == 1 && l->conv.pad == 1 && l->out.h >= SMALLEST &&
-           l->out.w >= SMALLEST && 2 * SHK_WINOGRAD_POINTS * tiles_of(l->out.h, l->out.w) <= 9 * l->out.h * l->out.w;
+// what rounding leaves instead, of which Adam makes whole steps. Sums over fewer channels have so small errors that those of the
+// transforms would be more than three times as large.
+enum { SMALLEST = 4, FEWEST = 8 };
+static bool pays(const struct shk_layer *l, size_t cin) {
+    return cin >= FEWEST && l->conv.out >= FEWEST && l->conv.kernel == 3 && l->conv.stride == 1 && l->conv.pad == 1 &&
+           l->out.h >= SMALLEST && l->out.w >= SMALLEST &&
+           2 * SHK_WINOGRAD_POINTS * tiles_of(l->out.h, l->out.w) <= 9 * l->out.h * l->out.w;
 }
 
 static bool match(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
-    if (l->kind != SHK_CONV || !pays(l) || shk_layer_is(f, l->in[0], SHK_INPUT)) return false;
+    if (l->kind != SHK_CONV || shk_layer_is(f, l->in[0], SHK_INPUT)) return false;
     const struct shk_value in = *shk_input_of(f);
-    if (!shk_is_dense(&in.value) || in.axis.count != 1) return false;
+    if (!shk_is_dense(&in.value) || in.axis.count != 1 || !pays(l, in.axis.digits[0].extent)) return false;
     struct winograd *v = shk_op_new(f, &shk_op_winograd, l->name, &in);
     if (!v) return false;
     v->h = l->out.h;
