@@ -16,10 +16,19 @@ Tensors: images (B, H, W, C); NAME, the initial values of each parameter and run
 gradient at step 1 (mean loss of the batch, computed in f64); running/NAME, a running statistic behind step 1; losses_f32
 and losses_f64, of 20 Adam steps (lr 1e-3) on the same batch, before each step, computed in f32 and in f64; where there
 are running statistics evaluation_f32 and evaluation_f64, the loss of an evaluation before the first step.
-error/NAME is the error of PyTorch's own f32 in grad/NAME or running/NAME, the largest of some runs with the samples in other
-orders, where three times that is above the bound of
-tests/test_parity.c: norm(difference)/norm, where a gradient's norm counts as at least a two-hundredth of that of all gradients
-together: before a batch normalisation that of a bias is none.
+error/NAME is the error of PyTorch's own f32 in grad/NAME or running/NAME, the largest of some evaluations, where three times
+that is above the bound of tests/test_parity.c: norm(difference)/norm, where a gradient's norm counts as at least a two-hundredth
+of that of all gradients together: before a batch normalisation that of a bias is none. error/losses is likewise the largest
+difference of one of the losses.
+
+What that error is. Where a net normalises what hardly varies, all roundings before are multiplied, in any implementation alike,
+and the error is mostly chance. One evaluation in f32 is one draw; with other orders of samples the roundings of each sample
+remain. So weights and images are moved by an ulp or so as well, which changes what they are all rounded to and hardly changes the
+net; f64 is evaluated at the same places. The largest of 12 such draws is 1.2 to 2.7 times their root mean square (random nets 6, 8
+and 22), and so the bound 3.6 to 8 times that. Shikaku's error, of one draw, is held against it: errors like PyTorch's pass
+always, errors three times as large nearly always, and only much larger ones are sure to be found; to tell three times from four,
+one would compare means over many draws of both. A draw beside a kink (of ReLU, a tie of a pool) would make the bound loose: then
+the seed is refused. So are those, by --search, with which some roundings of the weights change a loss much.
 """
 
 import argparse
@@ -41,12 +50,10 @@ BATCH, STEPS = 8, 20
 # An implementation in f32 may differ from f64 by ten times these; the seeds are such that PyTorch stays within them.
 # Except tinyvit-nopos: its empty patches are all the same, so are their rounding errors, which add up (up to 4e-6).
 GRADIENT_GOAL, LOSS_GOAL = 1e-6, 1e-5
-GRADIENT_BOUND, RUNNING_BOUND = 1e-5, 1e-6  # of tests/test_parity.c
-ORDERS = 12
+GRADIENT_BOUND, RUNNING_BOUND, LOSS_BOUND = 1e-5, 1e-6, 1e-4  # of tests/test_parity.c
+DRAWS, KINK = 12, 8  # of PyTorch's own error; how many times their median the largest may be
 LEAST_SHARE = 5e-3  # of a gradient's norm in that of all
 RESIDUAL = "sum(conv1=conv({0},bias=no) bn1=bn relu conv2=conv({0},bias=no) bn2=bn) relu"
-NARROWER = ("sum(conv1=conv({0},stride=2,bias=no) bn1=bn relu conv2=conv({0},bias=no) bn2=bn | "
-            "downsample=(conv({0},1,stride=2,bias=no) bn)) relu")
 # name: (description, (C, H, W), classes, seed of weights and batch); dropout is off everywhere
 CASES = {
     "tinycnn": ("cnn:channels=16-32,hidden=128", (1, 32, 32), 9, 20),
@@ -67,19 +74,23 @@ CASES = {
     "hybrid-24x21": ("net:stem=conv(16,5,stride=2,bias=no) relu max_pool(2) tokens positions(sincos) pos=positions "
                      "layers=2*encoder(2,40,norm=pre,act=gelu) norm=ln attention_pool=seq_pool fc=linear(classes)",
                      (3, 24, 21), 6, 11),
-    "resnet20-16x16": ("net:conv1=conv(4,bias=no) bn1=bn relu layer1=3*(" + RESIDUAL.format(4) + ") "
-                       + "".join(f"layer{i}=(({NARROWER.format(w)}) 2*({RESIDUAL.format(w)})) "
-                                 for i, w in ((2, 8), (3, 16))) + "mean fc=linear(classes)", (3, 16, 16), 10, 5),
+    "lenet5": ("lenet5", (1, 16, 17), 7, 38),
+    "resnet20-16x16": ("resnet20:width=4", (3, 16, 16), 10, 11),
+    "resnet18": ("resnet18:width=2", (3, 17, 15), 5, 1),
+    "resnet18-large": ("resnet18:stem=large,width=2", (1, 48, 40), 5, 1),
+    "mobilenet-tiny": ("mobilenet-tiny:width=4", (3, 16, 14), 6, 2),
+    "convmixer": ("convmixer:dim=18,depth=3", (3, 16, 12), 5, 3),
+    "cct": ("cct:dim=20", (3, 16, 18), 6, 7),
+    "cct-sincos": ("cct:dim=16,depth=1,heads=4,pos=sincos", (1, 14, 15), 4, 4),
+    "vit-tiny": ("vit-tiny:dim=12", (3, 16, 12), 10, 2),
     "bn-18x14": ("net:stem=conv(18,bias=no) bn relu " + RESIDUAL.format(18) + " conv(34,stride=2,bias=no) "
                  "bn(eps=1e-3,momentum=0.3) silu conv(20) bn(momentum=1) gelu mean linear(classes)", (2, 18, 14), 5, 3),
     "bn-rows-8x9": ("net:flatten linear(40) bn relu linear(24) bn(eps=1e-3,momentum=0.5) gelu "
                     "sum(linear(24) bn(momentum=0) silu) bn(momentum=1) linear(classes)", (1, 8, 9), 4, 10),
     "bn-pool-20x17": ("net:conv(8,5,stride=2) relu max_pool(2) bn conv(12) relu max_pool(2) bn flatten linear(20) bn relu "
-                      "linear(classes)", (3, 20, 17), 6, 9),
+                      "linear(classes)", (3, 20, 17), 6, 2),
 }
-# These normalise what hardly varies, which multiplies errors: Shikaku's gradients are off by more than 3 times PyTorch's.
-ILL = (6, 8, 22)
-RANDOM = {f"random/{number:02}": random_net(number) for number in range(33) if number not in ILL}
+RANDOM = {f"random/{number:02}": random_net(number) for number in range(33)}
 SEEDS = 4  # of which a random net takes the best
 
 
@@ -94,7 +105,8 @@ def case_of(name):
 def seed_of(name):
     if name in CASES:
         return CASES[name][3]
-    return min(range(SEEDS), key=lambda seed: score(examine(name, seed)[2]))
+    seeds = sorted(range(SEEDS), key=lambda seed: score(examine(name, seed)[2]))
+    return next(seed for seed in seeds if not beside_kink(own_errors(make_model(name, seed), *make_batch(name, seed))))
 
 
 def make_model(name, seed):
@@ -127,7 +139,7 @@ class Run:
     """A training in the model's own precision; all that is kept is f64. noise is added to gradients, as a share of their
     tensor's largest: where some are exactly zero, Adam makes steps of any rounding error."""
 
-    def __init__(self, model, images, labels, noise=0, steps=STEPS):
+    def __init__(self, model, images, labels, noise=0):
         x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(next(model.parameters()).dtype)
         y = torch.from_numpy(labels.astype(np.int64))
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -135,7 +147,7 @@ class Run:
         with torch.no_grad():
             self.evaluation = np.array([F.cross_entropy(model.eval()(x), y).item()])
         model.train()
-        for step in range(steps):
+        for step in range(STEPS):
             optimizer.zero_grad(set_to_none=True)
             loss = F.cross_entropy(model(x), y)
             loss.backward()
@@ -168,15 +180,36 @@ def errors(run, reference):
     return found
 
 
-def own_errors(model, images, labels, reference):
-    """errors() of f32, the largest of some runs, with oneDNN and without, with the samples in other orders."""
-    worst = {key: 0 for key in reference.tensors()}
-    for i in range(ORDERS):
-        order = np.random.default_rng(i).permutation(len(images))
-        with torch.backends.mkldnn.flags(enabled=i % 2 == 0):
-            run = Run(copy.deepcopy(model), images[order], labels[order], steps=1)
-        worst = {key: max(worst[key], error) for key, error in errors(run, reference).items()}
-    return worst
+def moved(model, images, draw):
+    """Copies, their values moved by about an ulp."""
+    model, rng = copy.deepcopy(model), np.random.default_rng(draw)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(torch.from_numpy(1 + 2.0**-22 * rng.uniform(-1, 1, p.shape)).float())
+    return model, (images * (1 + 2.0**-22 * rng.uniform(-1, 1, images.shape))).astype(np.float32)
+
+
+def own_errors(model, images, labels):
+    """errors() of f32, and that of "losses": the largest and the median of DRAWS, with oneDNN and without, in other orders of
+    samples."""
+    drawn = []
+    for draw in range(DRAWS):
+        near, x = moved(model, images, draw)
+        order = np.random.default_rng(draw).permutation(len(x))
+        f64 = Run(copy.deepcopy(near).double(), x, labels)
+        with torch.backends.mkldnn.flags(enabled=draw % 2 == 0):
+            f32 = Run(near, x[order], labels[order])
+        drawn.append({**errors(f32, f64), "losses": np.abs(f32.losses - f64.losses).max()})
+    return {key: (max(d[key] for d in drawn), float(np.median([d[key] for d in drawn]))) for key in drawn[0]}
+
+
+def bound_of(key):
+    return LOSS_BOUND if key == "losses" else GRADIENT_BOUND if key.startswith("grad/") else RUNNING_BOUND
+
+
+def beside_kink(own):
+    """What has a draw that stands out."""
+    return next((key for key, (error, median) in own.items() if error > max(KINK * median, bound_of(key))), None)
 
 
 def disagreement(run, reference):
@@ -186,13 +219,13 @@ def disagreement(run, reference):
     return worst[0], worst[1], max(losses, np.abs(run.evaluation - reference.evaluation)[0])
 
 
-def rounded(model):
+def rounded(model, size=2.0**-24, seed=99):
     """A copy in f64 with every weight moved by about one f32 rounding, to show nearness to a kink of ReLU or a tie."""
     model = copy.deepcopy(model).double()
-    generator = torch.Generator().manual_seed(99)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in model.parameters():
-            p.mul_(1 + 2.0**-24 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+            p.mul_(1 + size * torch.randn(p.shape, generator=generator, dtype=p.dtype))
     return model
 
 
@@ -213,6 +246,14 @@ def score(checks):
     return max(max(gradient / GRADIENT_GOAL, loss / LOSS_GOAL) for gradient, _, loss in checks.values())
 
 
+def unsteadiness(name, seed):
+    """How much some roundings of the weights change a loss, as a share of its goal: much, where a step lies beside a kink."""
+    model, (images, labels) = make_model(name, seed), make_batch(name, seed)
+    f64 = Run(copy.deepcopy(model).double(), images, labels)
+    runs = (Run(rounded(model, 2.0**-21, i), images, labels) for i in range(6))
+    return max(np.abs(run.losses - f64.losses).max() for run in runs) / LOSS_GOAL
+
+
 def u32(*values):
     return struct.pack(f"<{len(values)}I", *values)
 
@@ -230,9 +271,12 @@ def write(path, name, seed, f32, f64):
     tensors.update((key, p.detach().numpy()) for key, p in model.named_parameters())
     tensors.update((key, b.numpy()) for key, b in running_of(model).items())
     tensors.update(f64.tensors())
-    for key, error in own_errors(model, images, labels, f64).items():
-        if 3 * error > (GRADIENT_BOUND if key.startswith("grad/") else RUNNING_BOUND):
-            tensors["error/" + key.partition("/")[2]] = np.array([error])
+    own = own_errors(model, images, labels)
+    if beside_kink(own):
+        raise SystemExit(f"{name}: seed {seed} is beside a kink of {beside_kink(own)}")
+    for key, (error, _) in own.items():
+        if 3 * error > bound_of(key):
+            tensors["error/" + key.split("/", 1)[-1]] = np.array([error])
     tensors.update(losses_f32=f32["f32"].losses, losses_f64=f64.losses)
     if f64.running:
         tensors.update(evaluation_f32=f32["f32"].evaluation, evaluation_f64=f64.evaluation)
@@ -295,7 +339,7 @@ def search(names, seeds):
     for name in names:
         results = []
         for seed in range(seeds):
-            results.append((score(examine(name, seed)[2]), seed))
+            results.append((max(score(examine(name, seed)[2]), unsteadiness(name, seed)), seed))
         results.sort()
         best = ", ".join(f"{seed} ({value:.2f})" for value, seed in results[:5])
         print(f"{name}: best seeds (worst disagreement as a share of the goal): {best}", flush=True)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import pytorch_presets
 from pytorch_nets import Net
 
 CNN = "cnn:channels=16-32,hidden=128"
@@ -136,6 +137,8 @@ def build(description, shape, classes):
     """The module of a preset's name or a description; shape: (C, H, W) of an image."""
     if description.startswith("net:"):
         return Net(description[len("net:") :], shape, classes)
+    if description.partition(":")[0] in pytorch_presets.PRESETS:
+        return pytorch_presets.build(description, shape, classes)
     family, fields = parse(description)
     return (Cnn if family == "cnn" else Vit)(fields, shape, classes)
 
