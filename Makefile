@@ -270,7 +270,7 @@ tsan: ## trainings under ThreadSanitizer
 	$(TSAN_RUN) --model '$(SMALL_NET)'
 
 # The kernels' tests; also on NEON, cross-compiled and emulated.
-KERNEL_TESTS := gemm sparse_gemm conv3x3 conv3x3_close winograd depthwise im2col max_pool avg_pool batch_norm scale sigmoid hardswish attention cls_attention layernorm cross_entropy column_sum transpose pack \
+KERNEL_TESTS := gemm sparse_gemm conv3x3 conv3x3_close winograd depthwise im2col max_pool avg_pool batch_norm scale sigmoid hardswish attention cls_attention layernorm cross_entropy column_sum concat transpose pack \
     gelu silu relu dropout add multiply apply_rule square_sum random dispatch
 EMULATED_BIN := $(KERNEL_TESTS:%=build/aarch64/tests/test_%)
 KERNEL_BIN := $(KERNEL_TESTS:%=$(BUILD)/tests/test_%)

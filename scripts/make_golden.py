@@ -44,7 +44,7 @@ from torch.nn import functional as F
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 import pytorch_models  # noqa: E402
-from random_nets import random_net  # noqa: E402
+from random_nets import JOINED, random_net  # noqa: E402
 
 BATCH, STEPS = 8, 20
 # An implementation in f32 may differ from f64 by ten times these; the seeds are such that PyTorch stays within them.
@@ -87,10 +87,16 @@ CASES = {
                  "bn(eps=1e-3,momentum=0.3) silu conv(20) bn(momentum=1) gelu mean linear(classes)", (2, 18, 14), 5, 3),
     "bn-rows-8x9": ("net:flatten linear(40) bn relu linear(24) bn(eps=1e-3,momentum=0.5) gelu "
                     "sum(linear(24) bn(momentum=0) silu) bn(momentum=1) linear(classes)", (1, 8, 9), 4, 10),
+    "dense-14x11": ("net:stem=conv(12,bias=no) bn relu "
+                    "block1=3*cat(norm1=bn relu conv1=conv(16,1,bias=no) norm2=bn relu conv2=conv(6,bias=no)) "
+                    "bn relu conv(15,1,bias=no) avg_pool(2) "
+                    "block2=cat(conv(16,1,bias=no) bn relu | conv(8,1) relu conv(12,bias=no) gelu | max_pool(3,1,1) conv(5,1,bias=no)) "
+                    "bn relu mean linear(classes)", (3, 14, 11), 5, 11),
     "bn-pool-20x17": ("net:conv(8,5,stride=2) relu max_pool(2) bn conv(12) relu max_pool(2) bn flatten linear(20) bn relu "
                       "linear(classes)", (3, 20, 17), 6, 2),
 }
-RANDOM = {f"random/{number:02}": random_net(number) for number in range(33)}
+NETS = {number: random_net(number) for number in range(45)}
+RANDOM = {f"random/{number:02}": net for number, net in NETS.items() if number < JOINED or "cat(" in net[0]}
 SEEDS = 4  # of which a random net takes the best
 
 

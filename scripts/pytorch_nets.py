@@ -61,12 +61,12 @@ class Reader:
             self.take(")")
             return name, count, "group", None, items
         word = self.take()
-        if word == "sum":
-            return name, count, "sum", word, self.branches()
+        if word in ("sum", "cat"):
+            return name, count, word, word, self.branches()
         return name, count, "layer", word, self.arguments() if self.peek() == "(" else []
 
     def branches(self):
-        """The branches of a sum, and its arguments."""
+        """The branches, and the arguments behind them."""
         self.take("(")
         branches = [self.list(("|", ",", ")"))]
         while self.peek() == "|":
@@ -330,13 +330,14 @@ class Net(nn.Module):
 
     def _item(self, item, repeat, scope, children):
         name, count, kind, word, parts = item
-        if kind == "sum" and name is None:
-            return self._sum(parts, scope, children)
+        build = {"sum": self._sum, "cat": self._cat}.get(kind)
+        if build and name is None:
+            return build(parts, scope, children)
         path = scope + (str(children) if name is None else name if count is None else f"{name}.{repeat}")
         if kind == "group":
             return self._list(parts, path + ".", 0)[0], children + 1
-        if kind == "sum":
-            return self._sum(parts, path + ".", 0)[0], children + 1
+        if build:
+            return build(parts, path + ".", 0)[0], children + 1
         layer = self._layer(word, parts, path)
         training = self.training
         self.eval()
@@ -348,22 +349,34 @@ class Net(nn.Module):
     def _sum(self, parts, scope, children):
         branches, given = parts
         self.drop_paths.append(DropPath(float(_arguments(given, [("drop_path", 0)])[0])))
-        drop_path = self.drop_paths[-1]
-        read, programs = self.value, []
+        programs, _, children = self._branches(branches, scope, children)
+        return ("sum", programs, self.drop_paths[-1]), children
+
+    def _cat(self, parts, scope, children):
+        """Of channels, which are the last dimension of tokens; of one branch alone behind what it reads."""
+        programs, values, children = self._branches(parts[0] if len(parts[0]) > 1 else [[], *parts[0]], scope, children)
+        axis = 2 if self.value.dim() == 3 else 1
+        self.value = torch.cat(values, axis)
+        return ("cat", programs, axis), children
+
+    def _branches(self, branches, scope, children):
+        """Their programs and values, and the children that there are then."""
+        read, programs, values = self.value, [], []
         for branch in branches:
             self.value = read
             program, children = self._list(branch, scope, children)
             programs.append(program)
-        return ("sum", programs, drop_path), children
+            values.append(self.value)
+        return programs, values, children
 
     def _run(self, program, x):
         for step in program:
             if isinstance(step, list):
                 x = self._run(step, x)
             elif isinstance(step, tuple):
-                values = [self._run(branch, x) for branch in step[1]]
-                values[0] = step[2](values[0])
-                x = sum(values[1:], values[0]) if len(values) > 1 else values[0] + x
+                kind, branches, how = step
+                values = [self._run(branch, x) for branch in branches]
+                x = torch.cat(values, how) if kind == "cat" else sum(values[1:] or [x], how(values[0]))
             else:
                 x = step(x)
         return x

@@ -99,6 +99,13 @@ def residual(rng, extent):
     return f"sum({branch} | {other})" if after(other, extent) == made else None
 
 
+def joined(rng, extent):
+    """The channels of some branches, or of what is read and one."""
+    branches = [draw(rng, extent, rng.randint(1, 2), nested=True) for _ in range(rng.choice((1, 2, 2, 3)))]
+    text = None not in branches and f"cat({' | '.join(branches)})"
+    return text if text and after(text, extent) else None
+
+
 def activation(rng, extent):
     return rng.choice(("relu", "relu", "gelu", "silu", "hardswish"))
 
@@ -108,9 +115,18 @@ WORDS = {
     "tokens": [encoder, encoder, "ln", "ln(0.01)", linear, residual, activation],
     "row": [linear, bn, "ln", residual, activation],
 }
+# Nets from this number on have another word, so that those before are still what they were.
+JOINED = 33
+MORE_WORDS = {kind: [*words, joined, joined] for kind, words in WORDS.items()}
 LENGTHS = {"map": (3, 7), "tokens": (1, 3), "row": (1, 3)}
 FIRST = [conv, conv, patch_embed]
 ENDS = {"map": ["mean", "mean", flatten, tokens, patch_embed, patch_embed], "tokens": ["mean", "seq_pool", "cls"]}
+
+
+class Dice(random.Random):
+    """Random numbers, and the words that they choose from."""
+
+    words = WORDS
 
 
 def kind(extent):
@@ -135,7 +151,7 @@ def draw(rng, extent, words, nested=False):
     """Some words that read an extent and stay of its kind; None: they do not fit."""
     items = []
     for _ in range(words):
-        choice = [word for word in WORDS[kind(extent)] if not (nested and word is residual)]
+        choice = [word for word in rng.words[kind(extent)] if not (nested and word in (residual, joined))]
         word = write(rng, rng.choice(choice), extent)
         extent = word and after(word, extent)
         if not extent:
@@ -166,7 +182,9 @@ def attempt(rng, shape):
 
 
 def random_net(number):
-    rng = random.Random(number)
+    rng = Dice(number)
+    if number >= JOINED:
+        rng.words = MORE_WORDS
     while True:
         shape = rng.randint(1, 3), rng.randint(8, 14), rng.randint(8, 14)
         classes = rng.randint(2, 7)

@@ -11,6 +11,7 @@
 #include "batch_norm.h"
 #include "cls_attention.h"
 #include "column_sum.h"
+#include "concat.h"
 #include "conv3x3.h"
 #include "cross_entropy.h"
 #include "depthwise.h"

@@ -39,7 +39,7 @@ same() { # same IMAGES COMMAND...: c_logits has logits near ours, and the bits o
 # All compilers for some models, and for all where there is time; gcc -O2 alone for the others.
 compilers_of() {
     case $1${SHK_TEST_WHOLE:+whole} in
-    tinycnn | post | norms | squeezed | pooled | *whole) echo "$native" ;;
+    tinycnn | post | norms | squeezed | joined | pooled | *whole) echo "$native" ;;
     *) ;;
     esac
 }
@@ -86,6 +86,8 @@ check 'norms: the normalisations are not folded' $?
 model pools 'net:conv(8) relu max_pool(3,2,pad=1) sum(avg_pool(3,1,1) | relu) avg_pool(2,2) flatten linear(classes)' 17 14 3 4
 model groups 'net:conv(12,2,2) conv(12,groups=12) relu conv(24,5,stride=2,bias=no,groups=4) relu mean linear(classes)' 18 14 3 4
 model squeezed 'net:conv(12) hardswish se(4) relu sum(se(channels=5,act=silu)) mean linear(classes)' 9 10 3 4
+model joined 'net:conv(9,bias=no) 2*(cat(bn relu conv(4,bias=no))) cat(avg_pool(3,1,1) conv(8,1) | relu | conv(5) bn | max_pool(3,1,1)) cat(mean | max_pool(2) flatten linear(7)) relu linear(classes)' 9 10 3 4
+model rows 'net:cat(conv(5)) cat(patch_embed(12,2) | max_pool(2) tokens) cls_token encoder(2) cat(ln) cls linear(classes)' 12 8 3 4
 model mobilenet mobilenet-tiny:width=4 16 16 3 5
 model resnet resnet20:width=4 16 16 3 5
 model convmixer convmixer:dim=20,depth=2,patch=4 16 16 3 5
@@ -99,7 +101,7 @@ model ti vit-tiny:dim=24,depth=2 16 12 3 4
 
 # PyTorch's logits of all models, and its next step of Adam from a checkpoint: a batch is all images, in any order.
 if [ -n "$torch" ]; then
-    "$torch" "$tests/export/torch_logits.py" tinycnn cnn pre post nopos silu mean maps norms pools groups squeezed mobilenet resnet convmixer whitened branches stem grid pooled cct ti >out 2>err && small "$(cat out)" 1e-5
+    "$torch" "$tests/export/torch_logits.py" tinycnn cnn pre post nopos silu mean maps norms pools groups squeezed joined rows mobilenet resnet convmixer whitened branches stem grid pooled cct ti >out 2>err && small "$(cat out)" 1e-5
     check "PyTorch's logits" $?
     set_of digits 16 9 'some text for pixels'
     for file in digits/train*; do cp "$file" "digits/test-${file#digits/train-}"; done

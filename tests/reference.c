@@ -324,6 +324,14 @@ static void scale(const struct node *n) {
     for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] * n->other[i / (n->in.h * n->in.w)];
 }
 
+static void concat(const struct node *n) {
+    const size_t rows = n->in.map ? 1 : n->in.h, all = size_of(n->l->out) / rows, own = size_of(n->in) / rows;
+    for (size_t r = 0; r < rows; r++) {
+        memcpy(n->y + r * all, n->x + r * own, own * sizeof *n->y);
+        memcpy(n->y + r * all + own, n->other + r * (all - own), (all - own) * sizeof *n->y);
+    }
+}
+
 static void sum(const struct node *n, const double *other) {
     for (size_t i = 0; i < size_of(n->in); i++) n->y[i] = n->x[i] + other[i];
 }
@@ -372,6 +380,7 @@ static void (*const compute[SHK_LAYER_KINDS])(const struct node *) = {
     [SHK_HARDSWISH] = hardswish,
     [SHK_SIGMOID] = sigmoid,
     [SHK_SCALE] = scale,
+    [SHK_CONCAT] = concat,
     [SHK_DROPOUT] = dropout,
     [SHK_DROP_PATH] = drop_path,
     [SHK_ADD] = add,

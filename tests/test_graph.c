@@ -331,6 +331,7 @@ enum edit {
     ON_THE_WAY, // the next node alone does
     READ_BY_NONE,
     BESIDE,        // X(n) + n
+    JOINED,        // the channels of both
     TWO_BESIDE,    // X(n) + X'(n)
     DOUBLED,       // X(n) + X(n), the same
     LINEAR_BESIDE, // X(n) + linear(n)
@@ -358,6 +359,7 @@ static int behind(struct builder *b, enum edit edit, int x) {
     return add(b, layers[edit - BEFORE_RELU], x, -1, "behind");
 }
 
+static int join(struct builder *b, int x, int y) { return add(b, (struct shk_layer)PLAIN(CONCAT), x, y, "joined"); }
 static int add_sum(struct builder *b, int x, int y) { return add(b, (struct shk_layer)PLAIN(ADD), x, y, "sum"); }
 
 static int add_odd(struct builder *b, const struct odd *x, int n) {
@@ -376,6 +378,8 @@ static int edit_behind(struct builder *b, enum edit edit, const struct odd *laye
         return n;
     case BESIDE:
         return add_sum(b, x, n);
+    case JOINED:
+        return join(b, x, n);
     case TWO_BESIDE:
         return add_sum(b, x, add_odd(b, layers, n));
     case LINEAR_BESIDE:

@@ -117,6 +117,48 @@ static const struct check checks[] = {
      5,
      4,
      5},
+    // Channels joined: below, above and at multiples of 16, in front of every kind of layer, of other joined ones, of images, of
+    // what others read before and behind, of rows and tokens.
+    {"net:conv(16) cat(relu conv(16) | relu conv(32,5,groups=2) | relu) relu conv(20,1,bias=no) cat(bn relu "
+     "conv(12,bias=no)) "
+     "cat(bn relu conv(12,bias=no)) bn relu avg_pool(2) mean linear(classes)",
+     {8, 10, 2, 3},
+     7,
+     3,
+     7},
+    {"net:cat(conv(5) | conv(2,1) | dropout(0) | conv(3,5) | conv(9,7)) relu max_pool(2) conv(8) relu max_pool(2) "
+     "flatten "
+     "linear(classes)",
+     {16, 12, 3, 3},
+     5,
+     3,
+     5},
+    {"net:cat(conv(3)) cat(conv(20) relu | cat(conv(3) | max_pool(3,1,1)) gelu) conv(30,groups=30) "
+     "cat(sum(dropout(0.2) conv(30,1) | relu) | conv(5,1)) se conv(10,stride=2,groups=5) flatten linear(9) relu "
+     "linear(classes)",
+     {9, 8, 4, 3},
+     6,
+     4,
+     6},
+    {"net:conv(20) relu sum(cat(conv(5) | dropout(0) | conv(3)) conv(20,1)) mean linear(classes)",
+     {8, 8, 1, 3},
+     5,
+     2,
+     5},
+    {"net:flatten cat(linear(20) relu) linear(9) gelu linear(classes)", {8, 9, 1, 3}, 7, 3, 7},
+    {"net:conv(18) relu cat(max_pool(2) flatten | mean | flatten linear(7) | mean linear(16)) dropout(0.1) linear(12) "
+     "bn relu "
+     "cat(linear(5) | relu) linear(classes)",
+     {8, 8, 1, 3},
+     9,
+     4,
+     9},
+    {"net:conv(20,3,stride=2) relu cat(tokens | patch_embed(12,1)) cls_token positions cat(linear(4) gelu linear(8)) "
+     "encoder(2,24) cat(ln | linear(9)) cls linear(classes)",
+     {8, 9, 2, 3},
+     6,
+     3,
+     6},
     {"net:conv(5,bias=no) bn relu conv(18,stride=2,bias=no) bn mean linear(classes)", {9, 8, 1, 3}, 7, 3, 7},
     {"net:conv(12) bn(eps=0.01,momentum=0.3) 2*(sum(conv(12) bn relu conv(12) bn) relu) flatten linear(9) bn relu "
      "linear(classes)",

@@ -24,6 +24,8 @@ static void test_one_way_to_write(void **state) {
         {"net:3*( conv(8) relu)mean head=linear(classes)", "net:3*(conv(8) relu) mean head=linear(classes)"},
         {"net:a = conv(8) b=2*sum ( c=conv(8)|conv(8,1)|relu ) mean linear(5)",
          "net:a=conv(8) b=2*sum(c=conv(8) | conv(8,1) | relu) mean linear(5)"},
+        {"net:conv(8) cat ( c=conv(4)|relu|cat(conv(1)) ) b=2*cat( conv(8) )mean linear(5)",
+         "net:conv(8) cat(c=conv(4) | relu | cat(conv(1))) b=2*cat(conv(8)) mean linear(5)"},
         {"net:conv(8) sum(conv(8) , drop_path = 0.2 ) sum(relu|gelu, 0.1) mean linear(5)",
          "net:conv(8) sum(conv(8),drop_path=0.2) sum(relu | gelu,0.1) mean linear(5)"},
     };
@@ -51,6 +53,9 @@ static void test_names(void **state) {
          "fc=linear(classes)",
          {"stem.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight", "layer1.1.conv1.weight",
           "layer1.1.conv2.weight", "layer2.0.conv1.weight", "layer2.0.downsample.0.weight", "fc.weight", "fc.bias"}},
+        {"net:conv(8) b=2*cat(n=bn conv(4)) cat(conv(4) | relu conv(2)) mean linear(classes)",
+         {"0.weight", "0.bias", "b.0.n.weight", "b.0.n.bias", "b.0.n.running_mean", "b.0.n.running_var", "b.0.1.weight",
+          "b.0.1.bias", "b.1.n.weight", "b.1.n.bias", "b.1.n.running_mean", "b.1.n.running_var"}},
         {"net:body=(patch_embed(8,8) cls=cls_token pos=positions) mean head=linear(classes)",
          {"body.cls", "body.pos", "body.0.weight", "body.0.bias", "head.weight", "head.bias"}},
         {"net:patch_embed(8,8) norm=ln blocks=encoder(2,norm=pre) mean linear(classes)",
@@ -175,6 +180,10 @@ static void test_wrong_texts(void **state) {
     refused("net:conv(8) sum relu", "character 13", "'('");
     refused("net:conv(8) sum()", "character 13", "empty");
     refused("net:conv(8) sum(relu | ) mean", "character 20", "empty");
+    refused("net:conv(8) cat relu", "character 13", "'(' is expected behind cat");
+    refused("net:conv(8) cat()", "character 13", "empty");
+    refused("net:conv(8) cat(relu | ) mean", "character 20", "empty");
+    refused("net:conv(8) cat(relu mean", "character 22 (its end)", "')' is expected behind branches");
     refused("net:0*relu", "character", "from 1 to 1000");
     refused("net:x*relu", "character", "from 1 to 1000");
     refused("net:1001*relu", "character", "from 1 to 1000");
@@ -223,6 +232,7 @@ static void test_wrong_arguments(void **state) {
     refused("net:conv(8) sum(relu,dropout=0.1)", "character 18", "sum takes drop_path");
     refused("net:conv(8) sum(relu,)", "character 18", "a value is expected");
     refused("net:conv(8) sum(relu,drop_path=0.1,drop_path=0.1)", "character 32", "given twice");
+    refused("net:conv(8) cat(relu,drop_path=0.1)", "character 18 ('drop_path=0.1)')", "cat takes no arguments");
     refused("net:patch_embed(8,4) encoder(2,drop_path=2)", "character 38",
             "drop_path of encoder must be a probability");
     refused("net:patch_embed(8,4) ln(eps=2)", "character 25", "eps of ln must be a number from 0 to 1");
@@ -281,6 +291,14 @@ static void test_wrong_nets(void **state) {
     refused("net:conv(8) sum(conv(4)) mean linear(classes)", "character 9", "unequal");
     refused("net:conv(8) sum(conv(8) | conv(8,stride=2)) mean linear(classes)", "character 9",
             "unequal values, 16x16 of 8 channels and 8x8 of 8");
+    refused("net:conv(8) cat(conv(4) | max_pool(2)) mean linear(classes)", "character 9 ('cat(conv(4) | max_pool(2')",
+            "joins channels of a map of 16x16 pixels and of a map of 8x8 pixels: let both be maps of one size");
+    refused("net:conv(8) cat(relu | tokens) mean linear(classes)", "character 9",
+            "of a map of 16x16 pixels and of 256 rows");
+    refused("net:tokens cat(cls_token) mean linear(classes)", "character 8", "of 256 rows and of 257 rows");
+    refused("net:conv(8) cat(dropout(0)) mean linear(classes)", "character 9", "two of its branches are the value");
+    refused("net:40*cat(relu) mean linear(classes)", "character 4",
+            "makes 98304 channels of 49152 and 49152, at most 65536");
     refused("net:conv(8) flatten sum(relu | relu) patch_embed(4,2) mean linear(classes)", "character", "takes a map");
     refused("net:flatten conv(8) mean linear(classes)", "character 9", "takes a map, not a matrix");
     refused("net:flatten linear(65536) linear(65536) linear(classes)", "character", "parameters, at most 100000000");

@@ -39,6 +39,10 @@ static const struct subject subjects[] = {
     {"net:conv(20) hardswish se(2) sum(se(channels=3)) mean linear(classes)", {8, 9, 1, 4}},
     {"net:conv(18) relu max_pool(3,2,pad=1) sum(relu | avg_pool(3,1,1)) avg_pool(2) flatten linear(classes)",
      {12, 9, 1, 4}},
+    {"net:conv(5) cat(conv(12) bn relu | conv(16) | relu | conv(3,1) | conv(32)) cat(bn relu conv(12)) max_pool(2) "
+     "cat(flatten | "
+     "mean) linear(classes)",
+     {9, 8, 2, 3}},
     {"net:conv(5,bias=no) bn relu sum(conv(5) bn | bn(ghost=yes)) relu max_pool(2) mean linear(6) bn linear(classes)",
      {9, 8, 2, 3}},
     {"net:bn sum(conv(5,stride=2) | max_pool(2) conv(5,1)) relu flatten bn relu linear(classes)", {8, 10, 3, 3}},

@@ -86,6 +86,16 @@ static const void *scale(struct shk_operands *o, const void *detail) {
     return shk_operands_keep(o, &a, sizeof a);
 }
 
+// A map among the channels of others, as many as are before it and behind it.
+static const void *concat(struct shk_operands *o, const void *detail) {
+    const struct windows *d = detail;
+    const size_t rows = d->size * d->size, row = shk_round16(d->c), joined = 3 * row;
+    struct shk_concat a = {.rows = rows, .cols = d->c, .x_row = row, .y_row = joined};
+    a.x = shk_operands_floats(o, rows * row);
+    a.y = (float *)shk_operands_result(o, rows * joined) + d->c;
+    return shk_operands_keep(o, &a, sizeof a);
+}
+
 static const void *avg_pool(struct shk_operands *o, const void *detail) {
     const struct windows *d = detail;
     const size_t out = outputs_of(d), map = d->size * d->size * d->c, n = out * out * d->c;
@@ -107,6 +117,11 @@ static const void *avg_pool(struct shk_operands *o, const void *detail) {
     {                                                                                                                  \
         .kernel = name, .shape = "16x16x32", .bytes = sizeof(float) * 32.0 * 16 * 16 * (passes),                       \
         .prepare = batch_norm, .detail = &(const struct windows){MAP, 1, 1, 0},                                        \
+    }
+#define CONCAT(shape_, channels)                                                                                       \
+    {                                                                                                                  \
+        .kernel = KERNEL_concat, .shape = shape_, .bytes = sizeof(float) * 16 * 16 * 2.0 * (channels),                 \
+        .prepare = concat, .detail = &(const struct windows){16, channels, 1, 1, 0},                                   \
     }
 #define ROWS(name, shape_, prepare_, window, stride, pad, out)                                                         \
     {                                                                                                                  \
@@ -137,6 +152,8 @@ static const struct kernel_case cases[] = {
     ROWS(KERNEL_avg_pool_backward, "2x2", avg_pool, 2, 2, 0, 8),
     SCALE(KERNEL_scale_forward, 2),
     SCALE(KERNEL_scale_backward, 3),
+    CONCAT("16x16x12", 12),
+    CONCAT("16x16x32", 32),
     NORM(KERNEL_batch_norm_statistics, 1),
     NORM(KERNEL_batch_norm_forward, 2),
     NORM(KERNEL_batch_norm_sums, 3),

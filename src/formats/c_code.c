@@ -207,6 +207,14 @@ const char *const shk_c_code[SHK_C_PARTS] = {
                   "    int i;\n"
                   "    for (i = 0; i < n; i++) out[i] = in[i] + other[i];\n"
                   "}\n",
+    [SHK_C_JOIN] = "/* Of each row the n numbers of one, then the m of the other. */\n"
+                   "static void join(const float *in, const float *other, int rows, int n, int m, float *out) {\n"
+                   "    int r, i;\n"
+                   "    for (r = 0; r < rows; r++) {\n"
+                   "        for (i = 0; i < n; i++) *out++ = *in++;\n"
+                   "        for (i = 0; i < m; i++) *out++ = *other++;\n"
+                   "    }\n"
+                   "}\n",
     [SHK_C_NORMALISE] = "static void normalise(const float *in, int rows, int n, float *out, float eps, const float "
                         "*weight,\n"
                         "                      const float *bias) {\n"

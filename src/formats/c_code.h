@@ -24,6 +24,7 @@ enum shk_c_part {
     SHK_C_HARDSWISH,
     SHK_C_SIGMOID,
     SHK_C_ADD,
+    SHK_C_JOIN,
     SHK_C_SCALE_MAP,
     SHK_C_NORMALISE,
     SHK_C_STANDARDISE,

@@ -193,6 +193,7 @@ static const unsigned parts[SHK_LAYER_KINDS] = {
     [SHK_HARDSWISH] = 1 << SHK_C_HARDSWISH,
     [SHK_SIGMOID] = 1 << SHK_C_SCALE | 1 << SHK_C_EXP | 1 << SHK_C_SIGMOID,
     [SHK_ADD] = 1 << SHK_C_ADD,
+    [SHK_CONCAT] = 1 << SHK_C_JOIN,
     [SHK_SCALE] = 1 << SHK_C_SCALE_MAP,
     [SHK_BATCH_NORM] = 1 << SHK_C_ROOT | 1 << SHK_C_STANDARDISE,
     [SHK_LAYER_NORM] = 1 << SHK_C_ROOT | 1 << SHK_C_NORMALISE,
@@ -258,6 +259,10 @@ static void say_arguments(struct source *s, const struct shk_layer *l, struct sh
     case SHK_TOKENS:
         say(s, "%zu, %zu, %s", in.map ? in.c : in.h, in.map ? in.h * in.w : in.c, out);
         break;
+    case SHK_CONCAT:
+        say(s, "%zu, %zu, %zu, %s", in.map ? 1 : in.h, in.c * (in.map ? in.h * in.w : 1),
+            (l->out.c - in.c) * (in.map ? in.h * in.w : 1), out);
+        break;
     case SHK_SEQ_POOL:
         say(s, "%zu, %zu, %s, arena + %zu", in.h, in.c, out, s->weights_place);
         break;
@@ -289,6 +294,7 @@ static const char *called(enum shk_layer_kind kind) {
                                                        [SHK_SIGMOID] = "sigmoid",
                                                        [SHK_SCALE] = "scale_map",
                                                        [SHK_ADD] = "add",
+                                                       [SHK_CONCAT] = "join",
                                                        [SHK_BATCH_NORM] = "standardise",
                                                        [SHK_LAYER_NORM] = "normalise",
                                                        [SHK_ATTENTION] = "attend",

@@ -284,6 +284,13 @@ static void write_add(struct onnx *o, const struct shk_layer *l) {
     node(o, "Add", INPUTS(o->in, value_of(o, l->in[1], other)), o->out, NONE);
 }
 
+// Channels are the second dimension of maps and rows, and the last of tokens.
+static void write_concat(struct onnx *o, const struct shk_layer *l) {
+    char other[80];
+    node(o, "Concat", INPUTS(o->in, value_of(o, l->in[1], other)), o->out,
+         (const struct attribute[]){whole("axis", l->out.map ? 1 : -1), {0}});
+}
+
 static void write_batch_norm(struct onnx *o, const struct shk_layer *l) {
     const struct shk_param *p = o->m->params;
     const struct attribute attributes[] = {{"epsilon", KIND_REAL, 0, {0}, (float)l->batch_norm.eps}, {0}};
@@ -408,6 +415,7 @@ static write_layer *const writers[SHK_LAYER_KINDS] = {
     [SHK_SIGMOID] = write_sigmoid,
     [SHK_SCALE] = write_scale,
     [SHK_ADD] = write_add,
+    [SHK_CONCAT] = write_concat,
     [SHK_BATCH_NORM] = write_batch_norm,
     [SHK_LAYER_NORM] = write_layer_norm,
     [SHK_ATTENTION] = write_attention,

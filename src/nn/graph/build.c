@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A net's text becomes layers: groups give names, repeats repeat, sums have branches.
+// A net's text becomes layers: groups give names, repeats repeat, branches are added up or joined.
 #include "nn/graph/build.h"
 
 #include "base/memory.h"
@@ -68,7 +68,7 @@ static const struct shk_word *find_word(struct shk_token t) {
 
 static bool fail_word(struct shk_builder *b) {
     const char *names[MOST_WORDS + 1] = {NULL};
-    char why[400] = "no layer is called so; the layers are sum", typed[32] = "";
+    char why[400] = "no layer is called so; the layers are sum, cat", typed[32] = "";
     size_t at = strlen(why);
     unsigned count = 0;
     for (const struct shk_word *w = shk_words; w->name && count < MOST_WORDS; w++) {
@@ -123,16 +123,50 @@ static bool build_sum(struct shk_builder *b, const struct shk_item *sum, struct 
     return b->syntax->items[sum->first].next >= 0 || add_branches(b, sum, total, from, v.real[0]);
 }
 
+static const struct shk_parameter no_parameters[] = {{.key = NULL}};
+
+static bool join(struct shk_builder *b, const struct shk_item *cat, const int *ends, size_t count) {
+    b->item = cat;
+    b->at = ends[0];
+    for (size_t i = 1; i < count; i++) {
+        for (size_t k = 0; k < i; k++)
+            if (ends[i] == ends[k]) return shk_builder_fail(b, "two of its branches are the value that it reads");
+        if (!shk_builder_add(b, (struct shk_layer){.kind = SHK_CONCAT, .in = {0, ends[i]}, .params = {-1, -1}}))
+            return false;
+    }
+    return true;
+}
+
+// The channels of branch after branch; of one alone behind those of what it reads.
+static bool build_cat(struct shk_builder *b, const struct shk_item *cat, struct scope *scope) {
+    const int from = b->at;
+    int ends[SHK_MAX_ITEMS];
+    size_t count = 0;
+    struct shk_values v;
+    if (!shk_arguments_read(b->syntax, cat, no_parameters, b->m->shape.classes, &v, b->err)) return false;
+    if (b->syntax->items[cat->first].next < 0) ends[count++] = from;
+    for (int i = cat->first; i >= 0; i = b->syntax->items[i].next) {
+        b->at = from;
+        if (!build_list(b, b->syntax->items[i].first, scope)) return false;
+        ends[count++] = b->at;
+    }
+    return join(b, cat, ends, count);
+}
+
+static bool build_branches(struct shk_builder *b, const struct shk_item *item, struct scope *scope) {
+    return (shk_token_is(item->word, "sum") ? build_sum : build_cat)(b, item, scope);
+}
+
 static bool build_once(struct shk_builder *b, const struct shk_item *item, size_t repeat, struct scope *scope) {
     struct scope inner = {.children = 0};
     b->item = item;
-    if (item->kind == SHK_ITEM_SUM && !item->name.length) return build_sum(b, item, scope);
+    if (item->kind == SHK_ITEM_BRANCHES && !item->name.length) return build_branches(b, item, scope);
     char name[MOST_NAME + 1];
     if (!name_child(b, scope, repeat, name)) return false;
     if (item->kind == SHK_ITEM_LAYER) return build_layer(b, name);
     if (snprintf(inner.prefix, sizeof inner.prefix, "%s.", name) >= (int)sizeof inner.prefix)
         return shk_builder_fail(b, "the names of its groups and its own are too long together");
-    return item->kind == SHK_ITEM_SUM ? build_sum(b, item, &inner) : build_list(b, item->first, &inner);
+    return item->kind == SHK_ITEM_BRANCHES ? build_branches(b, item, &inner) : build_list(b, item->first, &inner);
 }
 
 static bool build_list(struct shk_builder *b, int first, struct scope *scope) {

@@ -85,6 +85,29 @@ static bool infer_scale(const struct shk_graph *g, struct shk_layer *l, struct s
     return true;
 }
 
+struct words {
+    char text[60];
+};
+static struct words size_of(struct shk_extent e) {
+    struct words w;
+    snprintf(w.text, sizeof w.text, e.map ? "a map of %zux%zu pixels" : "%zu rows", e.h, e.w);
+    return w;
+}
+
+// The channels of one value, and behind them those of another.
+static bool infer_concat(const struct shk_graph *g, struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
+    const struct shk_extent other = g->layers[l->in[1]].out;
+    char why[200];
+    snprintf(why, sizeof why, "joins channels of %s and of %s: let both be maps of one size, or as many rows",
+             size_of(in).text, size_of(other).text);
+    if (in.map != other.map || in.h != other.h || in.w != other.w) return refuse(l, why, err);
+    l->out = in;
+    l->out.c += other.c;
+    snprintf(why, sizeof why, "makes %zu channels of %zu and %zu, at most %d are supported", l->out.c, in.c, other.c,
+             SHK_MOST_JOINED);
+    return l->out.c <= SHK_MOST_JOINED || refuse(l, why, err);
+}
+
 static bool has_sizes(const struct shk_layer *l) {
     switch (l->kind) {
     case SHK_GROUPED_CONV:
@@ -151,6 +174,8 @@ static bool infer(const struct shk_graph *g, struct shk_layer *l, struct shk_err
         return infer_batch_norm(l, in, err);
     case SHK_SCALE:
         return infer_scale(g, l, in, err);
+    case SHK_CONCAT:
+        return infer_concat(g, l, in, err);
     case SHK_FLATTEN:
         l->out = (struct shk_extent){1, 1, in.h * in.w * in.c, false};
         return true;

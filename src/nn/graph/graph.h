@@ -81,7 +81,7 @@ struct shk_layer {
     };
 };
 
-enum { SHK_MAX_LAYERS = 16 * 64 + 32 };
+enum { SHK_MAX_LAYERS = 16 * 64 + 32, SHK_MOST_JOINED = 65536 }; // joined: channels
 
 struct shk_graph {
     unsigned count, draws;

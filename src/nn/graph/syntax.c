@@ -92,21 +92,21 @@ static bool read_arguments(struct reader *r, struct shk_item *item) {
 static bool read_list(struct reader *r, int group, const char *ends);
 
 // Branches, each a group.
-static bool read_branches(struct reader *r, int sum) {
+static bool read_branches(struct reader *r, int item) {
     int last = -1;
     do {
         const int branch = new_item(r, SHK_ITEM_GROUP);
         if (branch < 0) return false;
-        r->s->items[branch].word = r->s->items[sum].word;
+        r->s->items[branch].word = r->s->items[item].word;
         if (last < 0)
-            r->s->items[sum].first = branch;
+            r->s->items[item].first = branch;
         else
             r->s->items[last].next = branch;
         last = branch;
         if (!read_list(r, branch, "|,)")) return false;
     } while (take(r, '|'));
-    if (take(r, ',')) return read_arguments(r, &r->s->items[sum]);
-    return take(r, ')') || fail(r, "')' is expected behind the branches of a sum") >= 0;
+    if (take(r, ',')) return read_arguments(r, &r->s->items[item]);
+    return take(r, ')') || fail(r, "')' is expected behind branches") >= 0;
 }
 
 static bool read_count(struct reader *r, struct shk_token digits, size_t *count) {
@@ -120,7 +120,7 @@ static bool read_count(struct reader *r, struct shk_token digits, size_t *count)
            fail(r, "a repeat is a whole number from 1 to %d", SHK_MAX_REPEATS) >= 0;
 }
 
-// A group, a sum or a layer; its word may have been read.
+// A group, branches or a layer; its word may have been read.
 static int read_thing(struct reader *r, struct shk_token word) {
     const char *const begin = r->at;
     if (!word.length && take(r, '(')) {
@@ -132,13 +132,13 @@ static int read_thing(struct reader *r, struct shk_token word) {
     }
     if (!word.length) word = take_word(r);
     if (!word.length) return fail(r, "a layer is expected, as conv(16,3) or relu");
-    const bool sum = shk_token_is(word, "sum");
-    const int item = new_item(r, sum ? SHK_ITEM_SUM : SHK_ITEM_LAYER);
+    const bool branches = shk_token_is(word, "sum") || shk_token_is(word, "cat");
+    const int item = new_item(r, branches ? SHK_ITEM_BRANCHES : SHK_ITEM_LAYER);
     if (item < 0) return -1;
     r->s->items[item].word = word;
     const bool open = take(r, '(');
-    if (sum) {
-        if (!open) return fail(r, "'(' is expected behind sum");
+    if (branches) {
+        if (!open) return fail(r, "'(' is expected behind %.3s", word.at);
         return read_branches(r, item) ? item : -1;
     }
     return !open || read_arguments(r, &r->s->items[item]) ? item : -1;
@@ -233,7 +233,7 @@ static void write_layer(struct writer *w, const struct shk_item *item) {
     if (item->argument_count) put_text(w, ")");
 }
 
-// Of a group the items, of a sum the branches, up to the bracket.
+// Of a group the items; or branches, up to the bracket.
 static void write_inside(struct writer *w, const struct shk_item *item) {
     if (item->kind == SHK_ITEM_GROUP) {
         write_list(w, item->first);
@@ -251,7 +251,8 @@ static void write_inside(struct writer *w, const struct shk_item *item) {
 // Behind its bracket in the line, where that holds it all; else in lines.
 static void write_brackets(struct writer *w, const struct shk_item *item) {
     struct writer line = {.s = w->s};
-    put_text(w, item->kind == SHK_ITEM_SUM ? "sum(" : "(");
+    if (item->kind == SHK_ITEM_BRANCHES) put_token(w, item->word);
+    put_text(w, "(");
     write_inside(&line, item);
     const bool broken = w->lines && w->at - w->begin + line.at + 1 > COLUMNS, lines = w->lines;
     w->lines = broken;

@@ -6,7 +6,8 @@
 //   item  = [ name "=" ] [ count "*" ] thing
 //   thing = word [ "(" arg { "," arg } ")" ]          a layer: conv(16,3,stride=2)
 //         | "(" list ")"                              a group
-//         | "sum" "(" list { "|" list } { "," arg } ")" branches that read the same value; one alone: with that value itself
+//         | ( "sum" | "cat" ) "(" list { "|" list } { "," arg } ")" branches that read the same value; one alone: with that
+//                                                     value itself
 //   arg   = [ key "=" ] value
 #ifndef SHK_NN_GRAPH_SYNTAX_H
 #define SHK_NN_GRAPH_SYNTAX_H
@@ -27,15 +28,15 @@ struct shk_argument {
 
 enum { SHK_MAX_ARGUMENTS = 8, SHK_MAX_ITEMS = 512, SHK_MAX_NESTING = 16, SHK_MAX_REPEATS = 1000 };
 
-enum shk_item_kind { SHK_ITEM_LAYER, SHK_ITEM_GROUP, SHK_ITEM_SUM };
+enum shk_item_kind { SHK_ITEM_LAYER, SHK_ITEM_GROUP, SHK_ITEM_BRANCHES };
 
 struct shk_item {
     enum shk_item_kind kind;
-    struct shk_token name, word; // word: where a group or sum begins, too
+    struct shk_token name, word; // word: where a group begins, too; sum or cat
     size_t count;                // how often; 0: once, and no number was given
     unsigned argument_count;
     struct shk_argument arguments[SHK_MAX_ARGUMENTS];
-    int first, next; // the first item in a group; of a sum, the first branch, which is a group; the next item; -1: none
+    int first, next; // the first item in a group, or the first branch, which is a group; the next item; -1: none
 };
 
 struct shk_syntax {
