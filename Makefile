@@ -85,7 +85,7 @@ all: $(LIB) $(BIN) $(MAN) $(COMPLETION) ## the library, the command, its man pag
 
 help: ## lists the targets
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
-	@echo && sed -n 's/^\([a-z][-a-z]*\):[^#]*## /\1:/p' Makefile | awk -F: '{ printf "  %-15s%s\n", $$1, substr($$0, length($$1) + 2) }'
+	@echo && sed -n 's/^\([a-z][-a-z]*\):[^#]*## /\1:/p' Makefile | awk -F: '{ printf "  %-19s%s\n", $$1, substr($$0, length($$1) + 2) }'
 
 # Compilers and flags of the last build; every object depends on them. Not $(file <...), which now and then reads something else in make 4.3.
 FLAGS_FILE := $(BUILD)/flags
