@@ -290,12 +290,13 @@ static void test_wrong_nets(void **state) {
     refused("net:max_pool(2) patch_embed(8,3) mean linear(classes)", "character 13", "do not divide the map of 8x8");
     refused("net:conv(8) sum(conv(4)) mean linear(classes)", "character 9", "unequal");
     refused("net:conv(8) sum(conv(8) | conv(8,stride=2)) mean linear(classes)", "character 9",
-            "unequal values, 16x16 of 8 channels and 8x8 of 8");
+            "unequal values, a map of 16x16 pixels of 8 channels and a map of 8x8 pixels of 8");
     refused("net:conv(8) cat(conv(4) | max_pool(2)) mean linear(classes)", "character 9 ('cat(conv(4) | max_pool(2')",
             "joins channels of a map of 16x16 pixels and of a map of 8x8 pixels: let both be maps of one size");
     refused("net:conv(8) cat(relu | tokens) mean linear(classes)", "character 9",
             "of a map of 16x16 pixels and of 256 rows");
     refused("net:tokens cat(cls_token) mean linear(classes)", "character 8", "of 256 rows and of 257 rows");
+    refused("net:conv(6) flatten ln linear(classes)", "behind flatten, the layer norm 2", "a multiple of 16 channels");
     refused("net:conv(8) cat(dropout(0)) mean linear(classes)", "character 9", "two of its branches are the value");
     refused("net:40*cat(relu) mean linear(classes)", "character 4",
             "makes 98304 channels of 49152 and 49152, at most 65536");

@@ -145,9 +145,9 @@ static bool check_attributes(const struct shk_layer *l, struct shk_error *err) {
 
 static bool infer_sum(const struct shk_graph *g, struct shk_layer *l, struct shk_extent in, struct shk_error *err) {
     const struct shk_extent other = g->layers[l->in[1]].out;
-    char why[160];
-    snprintf(why, sizeof why, "adds up unequal values, %zux%zu of %zu channels and %zux%zu of %zu", in.h, in.w, in.c,
-             other.h, other.w, other.c);
+    char why[200];
+    snprintf(why, sizeof why, "adds up unequal values, %s of %zu channels and %s of %zu", size_of(in).text, in.c,
+             size_of(other).text, other.c);
     return shk_extent_equal(in, other) || refuse(l, why, err);
 }
 
