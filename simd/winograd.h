@@ -14,7 +14,8 @@
 //   the gradients of out and in.
 //   winograd_flipped makes what one panel of output channels gives to U of the input gradient:
 //       U = G of the columns of the taps, both ways from last to first, then of the rows
-//   winograd_wgrad adds to dweight. For each sample, in runs of shk_winograd_tiles() tiles, row-major:
+//   winograd_wgrad adds to dweight, in runs of `run` tiles, row-major; where samples are not joined, a sample's last run ends with
+//   it. For each:
 //       A(y0..y3) = (y0, a + b, a - b, c + d, c - d, y3)
 //           with a = y0 + y2, b = y1 + y3, c = fma(4, y2, y0), d = fma(8, y3, y1 + y1)
 //       GT(u0..u5) = (fma(1/24, c, fma(-1/6, a, u0/4)), fma(1/12, d, -1/6 * b), fma(1/6, c, fma(-1/6, a, u5)))
@@ -40,11 +41,15 @@ struct shk_winograd {
     float *out;                        // [h][w][cout]
     size_t samples;                    // how many, and floats from one to the next:
     size_t in_sample, out_sample;
-    const float *dout; // [h][w][cout], of winograd_wgrad
-    float *dweight;    // taps [cout][9][cin]
+    // Of winograd_wgrad:
+    const float *dout; // [h][w][cout], and floats from one pixel to the next:
+    size_t dout_ld;
+    size_t run; // tiles, >= 1
+    bool joined;
+    float *dweight; // taps [cout][9][cin]
     bool fresh;
     float *total;  // or NULL
-    void *scratch; // shk_winograd_scratch() bytes, 64-byte aligned, contents unspecified
+    void *scratch; // shk_winograd_scratch() or shk_winograd_wgrad_scratch() bytes, 64-byte aligned, contents unspecified
 };
 struct shk_winograd_flipped {
     size_t cin, cout;  // multiples of 16
@@ -55,15 +60,16 @@ struct shk_winograd_flipped {
 
 static inline size_t shk_winograd_count(size_t side) { return (side + 3) / 4; }
 // Tiles of a run of the weight gradient: what is transformed of them fits L2.
-static inline size_t shk_winograd_tiles(size_t cin, size_t cout) {
-    const size_t tiles = 2048 / (cin + cout) & ~(size_t)7;
+static inline size_t shk_winograd_run(size_t cin, size_t cout) {
+    const size_t tiles = 4096 / (cin + cout) & ~(size_t)7;
     return tiles < 8 ? 8 : tiles;
 }
-static inline size_t shk_winograd_scratch(size_t cin, size_t cout) {
-    const size_t forward = 6 * cin + SHK_WINOGRAD_POINTS * (cin * SHK_CONV3X3_TILES + 16 + SHK_CONV3X3_TILES * 16 + 16);
-    const size_t backward = 6 * (cin > cout ? cin : cout) + 18 * cout * 16 +
-                            SHK_WINOGRAD_POINTS * ((cin + cout) * shk_winograd_tiles(cin, cout) + 32);
-    return (forward > backward ? forward : backward) * sizeof(float);
+static inline size_t shk_winograd_scratch(size_t cin) {
+    return (6 * cin + SHK_WINOGRAD_POINTS * (cin * SHK_CONV3X3_TILES + 16 + SHK_CONV3X3_TILES * 16 + 16)) *
+           sizeof(float);
+}
+static inline size_t shk_winograd_wgrad_scratch(size_t cin, size_t cout, size_t run) {
+    return (6 * cin + 18 * cout * 16 + SHK_WINOGRAD_POINTS * ((16 + cout) * run + 32)) * sizeof(float);
 }
 
 #endif

@@ -9,11 +9,12 @@ enum { CHANNELS = 4 }; // output channels at a time
 struct wgrad {
     const struct shk_winograd *c;
     struct map_tiles in, dout;
-    size_t most, n;  // tiles of a run
-    size_t v_step;   // floats from a position of v to the next
-    size_t n_step;   // and of gradients
-    float *v;        // [36][cin / 16][most][16]
-    float *gradient; // [36][cout / 16][most][16]
+    size_t n;                  // tiles of this run
+    struct map_tile first;     // of them
+    size_t v_step;             // floats from a position of v to the next
+    size_t n_step;             // and of gradients
+    float *v;                  // [36][run][16]: of sixteen input channels
+    float *gradient;           // [36][cout / 16][run][16]
     float *columns;  // [3][6][cout][16]: dU of a panel of input channels, its columns transformed
 };
 
@@ -63,18 +64,22 @@ SHK_INLINE void transform_gradients(const struct map_tiles *m, const struct map_
     }
 }
 
-static void transform_run(const struct wgrad *s, struct map_tile *next) {
-    for (size_t i = 0; i < s->n; i++, next_tile(&s->in, next)) {
-        for (size_t channel = 0; channel < s->c->cin; channel += 16)
-            transform_map_tile(&s->in, next, channel, s->v + channel * s->most + 16 * i, s->v_step);
+static void transform_run_gradients(const struct wgrad *s) {
+    struct map_tile at = s->first;
+    for (size_t i = 0; i < s->n; i++, next_tile(&s->in, &at))
         for (size_t channel = 0; channel < s->c->cout; channel += 16)
             for (size_t l = 0; l < 16; l += PV_LANES)
-                transform_gradients(&s->dout, next, channel + l, s->gradient + channel * s->most + 16 * i + l,
-                                    s->n_step);
-    }
+                transform_gradients(&s->dout, &at, channel + l, s->gradient + channel * s->c->run + 16 * i + l, s->n_step);
 }
 
-// ---- Products: u [CHANNELS][6] of column x, of the run's tiles; v and n: [6][most][16] at its positions.
+// Of sixteen input channels from `ci` on.
+static void transform_run_pixels(const struct wgrad *s, size_t ci) {
+    struct map_tile at = s->first;
+    for (size_t i = 0; i < s->n; i++, next_tile(&s->in, &at))
+        transform_map_tile(&s->in, &at, ci, s->v + 16 * i, s->v_step);
+}
+
+// ---- Products: u [CHANNELS][6] of column x, of the run's tiles; v and n: [6][run][16] at its positions.
 
 #ifdef SHK_ISA_AVX512
 
@@ -104,13 +109,12 @@ SHK_INLINE void multiply_column(const struct wgrad *s, const float *v, const flo
 
 #endif
 
-// Of sixteen input channels from `ci` on.
-static void multiply_run(const struct wgrad *s, size_t ci) {
+static void multiply_run(const struct wgrad *s) {
     const size_t cout = s->c->cout;
     for (size_t x = 0; x < 6; x++) {
-        const float *v = s->v + ci * s->most + x * s->v_step;
+        const float *v = s->v + x * s->v_step;
         for (size_t co = 0; co < cout; co += CHANNELS) {
-            const float *n = s->gradient + (co & ~(size_t)15) * s->most + co % 16 + x * s->n_step;
+            const float *n = s->gradient + (co & ~(size_t)15) * s->c->run + co % 16 + x * s->n_step;
             vf u[CHANNELS * 6];
             multiply_column(s, v, n, u);
             SHK_UNROLL
@@ -156,10 +160,9 @@ static void add_taps(const struct wgrad *s, size_t ci, bool fresh, bool last) {
 }
 
 static struct wgrad begin(const struct shk_winograd *c) {
-    const size_t most = shk_winograd_tiles(c->cin, c->cout);
-    struct wgrad s = {.c = c, .most = most, .v_step = c->cin * most + 16, .n_step = c->cout * most + 16};
+    struct wgrad s = {.c = c, .v_step = 16 * c->run + 16, .n_step = c->cout * c->run + 16};
     s.in = (struct map_tiles){c->in, NULL, c->h, c->w, c->cin, c->in_sample};
-    s.dout = (struct map_tiles){c->dout, NULL, c->h, c->w, c->cout, c->out_sample};
+    s.dout = (struct map_tiles){c->dout, NULL, c->h, c->w, c->dout_ld, c->out_sample};
     float *scratch = c->scratch;
     s.in.zeros = clear_row(scratch, c->cin);
     s.columns = scratch + 6 * c->cin;
@@ -170,15 +173,16 @@ static struct wgrad begin(const struct shk_winograd *c) {
 
 void SHK_KERNEL(winograd_wgrad)(const struct shk_winograd *c) {
     struct wgrad s = begin(c);
-    const size_t tiles = shk_winograd_count(c->h) * shk_winograd_count(c->w);
-    struct map_tile next = {0, 0, 0};
-    for (size_t sample = 0; sample < c->samples; sample++)
-        for (size_t done = 0; done < tiles; done += s.n) {
-            s.n = tiles - done < s.most ? tiles - done : s.most;
-            transform_run(&s, &next);
-            for (size_t ci = 0; ci < c->cin; ci += 16) {
-                multiply_run(&s, ci);
-                add_taps(&s, ci, c->fresh && sample + done == 0, sample + 1 == c->samples && done + s.n == tiles);
-            }
+    const size_t tiles = shk_winograd_count(c->h) * shk_winograd_count(c->w), all = tiles * c->samples;
+    for (size_t done = 0; done < all; done += s.n) {
+        const size_t left = c->joined ? all - done : tiles - done % tiles;
+        s.n = left < c->run ? left : c->run;
+        transform_run_gradients(&s);
+        for (size_t ci = 0; ci < c->cin; ci += 16) {
+            transform_run_pixels(&s, ci);
+            multiply_run(&s);
+            add_taps(&s, ci, c->fresh && done == 0, done + s.n == all);
         }
+        for (size_t i = 0; i < s.n; i++) next_tile(&s.in, &s.first);
+    }
 }

@@ -148,7 +148,7 @@ static void check_map(struct problem *p, bool back, enum ending ending) {
     k.in = back ? p->dout : p->in;
     k.in_sample = back ? p->k.out_sample : p->k.in_sample;
     k.out_sample = n / k.samples;
-    k.scratch = kt_bytes(shk_winograd_scratch(k.cin, k.cout));
+    k.scratch = kt_bytes(shk_winograd_scratch(k.cin));
     KT_FOR_ISAS(kernels) {
         transform(p, kernels);
         k.weights = back ? p->back : p->forward;
@@ -187,8 +187,22 @@ static void input_gradient_is_close(void **state) {
     for_each_shape(check_input_gradient);
 }
 
+// The gradients as channels of a wider map, in runs that go on from sample to sample.
+static float *join_samples(const struct problem *p, struct shk_winograd *k) {
+    k->joined = true;
+    k->run = 5;
+    k->dout_ld = k->cout + 16;
+    k->out_sample = p->pixels * k->dout_ld;
+    float *wide = kt_random(k->samples * k->out_sample, -1, 1);
+    for (size_t i = 0; i < k->samples; i++)
+        for (size_t r = 0; r < p->pixels; r++)
+            memcpy(wide + i * k->out_sample + r * k->dout_ld, p->dout + i * p->k.out_sample + r * k->cout,
+                   k->cout * sizeof *wide);
+    return wide;
+}
+
 // Of taps that are written, added to, or go to a total.
-static void check_weight_gradient_into(struct problem *p, bool fresh, bool with_total) {
+static void check_weight_gradient_into(struct problem *p, bool fresh, bool with_total, bool joined) {
     struct shk_winograd k = p->k;
     const size_t n = k.cout * 9 * k.cin;
     float *before = kt_random(n, -1, 1), *total = kt_random(n, -1, 1), *expected = NULL;
@@ -200,9 +214,12 @@ static void check_weight_gradient_into(struct problem *p, bool fresh, bool with_
         magnitude[i] = 2 + direct_weight(p, co, 4, ci, true); // the tap that sees all
     }
     k.in = p->in;
-    k.dout = p->dout;
+    k.run = shk_winograd_run(k.cin, k.cout);
+    k.dout_ld = k.cout;
+    float *const wide = joined ? join_samples(p, &k) : NULL;
+    k.dout = joined ? wide : p->dout;
     k.fresh = fresh;
-    k.scratch = kt_bytes(shk_winograd_scratch(k.cin, k.cout));
+    k.scratch = kt_bytes(shk_winograd_wgrad_scratch(k.cin, k.cout, k.run));
     KT_FOR_ISAS(kernels) {
         k.dweight = kt_copy(before, n);
         if (fresh) kt_repoison(k.dweight, n);
@@ -218,13 +235,14 @@ static void check_weight_gradient_into(struct problem *p, bool fresh, bool with_
     kt_free(before);
     kt_free(total);
     kt_free(expected);
+    kt_free(wide);
     kt_free(k.scratch);
     free(want);
     free(magnitude);
 }
 
 static void check_weight_gradient(struct problem *p) {
-    for (int way = 0; way < 4; way++) check_weight_gradient_into(p, way % 2, way / 2);
+    for (int way = 0; way < 8; way++) check_weight_gradient_into(p, way % 2, way / 2 % 2, way / 4);
 }
 
 static void weight_gradient_is_close(void **state) {
@@ -238,7 +256,9 @@ static void samples_are_added_in_order(void **state) {
     struct problem p = problem_of(9, 8, 32, 16, 4);
     const size_t n = p.k.cout * 9 * p.k.cin;
     float *at_once = kt_floats(n), *apart = kt_floats(n);
-    p.k.scratch = kt_bytes(shk_winograd_scratch(p.k.cin, p.k.cout));
+    p.k.run = shk_winograd_run(p.k.cin, p.k.cout);
+    p.k.dout_ld = p.k.cout;
+    p.k.scratch = kt_bytes(shk_winograd_wgrad_scratch(p.k.cin, p.k.cout, p.k.run));
     KT_FOR_ISAS(kernels) {
         struct shk_winograd k = p.k;
         k.in = p.in;

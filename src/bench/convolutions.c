@@ -80,7 +80,10 @@ static const void *winograd(struct shk_operands *o, const void *detail) {
     c.weights = shk_operands_floats(o, SHK_WINOGRAD_POINTS * d->cin * d->cout);
     c.out = shk_operands_result(o, c.samples * out);
     c.dweight = shk_operands_result(o, 9 * d->cin * d->cout);
-    c.scratch = shk_operands_zeros(o, 1, shk_winograd_scratch(d->cin, d->cout));
+    c.dout_ld = d->cout;
+    c.run = shk_winograd_run(d->cin, d->cout);
+    const size_t map = shk_winograd_scratch(d->cin), taps = shk_winograd_wgrad_scratch(d->cin, d->cout, c.run);
+    c.scratch = shk_operands_zeros(o, 1, map > taps ? map : taps);
     return shk_operands_keep(o, &c, sizeof c);
 }
 

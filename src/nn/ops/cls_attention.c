@@ -201,6 +201,8 @@ static size_t batch_floats(const struct shk_op *op) {
     return 2 * a->heads * a->d * op->weight->ld;
 }
 
+static double batch_flops(const struct shk_op *op) { return 2.0 * (double)op->out.rows * (double)batch_floats(op); }
+
 // ---- In the plan
 
 static void make_buffers(struct shk_lowering *f, struct cls_attention *a) {
@@ -298,4 +300,5 @@ const struct shk_op_type shk_op_cls_attention = {.name = "cls_attention",
                                                  .flops = flops,
                                                  .updates = updates,
                                                  .batch_floats = batch_floats,
+                                                 .batch_flops = batch_flops,
                                                  .gradient = gradient};

@@ -496,6 +496,8 @@ static size_t batch_floats(const struct shk_op *op) {
     return l->batch_gradient ? weight_floats(l) : 0;
 }
 
+static double batch_flops(const struct shk_op *op) { return 2.0 * (double)op->out.rows * (double)batch_floats(op); }
+
 static bool leave_shards(struct shk_op *op, struct shk_plan *p) {
     if (shk_linear_of(op)->batch_gradient || !covers_buffer(p, &op->in)) return false;
     shk_linear_use_batch((struct shk_linear *)op, p);
@@ -535,6 +537,7 @@ const struct shk_op_type shk_op_linear = {
     .updates = updates,
     .shard_floats = shard_floats,
     .batch_floats = batch_floats,
+    .batch_flops = batch_flops,
     .leave_shards = leave_shards,
     .gradient = shk_linear_gradient,
     .applies_at_once = applies_at_once,

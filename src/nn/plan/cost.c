@@ -23,8 +23,7 @@ double shk_update_flops(const struct shk_plan *p, size_t samples) {
     double flops = 0;
     for (unsigned i = 0; i < p->op_count; i++) {
         const struct shk_op *op = p->ops[i];
-        if (!op->type->batch_floats || op->dealt) continue;
-        flops += 2.0 * (double)(samples * op->out.rows) * (double)op->type->batch_floats(op);
+        if (op->type->batch_flops && !op->dealt) flops += (double)samples * op->type->batch_flops(op);
     }
     return flops;
 }

@@ -35,8 +35,9 @@ struct shk_op_type {
     bool (*applies_at_once)(const struct shk_update *);
     void (*gradient_and_rule)(const struct shk_whole_batch *, const struct shk_update *, const struct shk_rule *,
                               float *scratch);
-    size_t (*batch_floats)(
-        const struct shk_op *); // of its weights' gradients that come from the whole batch; NULL: none
+    // Of its weights' gradients that come from the whole batch: floats, and what they cost of one sample. NULL: none.
+    size_t (*batch_floats)(const struct shk_op *);
+    double (*batch_flops)(const struct shk_op *);
 
     // Dealing out: asked whether it computes the whole batch in tasks, where `kept` floats a sample would have to be kept
     // for it; then its slices do what is left, forward behind the tasks, and backward before them. NULL: never.
