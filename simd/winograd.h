@@ -48,8 +48,9 @@ struct shk_winograd {
     bool joined;
     float *dweight; // taps [cout][9][cin]
     bool fresh;
-    float *total;  // or NULL
-    void *scratch; // shk_winograd_scratch() or shk_winograd_wgrad_scratch() bytes, 64-byte aligned, contents unspecified
+    float *total; // or NULL
+    void
+        *scratch; // shk_winograd_scratch() or shk_winograd_wgrad_scratch() bytes, 64-byte aligned, contents unspecified
 };
 struct shk_winograd_flipped {
     size_t cin, cout;  // multiples of 16

@@ -46,24 +46,44 @@ SHK_INLINE void load_columns(const float *m, vf *s) {
 #endif
 }
 
+// Some of the input channels.
+struct depth {
+    size_t first, end; // first: a multiple of 16
+};
+
 // The products of six positions, a column (AVX-512) or a row, for `tiles` tiles from `tile` on and 16 output channels.
-typedef void product_function(const struct block *, size_t six, size_t tile);
+typedef void product_function(const struct block *, size_t six, size_t tile, struct depth);
 
 #ifdef SHK_ISA_AVX512
 
-// A column's six positions in registers, and from there through A^T.
-SHK_INLINE void product(const int tiles, const struct block *s, size_t x, size_t tile) {
-    const size_t cin = s->k;
-    struct column u = column_of(s->u + x * cin * 16, (ptrdiff_t)(6 * cin * 16));
-    struct column v = column_of(s->v + x * s->v_step + 16 * tile, (ptrdiff_t)(6 * s->v_step));
-    vf acc[GROUP * 6];
+// A column's weights stay in L1 while the block's tiles take them: so many input channels of them.
+enum { DEPTH = 64 };
+
+// Where the sums over the channels before lie, behind the products of the tiles' columns: [TILES][6][16].
+SHK_INLINE float *partial_of(const struct block *s, size_t tile) { return s->m + 24 * M_STEP + tile * 96; }
+
+SHK_INLINE void begin_sums(const int tiles, const struct block *s, size_t x, vf *acc) {
     SHK_UNROLL
     for (int i = 0; i < tiles * 6; i++) acc[i] = vf_zero();
     if (x == 1 && s->bias) {
         SHK_UNROLL
         for (int t = 0; t < tiles; t++) acc[6 * t + 1] = vf_load(s->bias);
     }
-    size_t left = cin;
+}
+
+// A column's six positions in registers, and when they are complete from there through A^T.
+SHK_INLINE void product(const int tiles, const struct block *s, size_t x, size_t tile, struct depth d) {
+    const size_t cin = s->k;
+    struct column u = column_of(s->u + (x * cin + d.first) * 16, (ptrdiff_t)(6 * cin * 16));
+    struct column v = column_of(s->v + x * s->v_step + 16 * tile + d.first * TILES, (ptrdiff_t)(6 * s->v_step));
+    vf acc[GROUP * 6];
+    if (d.first == 0) {
+        begin_sums(tiles, s, x, acc);
+    } else {
+        SHK_UNROLL
+        for (int i = 0; i < tiles * 6; i++) acc[i] = vf_load(partial_of(s, tile) + 16 * i);
+    }
+    size_t left = d.end - d.first;
     for (; left >= 16; left -= 16, advance_column(&v, TILES * 16 - 16)) {
         for (int i = 0; i < 4; i++, advance_column(&v, 4), advance_column(&u, 64)) {
             SHK_UNROLL
@@ -71,6 +91,11 @@ SHK_INLINE void product(const int tiles, const struct block *s, size_t x, size_t
         }
     }
     for (; left; left--, advance_column(&v, 1), advance_column(&u, 16)) product_step(tiles, 16, &v, &u, 0, acc);
+    if (d.end < cin) {
+        SHK_UNROLL
+        for (int i = 0; i < tiles * 6; i++) vf_store(partial_of(s, tile) + 16 * i, acc[i]);
+        return;
+    }
     float *m = s->m + x * M_STEP + 16 * tile;
     SHK_UNROLL
     for (int t = 0; t < tiles; t++) {
@@ -83,8 +108,11 @@ SHK_INLINE void product(const int tiles, const struct block *s, size_t x, size_t
 
 #else
 
+enum { DEPTH = 1 << 20 }; // all: a position's weights are a sixth of a column's
+
 // A row's six positions.
-SHK_INLINE void product(const int tiles, const struct block *s, size_t y, size_t tile) {
+SHK_INLINE void product(const int tiles, const struct block *s, size_t y, size_t tile, struct depth d) {
+    (void)d;
     const size_t cin = s->k, v_step = s->v_step;
     const float *u = s->u + 6 * y * cin * 16;
     const float *position = s->v + 6 * y * v_step + 16 * tile;
@@ -112,8 +140,9 @@ SHK_INLINE void product(const int tiles, const struct block *s, size_t y, size_t
 #endif
 
 #define PRODUCT(tiles)                                                                                                 \
-    static __attribute__((noinline)) void product_##tiles(const struct block *s, size_t six, size_t tile) {            \
-        product(tiles, s, six, tile);                                                                                  \
+    static __attribute__((noinline)) void product_##tiles(const struct block *s, size_t six, size_t tile,              \
+                                                          struct depth d) {                                            \
+        product(tiles, s, six, tile, d);                                                                               \
     }
 PRODUCT(1)
 PRODUCT(2)
@@ -127,16 +156,21 @@ static product_function *const products[GROUP] = {product_1, product_2, product_
 static product_function *const products[GROUP] = {product_1, product_2, product_3, product_4};
 #endif
 
-// Six positions at a time, whose weights stay in L1 while the block's tiles take them, in groups of like size.
-static void multiply(const struct block *s) {
-    for (size_t six = 0; six < POINTS / 6; six++) {
-        size_t tile = 0;
-        for (size_t groups = (s->n + GROUP - 1) / GROUP; groups; groups--) {
-            const size_t n = (s->n - tile + groups - 1) / groups;
-            products[n - 1](s, six, tile);
-            tile += n;
-        }
+// All tiles of the block, in groups of like size.
+static void multiply_tiles(const struct block *s, size_t six, struct depth d) {
+    size_t tile = 0;
+    for (size_t groups = (s->n + GROUP - 1) / GROUP; groups; groups--) {
+        const size_t n = (s->n - tile + groups - 1) / groups;
+        products[n - 1](s, six, tile, d);
+        tile += n;
     }
+}
+
+// Six positions at a time, whose weights stay in L1 while the block's tiles take them.
+static void multiply(const struct block *s) {
+    for (size_t six = 0; six < POINTS / 6; six++)
+        for (size_t k = 0; k < s->k; k += DEPTH)
+            multiply_tiles(s, six, (struct depth){k, s->k - k < DEPTH ? s->k : k + DEPTH});
 }
 
 #endif

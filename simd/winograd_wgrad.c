@@ -9,13 +9,13 @@ enum { CHANNELS = 4 }; // output channels at a time
 struct wgrad {
     const struct shk_winograd *c;
     struct map_tiles in, dout;
-    size_t n;                  // tiles of this run
-    struct map_tile first;     // of them
-    size_t v_step;             // floats from a position of v to the next
-    size_t n_step;             // and of gradients
-    float *v;                  // [36][run][16]: of sixteen input channels
-    float *gradient;           // [36][cout / 16][run][16]
-    float *columns;  // [3][6][cout][16]: dU of a panel of input channels, its columns transformed
+    size_t n;              // tiles of this run
+    struct map_tile first; // of them
+    size_t v_step;         // floats from a position of v to the next
+    size_t n_step;         // and of gradients
+    float *v;              // [36][run][16]: of sixteen input channels
+    float *gradient;       // [36][cout / 16][run][16]
+    float *columns;        // [3][6][cout][16]: dU of a panel of input channels, its columns transformed
 };
 
 // A of four values.
@@ -69,7 +69,8 @@ static void transform_run_gradients(const struct wgrad *s) {
     for (size_t i = 0; i < s->n; i++, next_tile(&s->in, &at))
         for (size_t channel = 0; channel < s->c->cout; channel += 16)
             for (size_t l = 0; l < 16; l += PV_LANES)
-                transform_gradients(&s->dout, &at, channel + l, s->gradient + channel * s->c->run + 16 * i + l, s->n_step);
+                transform_gradients(&s->dout, &at, channel + l, s->gradient + channel * s->c->run + 16 * i + l,
+                                    s->n_step);
 }
 
 // Of sixteen input channels from `ci` on.

@@ -146,9 +146,7 @@ static void gradient(const struct shk_whole_batch *w, const struct shk_update *u
     if (u->bias) batch_bias_gradient(w, u, scratch + SHK_GRADIENT_FLOATS);
 }
 
-static size_t batch_floats(const struct shk_op *op) {
-    return winograd_of(op)->batch_gradient ? op->weight->length : 0;
-}
+static size_t batch_floats(const struct shk_op *op) { return winograd_of(op)->batch_gradient ? op->weight->length : 0; }
 
 // Panels whose gradient, and what it is made from, have a place.
 static size_t most_panels(size_t cin, size_t floats) {
