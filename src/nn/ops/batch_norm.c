@@ -106,6 +106,7 @@ static void through_sum(const struct batch_norm *b, const struct shk_slice *s, s
     if (b->sum_relu) s->k->relu_backward(&(struct shk_relu_backward){n, shk_sample_at(s, &b->y, sample), dy, dy, 1});
     if (b->other_grad.buffer < 0) return;
     float *other = shk_sample_at(s, &b->other_grad, sample);
+    if (other == dy) return;
     if (b->accumulate_other)
         s->k->add(&(struct shk_add){.rows = 1, .cols = n, .x = dy, .y = other});
     else
@@ -306,6 +307,21 @@ static int take_sum(struct shk_lowering *f, const struct shk_value *in, struct b
     return as->sum_relu ? relu : add;
 }
 
+// The gradient of the output lies where another one is written behind it, for the first time: the other value's of a sum,
+// which is the same, or the input's. Nobody else writes there before: other readers of these values have been lowered, so they
+// run backward behind both ops, between which no other op is.
+static struct shk_view gradient_place(const struct shk_lowering *f, const struct batch_norm *as,
+                                      const struct shk_value *in) {
+    const size_t rows = in->value.rows, cols = in->value.cols;
+    const bool first[] = {as->adds && !as->accumulate_other, shk_reads_last(f)};
+    const struct shk_view *const places[] = {&as->other_grad, &in->grad};
+    for (int i = 0; i < 2; i++)
+        if (first[i] && places[i]->buffer >= 0 && shk_is_dense(places[i]) && places[i]->rows == rows &&
+            places[i]->cols == cols)
+            return *places[i];
+    return shk_grad_new(f->plan, rows, cols);
+}
+
 static bool match(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
     if (l->kind != SHK_BATCH_NORM) return false;
@@ -317,7 +333,7 @@ static bool match(struct shk_lowering *f) {
         .eps = l->batch_norm.eps, .momentum = l->batch_norm.momentum, .ghost = l->batch_norm.ghost, .relu = relu >= 0};
     const int last = as.relu ? relu : take_sum(f, &in, &as);
     as.y = shk_view_new(f->plan, rows, cols);
-    as.dy = shk_grad_new(f->plan, rows, cols);
+    as.dy = gradient_place(f, &as, &in);
     make_buffers(f->plan, &as);
     for (int i = 0; i < 2; i++) as.running[i] = shk_lay_out_vector(f, l->running[i], in.axis, cols);
     as.shift = shk_lay_out_vector(f, l->params[1], in.axis, cols);
@@ -343,8 +359,9 @@ static void declare_statistics(struct shk_op *op) {
     shk_op_uses(op, b->statistics, SHK_WRITES_FORWARD);
     shk_op_uses(op, b->moments, SHK_READS_BACKWARD | SHK_USES_OF_BATCH);
     shk_op_uses(op, b->slopes, SHK_READS_BACKWARD | SHK_USES_OF_BATCH);
-    shk_op_uses(op, b->dy.buffer, SHK_READS_BACKWARD);
-    shk_op_uses(op, op->in_grad.buffer, SHK_WRITES_BACKWARD | (op->accumulate ? SHK_READS_BACKWARD : 0));
+    const bool in_place = op->in_grad.buffer == b->dy.buffer;
+    shk_op_uses(op, b->dy.buffer, SHK_READS_BACKWARD | (in_place ? SHK_WRITES_BACKWARD : 0));
+    if (!in_place) shk_op_uses(op, op->in_grad.buffer, SHK_WRITES_BACKWARD | (op->accumulate ? SHK_READS_BACKWARD : 0));
 }
 
 static void declare(struct shk_op *op) {
@@ -354,7 +371,8 @@ static void declare(struct shk_op *op) {
     shk_op_uses(op, op->out_grad.buffer, SHK_READS_BACKWARD | (b->sum_relu ? SHK_WRITES_BACKWARD : 0));
     if (b->adds) {
         shk_op_uses(op, b->other.buffer, SHK_READS_FORWARD);
-        shk_op_uses(op, b->other_grad.buffer, SHK_WRITES_BACKWARD | (b->accumulate_other ? SHK_READS_BACKWARD : 0));
+        if (b->other_grad.buffer != b->dy.buffer)
+            shk_op_uses(op, b->other_grad.buffer, SHK_WRITES_BACKWARD | (b->accumulate_other ? SHK_READS_BACKWARD : 0));
     }
     shk_op_uses(op, b->statistics, SHK_READS_TASKS);
     shk_op_uses(op, b->moments,
