@@ -45,6 +45,9 @@ static const struct subject subjects[] = {
      {9, 8, 2, 3}},
     {"net:conv(5,bias=no) bn relu sum(conv(5) bn | bn(ghost=yes)) relu max_pool(2) mean linear(6) bn linear(classes)",
      {9, 8, 2, 3}},
+    {"net:conv(5,bias=no) bn hardswish sum(conv(5) bn silu conv(5) bn) sum(dropout(0) | bn) relu sum(bn) bn mean "
+     "linear(classes)",
+     {9, 8, 2, 3}},
     {"net:bn sum(conv(5,stride=2) | max_pool(2) conv(5,1)) relu flatten bn relu linear(classes)", {8, 10, 3, 3}},
     {"net:conv(5) relu sum(conv(20,5,stride=2) tokens cls_token | patch_embed(20,2) cls_token positions) "
      "positions(sincos) "
