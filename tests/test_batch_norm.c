@@ -7,11 +7,12 @@
 struct sample {
     size_t rows, cols;
     float *x, *mean, *scale, *shift, *y, *dy, *level, *slope;
-    bool relu;
+    enum shk_norm_activation activation;
 };
 
 static struct sample random_sample(int trial) {
-    struct sample s = {.rows = 1 + kt_below(70), .cols = 16 * (1 + kt_below(4)), .relu = trial % 2};
+    struct sample s = {.rows = 1 + kt_below(70), .cols = 16 * (1 + kt_below(4))};
+    s.activation = (enum shk_norm_activation)(trial % 4);
     const size_t n = s.rows * s.cols;
     s.x = kt_random(n, -1, 1);
     s.mean = kt_random(s.cols, -0.5, 0.5);
@@ -39,7 +40,7 @@ static struct shk_batch_norm args_of(const struct sample *s) {
                                    .mean = s->mean,
                                    .scale = s->scale,
                                    .shift = s->shift,
-                                   .relu = s->relu,
+                                   .activation = s->activation,
                                    .y = s->y,
                                    .dy = s->dy,
                                    .level = s->level,
@@ -80,34 +81,51 @@ static void statistics_are_right(void **state) {
     }
 }
 
+// What an activation makes of z, and its derivative.
+static double activated(enum shk_norm_activation of, double z, double *derivative) {
+    const double gate = fmin(1, fmax(0, z / 6 + 0.5)), sigmoid = 1 / (1 + exp(-z));
+    const double ys[] = {z, fmax(0, z), z * gate, z * sigmoid};
+    const double slopes[] = {1, z > 0, fabs(z) < 3 ? z / 3 + 0.5 : gate, sigmoid * (1 + z * (1 - sigmoid))};
+    *derivative = slopes[of];
+    return ys[of];
+}
+
+static double normalised(const struct sample *s, size_t i) {
+    const size_t c = i % s->cols;
+    return (double)fmaf(s->x[i] - s->mean[c], s->scale[c], s->shift[c]);
+}
+
 static void values_are_normalised(void **state) {
     (void)state;
     for (int trial = 0; trial < 60; trial++) {
         struct sample s = random_sample(trial);
         struct shk_batch_norm args = args_of(&s);
         const size_t n = s.rows * s.cols;
-        float *want = kt_floats(n);
-        args.residual = trial % 4 < 2 ? s.y : NULL;
+        double *want = malloc(n * sizeof *want), slope;
+        float *first = args.y = kt_floats(n);
+        args.residual = trial % 8 < 4 ? s.y : NULL;
         for (size_t i = 0; i < n; i++) {
-            const size_t c = i % s.cols;
-            const float z = fmaf(s.x[i] - s.mean[c], s.scale[c], s.shift[c]), y = args.residual ? z + s.y[i] : z;
-            want[i] = s.relu && !(y > 0) ? 0 : y;
+            const float z = (float)normalised(&s, i), sum = args.residual ? z + s.y[i] : z;
+            want[i] = activated(s.activation, (double)sum, &slope);
         }
+        kt_reference()->batch_norm_forward(&args);
+        kt_close("forward", "c", first, want, NULL, n, s.cols, s.activation < SHK_NORM_HARDSWISH ? 0 : 2e-6);
         KT_FOR_ISAS(kernels) {
             args.y = kt_floats(n);
             kernels->batch_norm_forward(&args);
-            for (size_t i = 0; i < n; i++)
-                if (args.y[i] != want[i]) fail_msg("forward on %s: element %zu", kernels->isa, i); // -0 is 0
+            kt_same_bits("forward", kernels->isa, args.y, first, n, s.cols);
             kt_free(args.y);
         }
-        kt_free(want);
+        kt_free(first);
+        free(want);
         free_sample(&s);
     }
 }
 
 static double passed(const struct sample *s, size_t i) {
-    const size_t c = i % s->cols;
-    return s->relu && !(fmaf(s->x[i] - s->mean[c], s->scale[c], s->shift[c]) > 0) ? 0 : (double)s->dy[i];
+    double slope;
+    activated(s->activation, normalised(s, i), &slope);
+    return slope * (double)s->dy[i];
 }
 
 static void gradients_are_summed(void **state) {
@@ -147,6 +165,66 @@ static void gradients_are_summed(void **state) {
     }
 }
 
+// What the sums of a value with another leave behind beside their own: g in place of dy, and of the other value.
+struct shared {
+    float *masked, *other, *dshift, *dscale;
+};
+
+static struct shared shared_sums(const struct sample *s, const struct shk_kernels *k, struct shk_batch_norm args,
+                                 const float *before) {
+    const size_t n = s->rows * s->cols;
+    const struct shared of = {kt_copy(s->dy, n), kt_copy(before, n), kt_floats(s->cols), kt_floats(s->cols)};
+    args.dy = of.masked;
+    if (args.out) args.masked = of.masked;
+    if (args.other) args.other = of.other;
+    args.dshift = of.dshift;
+    args.dscale = of.dscale;
+    k->batch_norm_sums(&args);
+    return of;
+}
+
+static void free_shared(struct shared *s) {
+    float *all[] = {s->masked, s->other, s->dshift, s->dscale};
+    for (size_t i = 0; i < 4; i++) kt_free(all[i]);
+}
+
+// With a ReLU behind and without, with another value and without, to whose gradient is added or not: the sums are those of a
+// gradient that has passed the ReLU before.
+static void gradients_of_sums_are_shared(void **state) {
+    (void)state;
+    for (int trial = 0; trial < 60; trial++) {
+        struct sample s = random_sample(0);
+        struct shk_batch_norm args = args_of(&s);
+        const size_t n = s.rows * s.cols;
+        float *before = kt_random(n, -1, 1), *g = kt_copy(s.dy, n), *other = kt_copy(before, n);
+        args.out = trial % 2 ? s.y : NULL;
+        args.other = trial % 4 / 2 ? other : NULL;
+        args.accumulate = trial % 3 == 0;
+        for (size_t i = 0; i < n; i++) {
+            if (args.out && i % 7 == 0) s.y[i] = 0; // does not pass
+            if (args.out && !(s.y[i] > 0)) g[i] = 0;
+            if (args.other) other[i] = args.accumulate ? before[i] + g[i] : g[i];
+        }
+        struct shk_batch_norm plain = args;
+        plain.out = plain.other = NULL;
+        plain.dy = g;
+        plain.dshift = kt_floats(s.cols);
+        plain.dscale = kt_floats(s.cols);
+        kt_reference()->batch_norm_sums(&plain);
+        KT_FOR_ISAS(kernels) {
+            struct shared got = shared_sums(&s, kernels, args, before);
+            kt_same_bits("masked", kernels->isa, got.masked, g, n, s.cols);
+            kt_same_bits("other", kernels->isa, got.other, other, n, s.cols);
+            kt_same_bits("dshift", kernels->isa, got.dshift, plain.dshift, s.cols, 0);
+            kt_same_bits("dscale", kernels->isa, got.dscale, plain.dscale, s.cols, 0);
+            free_shared(&got);
+        }
+        float *all[] = {before, g, other, plain.dshift, plain.dscale};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) kt_free(all[i]);
+        free_sample(&s);
+    }
+}
+
 static void gradients_go_back(void **state) {
     (void)state;
     for (int trial = 0; trial < 60; trial++) {
@@ -154,8 +232,14 @@ static void gradients_go_back(void **state) {
         struct shk_batch_norm args = args_of(&s);
         const size_t n = s.rows * s.cols;
         float *before = kt_random(n, -1, 1), *dx = kt_copy(before, n);
+        const bool in_place = trial % 5 == 0;
         args.accumulate = trial % 3 == 0;
         args.dx = dx;
+        if (in_place) {
+            memcpy(before, s.dy, n * sizeof *dx);
+            memcpy(dx, s.dy, n * sizeof *dx);
+            args.dy = dx;
+        }
         kt_reference()->batch_norm_backward(&args);
         for (size_t i = 0; i < n; i++) {
             const size_t c = i % s.cols;
@@ -168,6 +252,7 @@ static void gradients_go_back(void **state) {
         }
         KT_FOR_ISAS(kernels) {
             float *got = args.dx = kt_copy(before, n);
+            if (in_place) args.dy = got;
             kernels->batch_norm_backward(&args);
             kt_same_bits("batch_norm_backward", kernels->isa, got, dx, n, s.cols);
             kt_free(got);
@@ -179,4 +264,5 @@ static void gradients_go_back(void **state) {
 }
 
 KT_MAIN(cmocka_unit_test(statistics_are_right), cmocka_unit_test(values_are_normalised),
-        cmocka_unit_test(gradients_are_summed), cmocka_unit_test(gradients_go_back))
+        cmocka_unit_test(gradients_are_summed), cmocka_unit_test(gradients_of_sums_are_shared),
+        cmocka_unit_test(gradients_go_back))

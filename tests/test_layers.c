@@ -166,6 +166,18 @@ static const struct check checks[] = {
      9,
      4,
      9},
+    {"net:sum(conv(12,1) bn hardswish conv(12,groups=12,bias=no) bn silu conv(12,1) bn | conv(12) hardswish) gelu mean "
+     "linear(9) "
+     "bn silu linear(classes)",
+     {8, 9, 2, 4},
+     9,
+     4,
+     9},
+    {"net:conv(12) gelu bn hardswish sum(conv(12,1) bn | bn) sum(dropout(0) | bn) gelu mean linear(classes)",
+     {8, 9, 2, 4},
+     9,
+     4,
+     9},
     {"net:conv(4,5,stride=2) bn relu sum(conv(4) bn | bn) mean linear(classes)", {12, 8, 3, 3}, 150, 64, 6},
     {"net:conv(3,stride=2) bn relu mean linear(classes)", {8, 8, 1, 2}, 270, 64, 270}, // of two blocks
     {"net:conv(3,stride=2) bn(ghost=yes) relu mean linear(classes)", {8, 8, 1, 2}, 270, 64, 270},

@@ -45,6 +45,9 @@ static const struct subject subjects[] = {
      {9, 8, 2, 3}},
     {"net:conv(5,bias=no) bn relu sum(conv(5) bn | bn(ghost=yes)) relu max_pool(2) mean linear(6) bn linear(classes)",
      {9, 8, 2, 3}},
+    {"net:conv(5,bias=no) bn hardswish sum(conv(5) bn silu conv(5) bn) sum(dropout(0) | bn) relu sum(bn) bn mean "
+     "linear(classes)",
+     {9, 8, 2, 3}},
     {"net:bn sum(conv(5,stride=2) | max_pool(2) conv(5,1)) relu flatten bn relu linear(classes)", {8, 10, 3, 3}},
     {"net:conv(5) relu sum(conv(20,5,stride=2) tokens cls_token | patch_embed(20,2) cls_token positions) "
      "positions(sincos) "
@@ -252,6 +255,7 @@ static void check_stages(const struct shk_plan *p) {
     for (unsigned i = 0; i < p->stage_count; i++) {
         const struct shk_stage *s = &p->stages[i];
         if (s->kind == SHK_SLICES) {
+            assert_in_range(s->slice, 1, p->slice);
             if (s->forward < s->forward_end) assert_int_equal(s->forward, forward);
             forward = s->forward < s->forward_end ? s->forward_end : forward;
             if (s->backward < s->backward_end) assert_int_equal(s->backward_end, backward);
@@ -318,6 +322,14 @@ static void test_held(void **state) {
     const double held = (double)p->batch_floats / (double)(BEFORE + 64), saved = (double)shk_plan_saved(p);
     assert_true(saved >= (double)maps && saved <= 1.01 * (double)maps);
     assert_true(held >= saved - 32 * 32); // the image is a slice's
+    size_t least = SHK_MAX_SLICE, most = 0;
+    for (const struct shk_stage *s = p->stages; s < p->stages + p->stage_count; s++) {
+        if (s->kind != SHK_SLICES) continue;
+        least = s->slice < least ? s->slice : least;
+        most = s->slice > most ? s->slice : most;
+    }
+    assert_in_range(least, 6, 8); // where an op goes through three maps of 64 KB, or four
+    assert_int_equal(most, p->slice);
     if (held > 1.1 * saved) fail_msg("%.0f floats a sample are held, %.0f saved", held, saved);
     shk_plan_free(p);
     shk_model_free(m);

@@ -40,7 +40,7 @@ static const void *max_pool(struct shk_operands *o, const void *detail) {
 static const void *batch_norm(struct shk_operands *o, const void *detail) {
     const struct windows *d = detail;
     const size_t rows = d->size * d->size, n = rows * d->c;
-    struct shk_batch_norm b = {.rows = rows, .cols = d->c, .relu = true};
+    struct shk_batch_norm b = {.rows = rows, .cols = d->c, .activation = SHK_NORM_RELU};
     b.x = shk_operands_floats(o, n);
     b.mean = shk_operands_floats(o, d->c);
     b.scale = shk_operands_floats(o, d->c);

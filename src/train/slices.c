@@ -136,14 +136,21 @@ static void run_slice(const struct shk_engine *e, const struct shk_round *r, con
     shk_plan_backward(e->plan, &slice, stage->backward, stage->backward_end);
 }
 
+// Most samples in a slice of a stage. Grouped, it holds whole shards.
+static size_t slice_samples(const struct shk_round *r, const struct shk_stage *stage) {
+    const size_t shards = r->cut.blocks * r->cut.shards, shard = (r->cut.n + shards - 1) / shards;
+    return r->schedule.grouped && stage->slice < shard ? shard : stage->slice;
+}
+
 void shk_round_run(const struct shk_engine *e, const struct shk_round *r, const struct shk_stage *stage,
                    struct shk_share *shares, unsigned worker, unsigned workers) {
     const struct shk_schedule *s = &r->schedule;
+    const size_t most = slice_samples(r, stage);
     for (size_t task; shk_take(shares, s->tasks, worker, workers, &task);) {
         const size_t end = shk_shard_first(&r->cut, shk_task_first(&r->cut, s, r->index, task + 1));
         for (size_t at = shk_shard_first(&r->cut, shk_task_first(&r->cut, s, r->index, task)), next; at < end;
              at = next) {
-            next = shk_slice_end(&r->cut, s->grouped, e->plan->slice, at, end);
+            next = shk_slice_end(&r->cut, s->grouped, most, at, end);
             run_slice(e, r, stage, worker, at, next);
         }
     }

@@ -19,9 +19,9 @@ struct batch_norm {
     double eps, momentum;
     bool
         ghost; // ghost batch normalisation (Hoffer et al. 2017): all that is said of the batch is so of each of its blocks
-    bool relu; // behind it
+    enum shk_norm_activation activation; // behind it
     const struct shk_param *shift;
-    // A sum behind it, of its own value and another; and a ReLU behind that.
+    // A sum behind it, of its own value and another; and a ReLU behind that. Then there is no activation.
     struct shk_view other, other_grad;
     bool adds, accumulate_other, sum_relu;
     // [2][cols] of each sample: mean and sum of squares; sums of the gradient and of its products. In the place of the batch's
@@ -44,8 +44,10 @@ static float *of_batch(const struct batch_norm *b, const struct shk_slice *s, in
 }
 
 static struct shk_batch_norm kernel_of(const struct batch_norm *b, const struct shk_slice *s, size_t sample) {
-    return (struct shk_batch_norm){
-        .rows = b->op.in.rows, .cols = cols_of(b), .x = shk_sample_at(s, &b->op.in, sample), .relu = b->relu};
+    return (struct shk_batch_norm){.rows = b->op.in.rows,
+                                   .cols = cols_of(b),
+                                   .x = shk_sample_at(s, &b->op.in, sample),
+                                   .activation = b->activation};
 }
 
 // ---- Each sample's statistics, and the gradient through them
@@ -93,23 +95,23 @@ static void forward(const struct shk_op *op, const struct shk_slice *s) {
         k.scale = scale;
         k.shift = s->weights + op->bias->offset;
         k.residual = b->adds ? shk_sample_at(s, &b->other, i) : NULL;
-        k.relu = b->relu || b->sum_relu;
+        if (b->sum_relu) k.activation = SHK_NORM_RELU;
         k.y = shk_sample_at(s, &b->y, i);
         s->k->batch_norm_forward(&k);
     }
 }
 
-// The gradient of the sum, in place, is that of both of its values.
-static void through_sum(const struct batch_norm *b, const struct shk_slice *s, size_t sample) {
-    const size_t n = b->y.rows * b->y.cols;
-    float *dy = shk_sample_at(s, &b->dy, sample);
-    if (b->sum_relu) s->k->relu_backward(&(struct shk_relu_backward){n, shk_sample_at(s, &b->y, sample), dy, dy, 1});
-    if (b->other_grad.buffer < 0) return;
-    float *other = shk_sample_at(s, &b->other_grad, sample);
-    if (b->accumulate_other)
-        s->k->add(&(struct shk_add){.rows = 1, .cols = n, .x = dy, .y = other});
-    else
-        memcpy(other, dy, n * sizeof *other);
+// The gradient of the sum is that of both of its values: of the other one, too, unless that is the same place. A ReLU is passed in
+// place.
+static void through_sum(const struct batch_norm *b, const struct shk_slice *s, size_t sample,
+                        struct shk_batch_norm *k) {
+    if (b->sum_relu) {
+        k->out = shk_sample_at(s, &b->y, sample);
+        k->masked = shk_sample_at(s, &b->dy, sample);
+    }
+    if (b->other_grad.buffer < 0 || b->other_grad.buffer == b->dy.buffer) return;
+    k->other = shk_sample_at(s, &b->other_grad, sample);
+    k->accumulate = b->accumulate_other;
 }
 
 // Each sample's sums.
@@ -117,7 +119,7 @@ static void leave_sums(const struct shk_op *op, const struct shk_slice *s) {
     const struct batch_norm *b = norm_of(op);
     for (size_t i = 0; i < s->samples; i++) {
         struct shk_batch_norm k = kernel_of(b, s, i);
-        if (b->adds) through_sum(b, s, i);
+        if (b->adds) through_sum(b, s, i, &k);
         k.mean = of_batch(b, s, b->moments, 0);
         k.scale = of_batch(b, s, b->moments, 1);
         k.shift = s->weights + b->shift->offset;
@@ -285,6 +287,19 @@ static void make_buffers(struct shk_plan *p, struct batch_norm *b) {
 
 static const struct shk_op_type batch_statistics;
 
+// Takes the activation behind a normalisation. Returns the last layer that is taken.
+static int take_activation(struct shk_lowering *f, struct batch_norm *as) {
+    static const enum shk_layer_kind kinds[] = {
+        [SHK_NORM_RELU] = SHK_RELU, [SHK_NORM_HARDSWISH] = SHK_HARDSWISH, [SHK_NORM_SILU] = SHK_SILU};
+    for (int i = SHK_NORM_RELU; i <= SHK_NORM_SILU; i++) {
+        const int layer = shk_follower(f, f->at, kinds[i]);
+        if (layer < 0) continue;
+        as->activation = (enum shk_norm_activation)i;
+        return layer;
+    }
+    return f->at;
+}
+
 // Takes the sum behind a normalisation, of two values of which the other is there already, and its ReLU. Returns the last layer
 // that is taken.
 static int take_sum(struct shk_lowering *f, const struct shk_value *in, struct batch_norm *as) {
@@ -306,18 +321,31 @@ static int take_sum(struct shk_lowering *f, const struct shk_value *in, struct b
     return as->sum_relu ? relu : add;
 }
 
+// The gradient of the output lies where another one is written behind it, for the first time: the other value's of a sum,
+// which is the same, or the input's. Nobody else writes there before: other readers of these values have been lowered, so they
+// run backward behind both ops, between which no other op is.
+static struct shk_view gradient_place(const struct shk_lowering *f, const struct batch_norm *as,
+                                      const struct shk_value *in) {
+    const size_t rows = in->value.rows, cols = in->value.cols;
+    const bool first[] = {as->adds && !as->accumulate_other, shk_reads_last(f)};
+    const struct shk_view *const places[] = {&as->other_grad, &in->grad};
+    for (int i = 0; i < 2; i++)
+        if (first[i] && places[i]->buffer >= 0 && shk_is_dense(places[i]) && places[i]->rows == rows &&
+            places[i]->cols == cols)
+            return *places[i];
+    return shk_grad_new(f->plan, rows, cols);
+}
+
 static bool match(struct shk_lowering *f) {
     const struct shk_layer *l = shk_layer_at(f, f->at);
     if (l->kind != SHK_BATCH_NORM) return false;
     const struct shk_value in = *shk_input_of(f);
     if (!shk_is_dense(&in.value)) return false;
     const size_t rows = in.value.rows, cols = in.value.cols;
-    const int relu = shk_follower(f, f->at, SHK_RELU);
-    struct batch_norm as = {
-        .eps = l->batch_norm.eps, .momentum = l->batch_norm.momentum, .ghost = l->batch_norm.ghost, .relu = relu >= 0};
-    const int last = as.relu ? relu : take_sum(f, &in, &as);
+    struct batch_norm as = {.eps = l->batch_norm.eps, .momentum = l->batch_norm.momentum, .ghost = l->batch_norm.ghost};
+    const int activation = take_activation(f, &as), last = activation > f->at ? activation : take_sum(f, &in, &as);
     as.y = shk_view_new(f->plan, rows, cols);
-    as.dy = shk_grad_new(f->plan, rows, cols);
+    as.dy = gradient_place(f, &as, &in);
     make_buffers(f->plan, &as);
     for (int i = 0; i < 2; i++) as.running[i] = shk_lay_out_vector(f, l->running[i], in.axis, cols);
     as.shift = shk_lay_out_vector(f, l->params[1], in.axis, cols);
@@ -343,8 +371,9 @@ static void declare_statistics(struct shk_op *op) {
     shk_op_uses(op, b->statistics, SHK_WRITES_FORWARD);
     shk_op_uses(op, b->moments, SHK_READS_BACKWARD | SHK_USES_OF_BATCH);
     shk_op_uses(op, b->slopes, SHK_READS_BACKWARD | SHK_USES_OF_BATCH);
-    shk_op_uses(op, b->dy.buffer, SHK_READS_BACKWARD);
-    shk_op_uses(op, op->in_grad.buffer, SHK_WRITES_BACKWARD | (op->accumulate ? SHK_READS_BACKWARD : 0));
+    const bool in_place = op->in_grad.buffer == b->dy.buffer;
+    shk_op_uses(op, b->dy.buffer, SHK_READS_BACKWARD | (in_place ? SHK_WRITES_BACKWARD : 0));
+    if (!in_place) shk_op_uses(op, op->in_grad.buffer, SHK_WRITES_BACKWARD | (op->accumulate ? SHK_READS_BACKWARD : 0));
 }
 
 static void declare(struct shk_op *op) {
@@ -354,7 +383,8 @@ static void declare(struct shk_op *op) {
     shk_op_uses(op, op->out_grad.buffer, SHK_READS_BACKWARD | (b->sum_relu ? SHK_WRITES_BACKWARD : 0));
     if (b->adds) {
         shk_op_uses(op, b->other.buffer, SHK_READS_FORWARD);
-        shk_op_uses(op, b->other_grad.buffer, SHK_WRITES_BACKWARD | (b->accumulate_other ? SHK_READS_BACKWARD : 0));
+        if (b->other_grad.buffer != b->dy.buffer)
+            shk_op_uses(op, b->other_grad.buffer, SHK_WRITES_BACKWARD | (b->accumulate_other ? SHK_READS_BACKWARD : 0));
     }
     shk_op_uses(op, b->statistics, SHK_READS_TASKS);
     shk_op_uses(op, b->moments,

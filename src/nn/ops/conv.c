@@ -102,7 +102,7 @@ static void normalise(const struct conv *v, const struct shk_slice *s, const str
     end->cols = v->op.out.cols;
     end->y = shk_sample_at(s, &v->op.out, c->sample) + c->first * v->op.out.ld;
     end->x = end->y;
-    end->relu = v->relu;
+    end->activation = v->relu ? SHK_NORM_RELU : SHK_NORM_ALONE;
     s->k->batch_norm_forward(end);
 }
 

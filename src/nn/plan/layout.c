@@ -149,6 +149,30 @@ static size_t slice_of(const struct shk_plan *p, size_t per_sample) {
     return per_sample * rows > slice_floats ? slice_floats / per_sample : rows; // none where all crosses meetings
 }
 
+// Floats a sample of the batch's space that an op goes through when it does what `when` says.
+static size_t floats_passed(const struct shk_plan *p, const struct shk_op *op, unsigned when) {
+    size_t floats = 0;
+    for (unsigned j = 0; j < op->use_count; j++) {
+        const struct shk_buffer *b = &p->buffers[op->uses[j].buffer];
+        if ((op->uses[j].when & when) && b->space == SHK_BATCH) floats += b->per_sample;
+    }
+    return floats;
+}
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+// What an op leaves in the batch's space should stay in L2 for the next one: 1.5 MiB, as nearly as samples are whole. Slices of one
+// sample would read a convolution's weights too often (of MobileNet's widest maps, one sample was slower than two).
+size_t shk_plan_slice_of(const struct shk_plan *p, const struct shk_stage *s) {
+    size_t most = 1;
+    for (unsigned i = s->forward; i < s->forward_end; i++)
+        most = larger(most, floats_passed(p, p->ops[i], SHK_READS_FORWARD | SHK_WRITES_FORWARD));
+    for (unsigned i = s->backward; i < s->backward_end; i++)
+        most = larger(most, floats_passed(p, p->ops[i], SHK_READS_BACKWARD | SHK_WRITES_BACKWARD));
+    const size_t near = larger(2, (3 * slice_floats / 4 + most / 2) / most);
+    return near < p->slice ? near : p->slice;
+}
+
 void shk_plan_layout(struct shk_plan *p) {
     find_lifetimes(p);
     deal_out(p);

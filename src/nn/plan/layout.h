@@ -7,5 +7,7 @@
 
 // After lowering: of the ops' declarations alone.
 void shk_plan_layout(struct shk_plan *);
+// Behind it: most samples in a slice of a stage of slices; 1 or more.
+size_t shk_plan_slice_of(const struct shk_plan *, const struct shk_stage *);
 
 #endif

@@ -89,7 +89,8 @@ struct shk_stage {
     enum shk_stage_kind kind;
     unsigned publishes;
     unsigned forward, forward_end, backward, backward_end; // SHK_SLICES
-    unsigned op;                                           // SHK_TASKS
+    size_t slice; // SHK_SLICES: most samples in a slice, of those that the plan has room for
+    unsigned op;  // SHK_TASKS
     enum shk_phase phase;
     bool of_batch; // each task takes all samples of the round at once; else those of its blocks one after the other
     unsigned first_update, updates; // SHK_TASKS: `updates` behind each task, task after task; SHK_UPDATES: in all
@@ -121,7 +122,7 @@ struct shk_plan {
     struct shk_buffer buffers[SHK_MAX_BUFFERS];
     struct shk_update *updates;
     struct shk_no_gradient no_gradients[SHK_MAX_OPS];
-    size_t slice;            // most samples in a slice
+    size_t slice;            // most samples in a slice; a stage may have less
     size_t workspace_floats; // a worker
     size_t scratch_bytes;    // a worker, for kernels
     size_t batch_floats;     // shared; set by shk_plan_hold

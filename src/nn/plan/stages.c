@@ -3,10 +3,12 @@
 #include "nn/plan/stages.h"
 
 #include "base/memory.h"
+#include "nn/plan/layout.h"
 
 static void add_slices(struct shk_plan *p, unsigned forward, unsigned forward_end, unsigned backward,
                        unsigned backward_end) {
     struct shk_stage s = {SHK_SLICES, SHK_PUBLISHES_BATCH, forward, forward_end, backward, backward_end, .op = 0};
+    s.slice = shk_plan_slice_of(p, &s);
     if (forward_end == p->op_count) s.publishes |= SHK_PUBLISHES_LOSSES;
     if (backward < backward_end) s.publishes |= SHK_PUBLISHES_SHARDS;
     p->stages[p->stage_count++] = s;
