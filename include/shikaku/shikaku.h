@@ -27,7 +27,7 @@ struct shk_build_facts {       // how the library was built
 };
 struct shk_build_facts shk_build_facts(void);
 // What the bits depend on beside model, data, seed and options: raised with every change that alters results.
-enum { SHK_NUMERICS_VERSION = 14 };
+enum { SHK_NUMERICS_VERSION = 15 };
 
 // ---- The machine: kernels and threads ----
 

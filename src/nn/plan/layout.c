@@ -161,16 +161,30 @@ static size_t floats_passed(const struct shk_plan *p, const struct shk_op *op, u
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-// What an op leaves in the batch's space should stay in L2 for the next one: 1.5 MiB, as nearly as samples are whole. Slices of one
-// sample would read a convolution's weights too often (of MobileNet's widest maps, one sample was slower than two).
+// Bounds of a stage's slices, in samples.
+struct bounds {
+    size_t least, most;
+};
+
+// What an op leaves in the batch's space should stay in L2 for the next one: 1.5 MiB, as nearly as samples are whole. But it should
+// go through no less of it than of its weights, of which those of a convolution are packed for both directions.
+static void bound(const struct shk_plan *p, const struct shk_op *op, unsigned when, struct bounds *b) {
+    const size_t floats = larger(1, floats_passed(p, op, when));
+    const size_t weights = op->weight ? larger(op->weight->length, op->weight->packed / 2) : 0;
+    const size_t near = (3 * slice_floats / 4 + floats / 2) / floats;
+    if (near < b->most) b->most = near;
+    b->least = larger(b->least, weights / floats);
+}
+
+// Slices of one sample read a convolution's weights too often (of MobileNet's widest maps, one sample was slower than two).
 size_t shk_plan_slice_of(const struct shk_plan *p, const struct shk_stage *s) {
-    size_t most = 1;
+    struct bounds b = {.least = 2, .most = p->slice};
     for (unsigned i = s->forward; i < s->forward_end; i++)
-        most = larger(most, floats_passed(p, p->ops[i], SHK_READS_FORWARD | SHK_WRITES_FORWARD));
+        bound(p, p->ops[i], SHK_READS_FORWARD | SHK_WRITES_FORWARD, &b);
     for (unsigned i = s->backward; i < s->backward_end; i++)
-        most = larger(most, floats_passed(p, p->ops[i], SHK_READS_BACKWARD | SHK_WRITES_BACKWARD));
-    const size_t near = larger(2, (3 * slice_floats / 4 + most / 2) / most);
-    return near < p->slice ? near : p->slice;
+        bound(p, p->ops[i], SHK_READS_BACKWARD | SHK_WRITES_BACKWARD, &b);
+    const size_t samples = larger(b.least, b.most);
+    return samples < p->slice ? samples : p->slice;
 }
 
 void shk_plan_layout(struct shk_plan *p) {
