@@ -44,13 +44,12 @@ struct shk_winograd {
     // Of winograd_wgrad:
     const float *dout; // [h][w][cout], and floats from one pixel to the next:
     size_t dout_ld;
-    size_t run; // tiles, >= 1
-    bool joined;
+    size_t run;     // tiles, >= 1
+    bool joined;    // a run goes on from one sample to the next
     float *dweight; // taps [cout][9][cin]
     bool fresh;
-    float *total; // or NULL
-    void
-        *scratch; // shk_winograd_scratch() or shk_winograd_wgrad_scratch() bytes, 64-byte aligned, contents unspecified
+    float *total;  // or NULL
+    void *scratch; // shk_winograd_scratch() bytes, of winograd_wgrad shk_winograd_wgrad_scratch(), 64-byte aligned
 };
 struct shk_winograd_flipped {
     size_t cin, cout;  // multiples of 16

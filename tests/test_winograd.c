@@ -77,9 +77,9 @@ static double direct_weight(const struct problem *p, size_t co, size_t tap, size
 // What the transforms lose: errors relative to the sum of magnitudes, of which sums of like tiles are larger.
 static const double tolerance = 4e-6;
 
-static const size_t shapes[][5] = {{1, 1, 16, 16, 1},  {4, 4, 16, 32, 2},   {5, 3, 32, 16, 3},
-                                   {8, 8, 64, 64, 5},  {9, 7, 16, 48, 2},   {16, 16, 32, 32, 2},
-                                   {3, 17, 48, 16, 1}, {32, 32, 16, 16, 1}, {40, 12, 16, 16, 2}};
+static const size_t shapes[][5] = {{1, 1, 16, 16, 1},   {4, 4, 16, 32, 2},   {5, 3, 32, 16, 3},  {8, 8, 64, 64, 5},
+                                   {9, 7, 16, 48, 2},   {16, 16, 32, 32, 2}, {3, 17, 48, 16, 1}, {32, 32, 16, 16, 1},
+                                   {40, 12, 16, 16, 2}, {5, 6, 144, 16, 1},  {6, 18, 16, 80, 1}};
 
 static void for_each_shape(void (*check)(struct problem *)) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
