@@ -9,13 +9,16 @@ enum { BEHIND_SUM = SHK_NORM_SILU + 1 };
 
 enum { AHEAD = 16 }; // rows from the one at hand to that which is fetched
 
-SHK_INLINE void fetch(const float *x) { __builtin_prefetch(x); }
+// Behind the map's end, which no pointer may leave, nothing comes of it.
+SHK_INLINE void fetch_ahead(const struct shk_batch_norm *a, size_t at) {
+    __builtin_prefetch((const void *)((uintptr_t)(a->x + at) + AHEAD * a->cols * sizeof *a->x));
+}
 
 static vf fold(const vf s[4]) { return vf_add(vf_add(s[0], s[1]), vf_add(s[2], s[3])); }
 
 // ---- Statistics
 
-// Rows `at` and on, as many as `rows` and at most four.
+// Of the rows from x on: as many as `rows`, and at most four.
 SHK_INLINE void sum_four(const struct shk_batch_norm *a, const float *x, size_t rows, vf s[4]) {
     SHK_UNROLL
     for (size_t k = 0; k < 4; k++)
@@ -59,7 +62,7 @@ SHK_INLINE void forward(const int behind, const bool adds, const struct shk_batc
     for (size_t c = 0; c < a->cols; c += 16) {
         const vf mean = vf_load(a->mean + c), scale = vf_load(a->scale + c), shift = vf_load(a->shift + c);
         for (size_t r = 0, at = c; r < a->rows; r++, at += a->cols) {
-            fetch(a->x + at + AHEAD * a->cols);
+            fetch_ahead(a, at);
             vf z = vf_fma(vf_sub(vf_load(a->x + at), mean), scale, shift);
             if (adds) z = vf_add(z, vf_load(a->residual + at));
             vf_store(a->y + at, activated(behind, z));
@@ -126,7 +129,7 @@ SHK_INLINE void sums(const int behind, const bool shares, const struct shk_batch
         for (size_t r = 0; r < whole; r += 4) {
             SHK_UNROLL
             for (size_t k = 0; k < 4; k++, at += a->cols) {
-                fetch(a->x + at + AHEAD * a->cols);
+                fetch_ahead(a, at);
                 sum_row(behind, shares, a, at, &of, &shift[k], &scale[k]);
             }
         }
@@ -165,7 +168,7 @@ SHK_INLINE void backward(const int behind, const struct shk_batch_norm *a) {
         const struct channels of = channels_of(behind, a, c);
         const vf scale = vf_load(a->scale + c), level = vf_load(a->level + c), slope = vf_load(a->slope + c);
         for (size_t r = 0, at = c; r < a->rows; r++, at += a->cols) {
-            fetch(a->x + at + AHEAD * a->cols);
+            fetch_ahead(a, at);
             const vf d = vf_sub(vf_load(a->x + at), of.mean);
             vf dx = vf_mul(scale, vf_fnma(d, slope, vf_sub(passed(behind, a, at, d, &of), level)));
             if (a->accumulate) dx = vf_add(dx, vf_load(a->dx + at));
